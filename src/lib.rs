@@ -1,0 +1,19 @@
+//! estaleiro builds an OCI image from a declarative definition and tells where every bit came from.
+//!
+//! The rooms, from the ground up; each imports only from floors below its own:
+//!
+//! | floor | rooms | what they hold |
+//! | --- | --- | --- |
+//! | F0 | [`digest`] [`progress`] [`redact`] | what everybody needs |
+//! | F1 | [`oci`] [`store`] [`debian`] [`transport`] | values and formats; blobs by digest; one HTTP client |
+//! | F2 | [`registry`] [`sandbox`] [`fetch`] [`layer`] | the doors to the outside |
+//! | F3 | [`apt`] [`bom`] | parse and decide |
+//! | F4 | [`build`] | from a definition to an image and its bill of materials |
+//! | F5 | [`resource`] [`run`] | what Concourse sees; how a program runs to its end |
+//!
+//! The walk of one `put`: text → Definition → Lock →
+//! Graph → Snapshot → descriptor → version.
+
+pub mod digest;
+pub mod progress;
+pub mod redact;

@@ -1,0 +1,74 @@
+//! Secrets that cannot be printed by accident, and URLs without their credentials.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+
+/// A text that is never printed: its `Debug` and `Display` show `***`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes `text` into custody.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// Returns the text itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret)
+    }
+}
+
+/// Returns `url` without user, password, query and fragment: what may stand in a log or an error.
+pub fn url(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let shown = &url[..end];
+    let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
+    let authority_end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_show_itself() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_url_keeps_only_what_may_be_shown() {
+        for (given, shown) in [
+            ("http://archive.example/debian", "http://archive.example/debian"),
+            ("https://user:p@ss@archive.example/a?sig=1#f", "https://archive.example/a"),
+            ("https://token@archive.example", "https://archive.example"),
+            ("file:/srv/archive", "file:/srv/archive"),
+        ] {
+            assert_eq!(url(given), shown);
+        }
+    }
+}
