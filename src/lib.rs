@@ -15,5 +15,6 @@
 //! Graph → Snapshot → descriptor → version.
 
 pub mod digest;
+pub mod oci;
 pub mod progress;
 pub mod redact;

@@ -1,0 +1,159 @@
+//! The name of an image: registry, repository, tag, digest.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+
+/// The registry that a name without one means.
+const DEFAULT_REGISTRY: &str = "docker.io";
+
+/// The name of an image, as `registry/repository:tag@digest`.
+///
+/// Names without a registry are Docker Hub's, as everywhere: `debian` is `docker.io/library/debian`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    /// Host and port.
+    pub registry: String,
+    /// The path below the host.
+    pub repository: String,
+    /// The tag, where one is written.
+    pub tag: Option<String>,
+    /// The digest, where one is written.
+    pub digest: Option<Digest>,
+}
+
+/// Why a text names no image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read image name `{name}`: {reason}")]
+pub struct InvalidReference {
+    name: String,
+    reason: String,
+}
+
+impl Reference {
+    /// Returns registry and repository, without tag and digest.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// Returns the same repository with another tag and no digest.
+    pub fn with_tag(&self, tag: impl Into<String>) -> Reference {
+        Reference { tag: Some(tag.into()), digest: None, ..self.clone() }
+    }
+
+    /// Returns the same repository with a digest, keeping the tag.
+    pub fn with_digest(&self, digest: Digest) -> Reference {
+        Reference { digest: Some(digest), ..self.clone() }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Reference, InvalidReference> {
+        parse(text).map_err(|reason| InvalidReference { name: text.chars().take(300).collect(), reason })
+    }
+}
+
+fn parse(text: &str) -> Result<Reference, String> {
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest.parse::<Digest>().map_err(|e| e.to_string())?)),
+        None => (text, None),
+    };
+    let (rest, tag) = match rest.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(checked_tag(tag)?)),
+        _ => (rest, None),
+    };
+    let (registry, repository) = split_registry(rest);
+    check_repository(&repository)?;
+    Ok(Reference { registry, repository, tag, digest })
+}
+
+fn checked_tag(tag: &str) -> Result<String, String> {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let starts_well = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    match starts_well && tag.len() <= 128 && tag.chars().all(is_good) {
+        true => Ok(tag.to_owned()),
+        false => {
+            Err("a tag has up to 128 letters, digits, `_`, `.` and `-`, and doesn't begin with `.` or `-`"
+                .into())
+        }
+    }
+}
+
+/// The first part is a host when it looks like one: it has a dot, a port, or is `localhost`.
+fn split_registry(name: &str) -> (String, String) {
+    match name.split_once('/') {
+        Some((host, path)) if looks_like_a_host(host) => {
+            let library = if host == DEFAULT_REGISTRY && !path.contains('/') { "library/" } else { "" };
+            (host.to_owned(), format!("{library}{path}"))
+        }
+        Some(_) => (DEFAULT_REGISTRY.into(), name.to_owned()),
+        None => (DEFAULT_REGISTRY.into(), format!("library/{name}")),
+    }
+}
+
+fn looks_like_a_host(part: &str) -> bool {
+    part == "localhost"
+        || part.contains(['.', ':']) && part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+}
+
+fn check_repository(repository: &str) -> Result<(), String> {
+    let is_good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '-');
+    let is_good_part = |part: &str| {
+        part.chars().all(is_good)
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    match repository.len() <= 255 && repository.split('/').all(is_good_part) {
+        true => Ok(()),
+        false => Err(
+            "a repository is made of lower-case letters, digits, `.`, `_`, `-`, and `/` between its parts"
+                .into(),
+        ),
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        self.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+        self.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_completed_as_everywhere() {
+        for (given, full) in [
+            ("debian", "docker.io/library/debian"),
+            ("debian:bookworm", "docker.io/library/debian:bookworm"),
+            ("concourse/concourse:7", "docker.io/concourse/concourse:7"),
+            ("docker.io/debian", "docker.io/library/debian"),
+            ("localhost/app", "localhost/app"),
+            ("127.0.0.1:5000/a/b:1.2-x", "127.0.0.1:5000/a/b:1.2-x"),
+            ("registry.example/team/app_x", "registry.example/team/app_x"),
+        ] {
+            assert_eq!(given.parse::<Reference>().unwrap().to_string(), full);
+        }
+    }
+
+    #[test]
+    fn a_tag_and_a_digest_may_both_stand() {
+        let digest = Digest::of(b"x");
+        let reference: Reference = format!("registry.example/app:1@{digest}").parse().unwrap();
+        assert_eq!((reference.tag.as_deref(), reference.digest), (Some("1"), Some(digest)));
+        assert_eq!(reference.name(), "registry.example/app");
+    }
+
+    #[test]
+    fn what_names_no_image_is_refused() {
+        for text in ["", "App", "a//b", "../b", "a:-x", "a@sha256:12", "a b", "registry.example/", "a/.."] {
+            assert!(text.parse::<Reference>().is_err(), "{text}");
+        }
+    }
+}
