@@ -18,3 +18,4 @@ pub mod digest;
 pub mod oci;
 pub mod progress;
 pub mod redact;
+pub mod store;

@@ -1,0 +1,72 @@
+//! A blob being written.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::{Error, Scratch, Store};
+use crate::digest::{Digest, HashingWriter};
+
+/// A blob being written; dropped before it is committed, it leaves nothing.
+pub struct BlobWriter {
+    store: Store,
+    scratch: Scratch,
+    file: HashingWriter<File>,
+    n_left: u64,
+}
+
+impl BlobWriter {
+    pub(super) fn create(store: &Store) -> Result<BlobWriter, Error> {
+        let scratch = store.scratch()?;
+        let path = scratch.path().join("blob");
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        Ok(BlobWriter { store: store.clone(), scratch, file: HashingWriter::new(file), n_left: u64::MAX })
+    }
+
+    /// Refuses whatever comes after `n_bytes` more bytes.
+    pub fn limit(&mut self, n_bytes: u64) {
+        self.n_left = n_bytes;
+    }
+
+    /// Keeps the blob under its own digest; returns that and its size in bytes.
+    pub fn commit(self) -> Result<(Digest, u64), Error> {
+        let path = self.path();
+        let (_file, digest, n_bytes) = self.file.finish();
+        let kept = self.store.blob_path(&digest);
+        fs::rename(&path, &kept).map_err(Error::io("keep", &kept))?;
+        Ok((digest, n_bytes))
+    }
+
+    /// Keeps the blob if its digest, and its size where one is given, are the announced ones.
+    pub fn commit_as(self, expected: &Digest, size: Option<u64>) -> Result<(), Error> {
+        let path = self.path();
+        let (_file, digest, n_bytes) = self.file.finish();
+        if let Some(size) = size.filter(|&size| size != n_bytes) {
+            return Err(Error::Mismatch { expected: format!("{size} bytes"), got: format!("{n_bytes}") });
+        }
+        if digest != *expected {
+            return Err(Error::Mismatch { expected: expected.to_string(), got: digest.to_string() });
+        }
+        let kept = self.store.blob_path(&digest);
+        fs::rename(&path, &kept).map_err(Error::io("keep", &kept))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.scratch.path().join("blob")
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() as u64 > self.n_left {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more bytes came than were announced"));
+        }
+        let n = self.file.write(bytes)?;
+        self.n_left -= n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
