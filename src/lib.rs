@@ -19,3 +19,4 @@ pub mod oci;
 pub mod progress;
 pub mod redact;
 pub mod store;
+pub mod transport;
