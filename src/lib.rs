@@ -16,6 +16,7 @@
 
 pub mod debian;
 pub mod digest;
+pub mod fetch;
 pub mod oci;
 pub mod progress;
 pub mod redact;

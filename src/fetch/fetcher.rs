@@ -1,0 +1,130 @@
+//! The fetcher: what is in the store, what is asked for, and in what order places are tried.
+
+use std::collections::BTreeSet;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::{Error, document, download};
+use crate::digest::Digest;
+use crate::progress::{Progress, Task};
+use crate::redact;
+use crate::store::Store;
+use crate::transport::Client;
+
+/// Something to be fetched into the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What people call it: `jq 1.6-2.1 amd64`, `main/binary-amd64/Packages.xz`.
+    pub name: String,
+    /// Where it may be had, best first: `http:`, `https:`, `file:` or `copy:`.
+    pub uris: Vec<String>,
+    /// What it must be.
+    pub digest: Digest,
+    /// How long it must be, where that was announced.
+    pub size: Option<u64>,
+}
+
+/// Fetches into a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Fetcher {
+    client: Client,
+    store: Store,
+    progress: Progress,
+}
+
+impl Fetcher {
+    /// Makes a fetcher that fills `store` and tells `progress`.
+    pub fn new(client: Client, store: Store, progress: Progress) -> Fetcher {
+        Fetcher { client, store, progress }
+    }
+
+    /// Returns a small document; one of more than `limit` bytes is refused.
+    ///
+    /// It is kept with what the server says of its age, so that while it is unchanged it costs no
+    /// more than the question. Whether it is genuine is for the caller to find out.
+    pub async fn text(&self, uri: &str, limit: u64) -> Result<Vec<u8>, Error> {
+        match download::local_path(uri)? {
+            Some(path) => download::read_local(&path, limit).await,
+            None => document::get(&self.client, &self.store, uri, limit).await,
+        }
+    }
+
+    /// Brings one thing into the store, unless it is there.
+    pub async fn blob(&self, wanted: &Wanted) -> Result<(), Error> {
+        if self.store.contains(&wanted.digest) {
+            return Ok(());
+        }
+        let task = self.progress.start(format!("fetch {}", wanted.name));
+        task.expect(wanted.size.unwrap_or(0));
+        self.bring(wanted, &task).await?;
+        task.done("fetched");
+        Ok(())
+    }
+
+    /// Brings everything into the store, `n_parallel` at a time; the first failure ends it.
+    pub async fn all(&self, wanted: &[Wanted], n_parallel: usize) -> Result<(), Error> {
+        let missing = self.missing(wanted);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let task = self.progress.start(format!("fetch {}", names(&missing)));
+        task.expect(missing.iter().filter_map(|wanted| wanted.size).sum());
+        let downloads: Vec<_> = missing.into_iter().map(|wanted| self.bring(wanted, &task)).collect();
+        stream::iter(downloads).buffer_unordered(n_parallel.max(1)).try_collect::<()>().await?;
+        task.done("fetched");
+        Ok(())
+    }
+
+    fn missing<'a>(&self, wanted: &'a [Wanted]) -> Vec<&'a Wanted> {
+        let mut seen = BTreeSet::new();
+        let is_missing =
+            |wanted: &&Wanted| !self.store.contains(&wanted.digest) && seen.insert(wanted.digest);
+        wanted.iter().filter(is_missing).collect()
+    }
+
+    /// Tries one place after the other.
+    async fn bring(&self, wanted: &Wanted, task: &Task) -> Result<(), Error> {
+        let mut failures = Vec::new();
+        for uri in &wanted.uris {
+            match download::download(&self.client, &self.store, wanted, uri, task).await {
+                Ok(()) => return Ok(()),
+                Err(error @ Error::Store(_)) => return Err(error),
+                Err(error) => failures.push((redact::url(uri), error)),
+            }
+        }
+        Err(all_failed(wanted, failures))
+    }
+}
+
+fn names(missing: &[&Wanted]) -> String {
+    match missing {
+        [wanted] => wanted.name.clone(),
+        several => format!("{} files", several.len()),
+    }
+}
+
+/// A place with other bytes tells more than one with none.
+fn all_failed(wanted: &Wanted, failures: Vec<(String, Error)>) -> Error {
+    let reason = reason(wanted, &failures);
+    let mismatch = failures.into_iter().map(|(_, error)| error).find(|e| matches!(e, Error::Mismatch { .. }));
+    mismatch.unwrap_or(Error::Unavailable { name: wanted.name.clone(), reason })
+}
+
+fn reason(wanted: &Wanted, failures: &[(String, Error)]) -> String {
+    if failures.is_empty() {
+        return format!("nobody says where {} may be had", wanted.digest);
+    }
+    let answers: Vec<String> = failures.iter().map(|(uri, error)| answer(uri, error)).collect();
+    let hint = match failures.iter().all(|(_, error)| error.is_not_found()) {
+        true => "\nhint: archives drop old files: lock again, or name a mirror that keeps them",
+        false => "",
+    };
+    format!("{} is not to be had: {}{hint}", wanted.digest, answers.join("; "))
+}
+
+fn answer(uri: &str, error: &Error) -> String {
+    match error {
+        Error::NotFound { .. } => format!("{uri} does not exist"),
+        error => error.to_string(),
+    }
+}
