@@ -17,6 +17,7 @@
 pub mod debian;
 pub mod digest;
 pub mod fetch;
+pub mod layer;
 pub mod oci;
 pub mod progress;
 pub mod redact;

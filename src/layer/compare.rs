@@ -1,0 +1,213 @@
+//! What differs between two states of a root: type, mode, owner, content, link, device, extended attributes.
+//!
+//! Times do not count, and neither does how the change came about: an overlay mount that copied a file up without
+//! changing it, or removed a directory and made it again, leaves the same difference as doing nothing. Sockets are
+//! as good as absent.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Stat, fstat};
+
+use super::rooted::{
+    MAX_DEPTH, Root, id_of, is_opaque, join, kind_of, names_in, open_child, open_file, read_link, stat_child,
+    xattrs_of,
+};
+use super::{Error, shown};
+
+/// A path that differs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// Relative to the root, as in [`super::Entry::path`].
+    pub path: Vec<u8>,
+    /// What became of it.
+    pub kind: ChangeKind,
+}
+
+/// What became of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// It is new, or different.
+    Present,
+    /// It is gone, with all below it.
+    Removed,
+}
+
+/// Compares what an overlay mount left in `upper` with `lower`, the flat directory below it. Without `lower`,
+/// everything is new, save the root itself.
+pub fn overlay(lower: Option<&Path>, upper: &Path) -> Result<Vec<Change>, Error> {
+    Comparison { is_overlay: true, changes: Vec::new() }.run(lower, upper)
+}
+
+/// Compares two directories. Without `before`, everything is new, save the root itself.
+pub fn trees(before: Option<&Path>, after: &Path) -> Result<Vec<Change>, Error> {
+    Comparison { is_overlay: false, changes: Vec::new() }.run(before, after)
+}
+
+struct Comparison {
+    /// Whether what is not in the later directory is as it was before.
+    is_overlay: bool,
+    changes: Vec<Change>,
+}
+
+/// The same directory, before and after.
+struct Pair {
+    path: Vec<u8>,
+    before: Option<OwnedFd>,
+    after: OwnedFd,
+    /// Whether nothing shines through from before.
+    hides: bool,
+    depth: usize,
+}
+
+impl Comparison {
+    fn run(mut self, before: Option<&Path>, after: &Path) -> Result<Vec<Change>, Error> {
+        let before = before.map(open_root).transpose()?;
+        let pair =
+            Pair { path: Vec::new(), before, after: open_root(after)?, hides: !self.is_overlay, depth: 0 };
+        self.root(&pair).map_err(failed(b""))?;
+        self.directory(&pair)?;
+        self.changes.sort();
+        Ok(self.changes)
+    }
+
+    fn root(&mut self, pair: &Pair) -> io::Result<()> {
+        let Some(before) = &pair.before else { return Ok(()) };
+        let (old, new) = (fstat(before)?, fstat(&pair.after)?);
+        if !is_same(before, &old, &pair.after, &new, b"")? {
+            self.push(b"", ChangeKind::Present);
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, pair: &Pair) -> Result<(), Error> {
+        if pair.depth >= MAX_DEPTH {
+            return Err(failed(&pair.path)(io::Error::other("the directories are nested too deep")));
+        }
+        let names = names_in(&pair.after).map_err(failed(&pair.path))?;
+        if pair.hides {
+            self.removals(pair, &names).map_err(failed(&pair.path))?;
+        }
+        for name in &names {
+            let path = join(&pair.path, name);
+            if let Some(child) = self.child(pair, name, &path).map_err(failed(&path))? {
+                self.directory(&child)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what was there and has no successor.
+    fn removals(&mut self, pair: &Pair, names: &[Vec<u8>]) -> io::Result<()> {
+        let Some(before) = &pair.before else { return Ok(()) };
+        for name in names_in(before)? {
+            if names.binary_search(&name).is_err() && present(before, &name)?.is_some() {
+                self.push(&join(&pair.path, &name), ChangeKind::Removed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares one name; returns what is to be compared next, if it is a directory.
+    fn child(&mut self, pair: &Pair, name: &[u8], path: &[u8]) -> io::Result<Option<Pair>> {
+        let old = match &pair.before {
+            Some(before) => present(before, name)?.map(|stat| (before, stat)),
+            None => None,
+        };
+        let new = present(&pair.after, name)?.filter(|stat| !(self.is_overlay && is_overlay_whiteout(stat)));
+        let Some(new) = new else {
+            if old.is_some() {
+                self.push(path, ChangeKind::Removed);
+            }
+            return Ok(None);
+        };
+        let is_unchanged = match &old {
+            Some((before, old)) => is_same(before, old, &pair.after, &new, name)?,
+            None => false,
+        };
+        if !is_unchanged {
+            self.push(path, ChangeKind::Present);
+        }
+        if kind_of(&new) != FileType::Directory {
+            return Ok(None);
+        }
+        let after = open_child(&pair.after, name)?;
+        let before = match old {
+            Some((before, old)) if kind_of(&old) == FileType::Directory => Some(open_child(before, name)?),
+            _ => None,
+        };
+        let hides = pair.hides || is_opaque(&after)?;
+        Ok(Some(Pair { path: path.to_vec(), before, after, hides, depth: pair.depth + 1 }))
+    }
+
+    fn push(&mut self, path: &[u8], kind: ChangeKind) {
+        self.changes.push(Change { path: path.to_vec(), kind });
+    }
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, Error> {
+    let opened = Root::open(path).and_then(|root| root.directory(b""));
+    opened.map_err(|source| Error::Io { action: "open", path: path.display().to_string(), source })
+}
+
+fn present(parent: &OwnedFd, name: &[u8]) -> io::Result<Option<Stat>> {
+    Ok(stat_child(parent, name)?.filter(|stat| kind_of(stat) != FileType::Socket))
+}
+
+/// An overlay mount notes that a name is gone as a device that cannot exist.
+fn is_overlay_whiteout(stat: &Stat) -> bool {
+    kind_of(stat) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+/// Whether `name`, or with an empty name the directory itself, is the same in both directories.
+fn is_same(before: &OwnedFd, old: &Stat, after: &OwnedFd, new: &Stat, name: &[u8]) -> io::Result<bool> {
+    if id_of(old) == id_of(new) {
+        return Ok(true);
+    }
+    if old.st_mode != new.st_mode || (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid) {
+        return Ok(false);
+    }
+    let has_same_content = match kind_of(new) {
+        FileType::RegularFile => {
+            old.st_size == new.st_size && have_same_bytes(open_file(before, name)?, open_file(after, name)?)?
+        }
+        FileType::Symlink => read_link(before, name)? == read_link(after, name)?,
+        FileType::CharacterDevice | FileType::BlockDevice => old.st_rdev == new.st_rdev,
+        FileType::Directory | FileType::Fifo | FileType::Socket | FileType::Unknown => true,
+    };
+    Ok(has_same_content && xattrs_of(before.as_fd(), name)? == xattrs_of(after.as_fd(), name)?)
+}
+
+fn have_same_bytes(mut one: impl Read, mut other: impl Read) -> io::Result<bool> {
+    let mut buffers = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let n_one = read_full(&mut one, &mut buffers.0)?;
+        let n_other = read_full(&mut other, &mut buffers.1)?;
+        if buffers.0[..n_one] != buffers.1[..n_other] {
+            return Ok(false);
+        }
+        if n_one == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+/// Fills the buffer unless the end comes first.
+fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut n_read = 0;
+    while n_read < buffer.len() {
+        match reader.read(&mut buffer[n_read..]) {
+            Ok(0) => break,
+            Ok(n) => n_read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(n_read)
+}
+
+fn failed(path: &[u8]) -> impl FnOnce(io::Error) -> Error {
+    let path = shown(path);
+    move |source| Error::Io { action: "compare", path, source }
+}

@@ -1,0 +1,102 @@
+//! Undoing an archive's compression, told by its first bytes.
+
+use std::io::{self, Cursor, Read};
+
+use flate2::read::MultiGzDecoder;
+use liblzma::read::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
+
+/// What a decoder of xz may use: `xz -9` needs 65 MiB, and nobody needs more.
+const XZ_MEMORY: u64 = 128 << 20;
+/// The largest window of zstd that is accepted, as a power of two: 128 MiB.
+const ZSTD_WINDOW_LOG: u32 = 27;
+
+/// Returns the uncompressed bytes of `reader`, which holds gzip (of one or more members), xz, zstd, or none of them.
+pub fn decompress(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut magic = Vec::new();
+    reader.by_ref().take(6).read_to_end(&mut magic)?;
+    let is_gzip = magic.starts_with(&[0x1f, 0x8b]);
+    let is_xz = magic.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]);
+    let is_zstd = magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable(&magic);
+    let whole = Cursor::new(magic).chain(reader);
+    if is_gzip {
+        return Ok(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, whole))));
+    }
+    if is_xz {
+        let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+        return Ok(Box::new(XzDecoder::new_stream(whole, stream)));
+    }
+    if is_zstd {
+        let mut decoder = zstd::stream::read::Decoder::new(whole)?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+        return Ok(Box::new(decoder));
+    }
+    Ok(Box::new(whole))
+}
+
+/// A zstd file may begin with a frame that is no data, as eStargz and zstd:chunked have it.
+fn is_skippable(magic: &[u8]) -> bool {
+    matches!(magic, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn undone(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        decompress(Cursor::new(bytes))?.read_to_end(&mut out).map(|_| out)
+    }
+
+    #[test]
+    fn compression_is_told_by_its_first_bytes() {
+        let skippable =
+            [&[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9][..], &zstd::encode_all(&b"abcd"[..], 3).unwrap()];
+        for bytes in [
+            b"abcd".to_vec(),
+            gzip(b"abcd"),
+            [gzip(b"ab"), gzip(b"cd")].concat(),
+            xz(b"abcd"),
+            [xz(b"ab"), xz(b"cd")].concat(),
+            zstd::encode_all(&b"abcd"[..], 3).unwrap(),
+            skippable.concat(),
+        ] {
+            assert_eq!(undone(bytes).unwrap(), b"abcd");
+        }
+        assert_eq!(undone(Vec::new()).unwrap(), b"");
+        assert_eq!(undone(b"ab".to_vec()).unwrap(), b"ab");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_an_error() {
+        for mut bytes in [gzip(b"abcd"), xz(b"abcd"), zstd::encode_all(&b"abcd"[..], 3).unwrap()] {
+            bytes.truncate(bytes.len() - 3);
+            assert!(undone(bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn an_xz_dictionary_beyond_the_memory_limit_is_refused() {
+        let mut options = liblzma::stream::LzmaOptions::new_preset(1).unwrap();
+        options.dict_size(512 << 20);
+        let mut filters = liblzma::stream::Filters::new();
+        filters.lzma2(&options);
+        let stream = Stream::new_stream_encoder(&filters, liblzma::stream::Check::Crc32).unwrap();
+        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+        encoder.write_all(b"abcd").unwrap();
+        assert!(undone(encoder.finish().unwrap()).is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! Layers: tar archives applied to a root, found as differences, and written reproducibly.
+//!
+//! A layer is an archive of what changed, with *whiteouts* (`.wh.name`) for what went away (OCI image
+//! specification, "Image Layer Filesystem Changeset"). Nothing here is ever written outside the root, whatever an
+//! archive says. Images, registries and vertices are unknown here.
+
+mod apply;
+mod archive;
+mod compact;
+mod compare;
+mod decompress;
+mod entry;
+mod gzip;
+mod header;
+mod pack;
+mod rooted;
+mod skeleton;
+mod touch;
+mod writer;
+
+use std::io;
+
+pub use apply::{Unpack, apply, make_root, unpack, unpack_with};
+pub use archive::{members, scan};
+pub use decompress::decompress;
+pub use entry::{Entry, Kind, Metadata};
+pub use pack::pack;
+pub use skeleton::{Found, Resolved, Skeleton, SkeletonDelta};
+pub use touch::Root;
+pub use writer::{LayerWriter, Options, Packed};
+
+/// What differs between two states of a root.
+pub mod diff {
+    pub use super::compare::{Change, ChangeKind, overlay, trees};
+}
+
+/// What went wrong with a layer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused.
+    #[error("cannot {action} `{path}`: {source}{hint}", hint = hint(source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what, as the archive or the root names it.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The archive cannot be read to its end.
+    #[error("cannot read the archive: {0}")]
+    Read(io::Error),
+    /// The archive is not one, or asks for what it may not have.
+    #[error("cannot read the archive: {0}")]
+    Malformed(String),
+    /// An entry of the archive is refused.
+    #[error("cannot accept the archive's entry `{path}`: {reason}")]
+    Refused {
+        /// The entry's path.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The layer cannot be written.
+    #[error("cannot write the layer: {0}{hint}", hint = hint(.0))]
+    Write(io::Error),
+    /// The store refused the layer.
+    #[error("cannot write the layer: {0}")]
+    Store(#[from] crate::store::Error),
+    /// A path of the root cannot be resolved.
+    #[error("cannot resolve `{path}`: too many symbolic links")]
+    TooManyLinks {
+        /// The path that was asked for.
+        path: String,
+    },
+    /// A caller broke the writer's rules.
+    #[error("internal error: {0}")]
+    Misuse(String),
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "\nhint: free some space, or choose another place with --state DIR"
+        }
+        _ => "",
+    }
+}
+
+/// A path for people.
+fn shown(path: &[u8]) -> String {
+    match path {
+        [] => "/".into(),
+        _ => String::from_utf8_lossy(path).chars().take(300).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

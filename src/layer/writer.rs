@@ -1,0 +1,162 @@
+//! Writing a layer: tar, gzip, both digests, in one pass and in bounded memory.
+//!
+//! Equal entries make equal bytes: no clock, no names of users, no order but the paths'.
+
+use std::io::{self, Read, Write};
+
+use super::entry::Whiteout;
+use super::gzip::GzipWriter;
+use super::header::encode;
+use super::{Entry, Error, Kind, SkeletonDelta, shown};
+use crate::digest::HashingWriter;
+use crate::oci::{Descriptor, Layer, media_type};
+use crate::store::BlobWriter;
+
+/// How a layer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// No time in the layer is later: seconds since 1970.
+    pub epoch: i64,
+    /// How many threads compress; the bytes do not depend on it.
+    pub threads: usize,
+    /// How hard they try, 1 to 9; the bytes depend on it.
+    pub level: u32,
+}
+
+/// A layer that was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    /// The layer.
+    pub layer: Layer,
+    /// What it changes in the root's skeleton.
+    pub skeleton: SkeletonDelta,
+    /// How many entries it has, whiteouts included.
+    pub n_entries: u64,
+}
+
+/// A layer being written; dropped before it is finished, it leaves nothing.
+pub struct LayerWriter {
+    tar: HashingWriter<GzipWriter<BlobWriter>>,
+    epoch: i64,
+    skeleton: SkeletonDelta,
+    n_entries: u64,
+    last_entry: Option<Vec<u8>>,
+    last_whiteout: Option<Vec<u8>>,
+    buffer: Vec<u8>,
+}
+
+impl LayerWriter {
+    /// Starts a layer.
+    pub fn new(blob: BlobWriter, options: Options) -> Result<LayerWriter, Error> {
+        let gzip = GzipWriter::new(blob, options.threads, options.level).map_err(Error::Write)?;
+        Ok(LayerWriter {
+            tar: HashingWriter::new(gzip),
+            epoch: options.epoch,
+            skeleton: SkeletonDelta::default(),
+            n_entries: 0,
+            last_entry: None,
+            last_whiteout: None,
+            buffer: vec![0; 128 << 10],
+        })
+    }
+
+    /// Writes an entry, whose content is exactly as long as it says. Entries come strictly sorted by the bytes of
+    /// their paths, which puts parents before what is in them.
+    pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Error> {
+        check_name(&entry.path)?;
+        follows(&mut self.last_entry, &entry.path)?;
+        self.skeleton.put(entry);
+        self.put(entry)?;
+        match entry.kind {
+            Kind::File { size } => self.content(&entry.path, size, content),
+            Kind::Directory
+            | Kind::Symlink { .. }
+            | Kind::Hardlink { .. }
+            | Kind::CharDevice { .. }
+            | Kind::BlockDevice { .. }
+            | Kind::Fifo => Ok(()),
+        }
+    }
+
+    /// Says that `path` of the layers below is gone. Whiteouts come strictly sorted, among themselves, by the names
+    /// they have in the archive.
+    pub fn whiteout(&mut self, path: &[u8]) -> Result<(), Error> {
+        check_name(path)?;
+        self.skeleton.remove(path.to_vec());
+        self.put_whiteout(Whiteout::removing(path))
+    }
+
+    /// Says that everything in the directory `path` of the layers below is gone.
+    pub fn opaque(&mut self, path: &[u8]) -> Result<(), Error> {
+        self.skeleton.clear(path);
+        self.put_whiteout(Whiteout::clearing(path))
+    }
+
+    /// Ends the layer and keeps it in the store. A layer without entries is one, too; the caller may leave it out.
+    pub fn finish(mut self) -> Result<Packed, Error> {
+        self.tar.write_all(&[0; 1024]).map_err(Error::Write)?;
+        let (gzip, diff_id, _) = self.tar.finish();
+        let (digest, size) = gzip.finish().map_err(Error::Write)?.commit()?;
+        let descriptor = Descriptor::new(media_type::LAYER_GZIP, digest, size);
+        let layer = Layer { descriptor, diff_id };
+        Ok(Packed { layer, skeleton: self.skeleton, n_entries: self.n_entries })
+    }
+
+    fn put_whiteout(&mut self, name: Vec<u8>) -> Result<(), Error> {
+        follows(&mut self.last_whiteout, &name)?;
+        let mut entry = Entry::file(name, 0o644, 0);
+        entry.metadata.mtime = 0;
+        self.put(&entry)
+    }
+
+    fn put(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.n_entries += 1;
+        self.tar.write_all(&encode(entry, self.epoch)).map_err(Error::Write)
+    }
+
+    fn content(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<(), Error> {
+        let mut n_left = size;
+        loop {
+            let n = match content.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(Error::Io { action: "read", path: shown(path), source }),
+            };
+            n_left = n_left.checked_sub(n as u64).ok_or_else(|| changed(path))?;
+            self.tar.write_all(&self.buffer[..n]).map_err(Error::Write)?;
+        }
+        if n_left > 0 {
+            return Err(changed(path));
+        }
+        let padding = (512 - size % 512) % 512;
+        self.tar.write_all(&[0; 512][..padding as usize]).map_err(Error::Write)
+    }
+}
+
+fn changed(path: &[u8]) -> Error {
+    let source = io::Error::other("its size changed meanwhile");
+    Error::Io { action: "read", path: shown(path), source }
+}
+
+/// Refuses what would mean something else to whoever applies the layer.
+fn check_name(path: &[u8]) -> Result<(), Error> {
+    let refused = |reason: &str| Error::Refused { path: shown(path), reason: reason.into() };
+    let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+    if !path.is_empty() && names.iter().any(|name| matches!(*name, b"" | b"." | b"..")) || path.contains(&0) {
+        return Err(Error::Misuse(format!("the layer's entry `{}` is no normal path", shown(path))));
+    }
+    match names.iter().any(|name| name.starts_with(b".wh.")) {
+        true => Err(refused("in a layer, a name with `.wh.` before it says that something was removed")),
+        false => Ok(()),
+    }
+}
+
+fn follows(last: &mut Option<Vec<u8>>, path: &[u8]) -> Result<(), Error> {
+    if let Some(last) = last.as_ref().filter(|last| last.as_slice() >= path) {
+        let (path, last) = (shown(path), shown(last));
+        return Err(Error::Misuse(format!("the layer's entry `{path}` comes after `{last}`")));
+    }
+    *last = Some(path.to_vec());
+    Ok(())
+}
