@@ -21,5 +21,6 @@ pub mod layer;
 pub mod oci;
 pub mod progress;
 pub mod redact;
+pub mod sandbox;
 pub mod store;
 pub mod transport;

@@ -1,0 +1,340 @@
+//! What happens inside: the first process of the sandbox sets it up, starts the command, and buries the dead.
+//!
+//! Both processes here are copies of the builder until the command is executed. They only make system calls, on
+//! memory that the [`Plan`] prepared; see [`syscall`].
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::libc::{self, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT};
+
+use super::Network;
+use super::plan::{BindPlan, MOUNT_POINTS, Plan, RootPlan, Stub};
+use super::report::{Report, Step};
+use super::syscall::{self as sys, Sys};
+
+/// What a command may do at most: Docker's default but mknod, since a device made inside would be the host's.
+const CAPABILITIES: u64 = 1 << 0 // chown
+    | 1 << 1 // dac_override
+    | 1 << 3 // fowner
+    | 1 << 4 // fsetid
+    | 1 << 5 // kill
+    | 1 << 6 // setgid
+    | 1 << 7 // setuid
+    | 1 << 8 // setpcap
+    | 1 << 10 // net_bind_service
+    | 1 << 13 // net_raw
+    | 1 << 18 // sys_chroot
+    | 1 << 29 // audit_write
+    | 1 << 31; // setfcap
+
+const DEVICES: [(&CStr, u32, u32); 6] = [
+    (c"/dev/null", 1, 3),
+    (c"/dev/zero", 1, 5),
+    (c"/dev/full", 1, 7),
+    (c"/dev/random", 1, 8),
+    (c"/dev/urandom", 1, 9),
+    (c"/dev/tty", 5, 0),
+];
+
+const DEVICE_LINKS: [(&CStr, &CStr); 5] = [
+    (c"/dev/fd", c"/proc/self/fd"),
+    (c"/dev/stdin", c"/proc/self/fd/0"),
+    (c"/dev/stdout", c"/proc/self/fd/1"),
+    (c"/dev/stderr", c"/proc/self/fd/2"),
+    (c"/dev/ptmx", c"pts/ptmx"),
+];
+
+/// What tells of the host, or reaches it.
+const MASKED: [&CStr; 10] = [
+    c"/proc/acpi",
+    c"/proc/asound",
+    c"/proc/kcore",
+    c"/proc/keys",
+    c"/proc/latency_stats",
+    c"/proc/sched_debug",
+    c"/proc/scsi",
+    c"/proc/timer_list",
+    c"/sys/devices/virtual/powercap",
+    c"/sys/firmware",
+];
+const READ_ONLY: [&CStr; 5] = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys", c"/proc/sysrq-trigger"];
+
+/// The descriptors that a child is given.
+pub(super) struct Channels {
+    pub(super) stdin: RawFd,
+    pub(super) stdout: RawFd,
+    pub(super) stderr: RawFd,
+    /// Where it reports; closed when a program is executed.
+    pub(super) report: RawFd,
+}
+
+/// A step that failed, which of its kind it was, and the number of the error.
+type Outcome = Result<(), (Step, u32, i32)>;
+
+/// Turns an answer of the kernel into the outcome of a step.
+fn at(step: Step, answer: Sys<()>) -> Outcome {
+    at_nth(step, 0, answer)
+}
+
+fn at_nth(step: Step, index: usize, answer: Sys<()>) -> Outcome {
+    answer.map_err(|errno| (step, index as u32, errno))
+}
+
+/// Is the first process of the sandbox.
+pub(super) fn live(plan: &mut Plan, channels: &Channels) -> ! {
+    let report = channels.report;
+    let mut stubs = MOUNT_POINTS.map(|path| (path, false));
+    if let Err((step, index, errno)) = set_up(plan, channels, &mut stubs) {
+        sys::write(report, &Report::Failed { step, index, errno }.encode());
+        sys::exit(1);
+    }
+    // SAFETY: the child goes on in this module only.
+    match unsafe { sys::clone(0, None) } {
+        Ok(0) => start(plan, report),
+        Ok(pid) => {
+            let status = bury_all(pid);
+            tidy(plan, &stubs);
+            sys::write(report, &Report::Ended { status }.encode());
+            sys::exit(0)
+        }
+        Err(errno) => {
+            sys::write(report, &Report::Failed { step: Step::Fork, index: 0, errno }.encode());
+            sys::exit(1)
+        }
+    }
+}
+
+/// Waits for the command, then kills what it left behind. Returns how it ended.
+fn bury_all(command: i32) -> i32 {
+    let mut status = 0;
+    while let Ok((pid, ended)) = sys::wait() {
+        if pid == command {
+            status = ended;
+            sys::kill_all();
+        }
+    }
+    status
+}
+
+fn set_up(plan: &mut Plan, channels: &Channels, stubs: &mut [(&CStr, bool)]) -> Outcome {
+    hide(plan, channels)?;
+    at(Step::Private, sys::mount(c"none", c"/", c"", MS_REC | MS_PRIVATE, None))?;
+    for (index, bind) in plan.binds.iter_mut().enumerate() {
+        let tree = sys::open_tree(&bind.source);
+        bind.tree = *tree.as_ref().unwrap_or(&-1);
+        at_nth(Step::BindSource, index, tree.map(drop))?;
+    }
+    enter(&plan.root)?;
+    at(Step::HostName, sys::set_host_name(&plan.host_name))?;
+    at(Step::HostName, sys::set_domain_name(c"(none)"))?;
+    match plan.network {
+        Network::None => at(Step::Loopback, sys::switch_loopback_on())?,
+        Network::Host => {}
+    }
+    for (path, was_made) in stubs.iter_mut() {
+        *was_made = at(Step::MountPoint, make_mount_point(path)).map(|()| true).or_else(keep_existing)?;
+    }
+    mount_proc_and_sys()?;
+    mount_devices()?;
+    for (index, bind) in plan.binds.iter_mut().enumerate() {
+        at_nth(Step::Bind, index, mount_bind(bind))?;
+    }
+    mask()?;
+    keep_only(channels)
+}
+
+/// What is there already is as good, and is not removed afterwards.
+fn keep_existing((step, index, errno): (Step, u32, i32)) -> Result<bool, (Step, u32, i32)> {
+    match errno {
+        libc::EEXIST => Ok(false),
+        _ => Err((step, index, errno)),
+    }
+}
+
+/// Keeps this process, a copy of the builder, from whatever will run beside it.
+fn hide(plan: &Plan, channels: &Channels) -> Outcome {
+    at(Step::Process, sys::die_with_parent())?;
+    if sys::has_no_reader(channels.report) {
+        sys::exit(1);
+    }
+    at(Step::Process, sys::hide_memory())?;
+    at(Step::Process, sys::name_process(c"estaleiro-init"))?;
+    for (start, end) in &plan.traces {
+        // SAFETY: the kernel named these ranges, which lie on the first thread's stack; no code after the clone
+        // reads the builder's arguments or environment.
+        unsafe { sys::wipe(*start, *end) };
+    }
+    at(Step::Process, sys::reset_signals())?;
+    sys::new_session();
+    sys::set_umask(0);
+    Ok(())
+}
+
+/// Mounts the root and makes it `/`; devices that lie in it can't be opened.
+fn enter(root: &RootPlan) -> Outcome {
+    let target = match root {
+        RootPlan::Plain { directory } => {
+            at(Step::Root, sys::mount(directory, directory, c"", MS_BIND, None))?;
+            directory
+        }
+        RootPlan::Overlay { layers, options, target } => {
+            for layer in layers {
+                at(Step::Layer, sys::open_place(&layer.path, layer.number.as_raw_fd()))?;
+            }
+            // The options name the layers by their descriptors' numbers, which are names here.
+            at(Step::Descriptors, sys::change_directory(c"/proc/self/fd"))?;
+            at(Step::Overlay, sys::mount(c"overlay", target, c"overlay", 0, Some(options)))?;
+            target
+        }
+    };
+    at(Step::Root, sys::change_directory(target))?;
+    at(Step::Pivot, sys::pivot_to_here())?;
+    at(Step::Root, sys::forbid_devices(c"/"))
+}
+
+/// Mounting on a symbolic link would mount where it points.
+fn make_mount_point(path: &CStr) -> Sys<()> {
+    match sys::is_symlink(path) {
+        true => Err(libc::ELOOP),
+        false => sys::make_directory(path, 0o755),
+    }
+}
+
+fn mount_proc_and_sys() -> Outcome {
+    let apart = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    at(Step::Proc, sys::mount(c"proc", c"/proc", c"proc", apart, None))?;
+    at(Step::Sys, sys::mount(c"sysfs", c"/sys", c"sysfs", apart | MS_RDONLY, None))
+}
+
+fn mount_devices() -> Outcome {
+    let options = c"mode=755,size=65536k";
+    at(Step::Dev, sys::mount(c"tmpfs", c"/dev", c"tmpfs", MS_NOSUID, Some(options)))?;
+    for (index, (path, major, minor)) in DEVICES.iter().enumerate() {
+        at_nth(Step::Device, index, sys::make_character_device(path, *major, *minor))?;
+    }
+    for (path, target) in DEVICE_LINKS {
+        at(Step::Dev, sys::make_symlink(target, path))?;
+    }
+    at(Step::Dev, sys::make_directory(c"/dev/pts", 0o755))?;
+    at(Step::Dev, sys::make_directory(c"/dev/shm", 0o1777))?;
+    let options = c"newinstance,ptmxmode=0666,mode=0620,gid=5";
+    let flags = MS_NOSUID | MS_NOEXEC;
+    at(Step::Terminals, sys::mount(c"devpts", c"/dev/pts", c"devpts", flags, Some(options)))?;
+    let options = c"mode=1777,size=65536k";
+    let flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    at(Step::SharedMemory, sys::mount(c"shm", c"/dev/shm", c"tmpfs", flags, Some(options)))
+}
+
+fn mount_bind(bind: &mut BindPlan) -> Sys<()> {
+    for stub in &mut bind.stubs {
+        stub.was_made = match make_stub(stub) {
+            Ok(()) => true,
+            Err(libc::EEXIST) => false,
+            Err(errno) => return Err(errno),
+        };
+    }
+    sys::move_mount(bind.tree, &bind.target)?;
+    let flags = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV;
+    let flags = if bind.read_only { flags | MS_RDONLY } else { flags };
+    sys::mount(c"none", &bind.target, c"", flags, None)
+}
+
+fn make_stub(stub: &Stub) -> Sys<()> {
+    match stub.is_directory {
+        true => sys::make_directory(&stub.path, 0o755),
+        false => sys::make_file(&stub.path),
+    }
+}
+
+fn mask() -> Outcome {
+    for (index, path) in MASKED.iter().enumerate() {
+        let flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+        let answer = match sys::mount(c"/dev/null", path, c"", MS_BIND, None) {
+            // It is a directory.
+            Err(libc::ENOTDIR) => sys::mount(c"tmpfs", path, c"tmpfs", flags, Some(c"size=0k,nr_inodes=2")),
+            answer => answer,
+        };
+        at_nth(Step::Mask, index, unless_missing(answer))?;
+    }
+    for (index, path) in READ_ONLY.iter().enumerate() {
+        let flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+        let answer = sys::mount(path, path, c"", MS_BIND | MS_REC, None)
+            .and_then(|()| sys::mount(c"none", path, c"", flags, None));
+        at_nth(Step::Mask, index, unless_missing(answer))?;
+    }
+    Ok(())
+}
+
+fn unless_missing(answer: Sys<()>) -> Sys<()> {
+    match answer {
+        Err(libc::ENOENT) => Ok(()),
+        answer => answer,
+    }
+}
+
+/// Closes every descriptor but the first three and the one for reports.
+fn keep_only(channels: &Channels) -> Outcome {
+    for (number, fd) in [channels.stdin, channels.stdout, channels.stderr].into_iter().enumerate() {
+        at(Step::Descriptors, sys::duplicate_to(fd, number as RawFd))?;
+    }
+    at(Step::Descriptors, sys::close_range(3, channels.report - 1))?;
+    at(Step::Descriptors, sys::close_range(channels.report + 1, RawFd::MAX))
+}
+
+/// Becomes the command.
+fn start(plan: &Plan, report: RawFd) -> ! {
+    let (step, errno) = match prepare_command(plan) {
+        Ok(()) => (Step::Execute, execute(plan)),
+        Err((step, _, errno)) => (step, errno),
+    };
+    sys::write(report, &Report::Failed { step, index: 0, errno }.encode());
+    sys::exit(127)
+}
+
+fn prepare_command(plan: &Plan) -> Outcome {
+    sys::new_session();
+    sys::leave_keys();
+    at(Step::Filter, sys::install(&plan.filter))?;
+    at(Step::Limits, sys::limit(libc::RLIMIT_NOFILE, 1024, 1 << 20))?;
+    at(Step::Limits, sys::limit(libc::RLIMIT_CORE, 0, u64::MAX))?;
+    at(Step::Workdir, sys::change_directory(&plan.workdir))?;
+    at(Step::Capabilities, sys::bound_capabilities(CAPABILITIES))?;
+    at(Step::User, sys::become_user(plan.user.uid, plan.user.gid, &plan.user.groups))?;
+    at(Step::Capabilities, sys::limit_capabilities(CAPABILITIES))?;
+    sys::set_umask(plan.umask);
+    Ok(())
+}
+
+/// Tries one place after the other, as a shell does; returns the error that tells most.
+fn execute(plan: &Plan) -> i32 {
+    let mut error = libc::ENOENT;
+    for program in &plan.programs {
+        // SAFETY: `Strings` end their lists with a null pointer and hold what they point to.
+        match unsafe { sys::execute(program, plan.argv.as_ptr(), plan.envp.as_ptr()) } {
+            libc::ENOENT | libc::ENOTDIR => {}
+            libc::EACCES => error = libc::EACCES,
+            errno => return errno,
+        }
+    }
+    error
+}
+
+/// Takes away what was there for the run only. Whatever the command put in its place stays.
+fn tidy(plan: &Plan, stubs: &[(&CStr, bool)]) {
+    for bind in plan.binds.iter().rev() {
+        let _ = sys::unmount(&bind.target);
+        for stub in bind.stubs.iter().rev().filter(|stub| stub.was_made) {
+            let _ = match stub.is_directory {
+                true => sys::remove_directory(&stub.path),
+                false => sys::remove_file(&stub.path),
+            };
+        }
+    }
+    for (path, was_made) in stubs.iter().rev() {
+        let _ = sys::unmount(path);
+        if *was_made {
+            let _ = sys::remove_directory(path);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The sandbox: runs an image's own programs in its root, apart from the host.
+//!
+//! The host's programs are never run, and nothing that was started outlives the builder. What a run is for (a
+//! maintainer script, a `RUN`), and what it changed, is not known here.
+
+mod cancel;
+mod child;
+mod command;
+mod filter;
+mod lines;
+mod namespaces;
+mod plan;
+mod report;
+mod syscall;
+
+pub use cancel::Cancel;
+pub use command::{Bind, Exit, Network, Root, Run, Stream, User};
+
+/// What went wrong with the sandbox itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no sandbox to be had.
+    #[error(
+        "cannot make a sandbox: {reason}\nhint: run as root with CAP_SYS_ADMIN: in Concourse `privileged: true`, with docker `--privileged`"
+    )]
+    Unavailable {
+        /// Why not.
+        reason: String,
+    },
+    /// A run's description cannot be carried out.
+    #[error("cannot start {command} in the sandbox: {reason}")]
+    Invalid {
+        /// What was to be run.
+        command: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The sandbox was not set up, or the program not started.
+    #[error("cannot start {command} in the sandbox: {step}: {source}{hint}")]
+    Start {
+        /// What was to be run.
+        command: String,
+        /// What failed.
+        step: String,
+        /// Why.
+        source: std::io::Error,
+        /// A way out, on a line of its own; else empty.
+        hint: &'static str,
+    },
+    /// The run was cancelled.
+    #[error("cannot finish {command} in the sandbox: it was cancelled")]
+    Cancelled {
+        /// What was being run.
+        command: String,
+    },
+    /// The sandbox went away under the program.
+    #[error("cannot finish {command} in the sandbox: {reason}")]
+    Lost {
+        /// What was being run.
+        command: String,
+        /// What is known.
+        reason: String,
+    },
+}
+
+/// A way of running an image's programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Namespaces and overlay mounts; needs CAP_SYS_ADMIN.
+    Namespaces,
+}
+
+impl Sandbox {
+    /// Returns the best sandbox that can be had here.
+    pub fn choose() -> Result<Sandbox, Error> {
+        match namespaces::probe() {
+            Ok(()) => Ok(Sandbox::Namespaces),
+            Err(reason) => Err(Error::Unavailable { reason }),
+        }
+    }
+
+    /// Runs a command to its end. `output` gets each line, without its line feed, as it comes; a very long line comes
+    /// in parts. When the command ends, whatever else it started is killed.
+    pub fn run(
+        &self,
+        root: &Root,
+        run: &Run,
+        cancel: &Cancel,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Exit, Error> {
+        match self {
+            Sandbox::Namespaces => namespaces::run(root, run, cancel, output),
+        }
+    }
+}

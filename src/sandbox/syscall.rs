@@ -1,0 +1,390 @@
+//! The system calls of the sandbox's child processes.
+//!
+//! Between the clone and the exec a child is a copy of one thread of a builder that has many: whatever the others
+//! held locked stays locked. So nothing here allocates, panics or touches the C library beyond thin wrappers that are
+//! safe in a signal handler; what changes credentials goes past the C library, which would ask the other threads.
+
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+use std::ptr::{null, null_mut};
+
+use nix::libc::{self, c_char, c_int, c_long, c_uint, c_ulong};
+
+use super::filter::Filter;
+
+/// An answer of the kernel; the error is its number.
+pub(super) type Sys<T> = Result<T, i32>;
+
+fn errno() -> i32 {
+    // SAFETY: the address of the thread's own error number is always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+fn check(answer: impl Into<c_long>) -> Sys<c_long> {
+    match answer.into() {
+        -1 => Err(errno()),
+        answer => Ok(answer),
+    }
+}
+
+fn done(answer: impl Into<c_long>) -> Sys<()> {
+    check(answer).map(drop)
+}
+
+/// Starts a process in new namespaces as `flags` say. Answers 0 in the child, and there `pidfd` is not set.
+///
+/// # Safety
+/// In the child, only the functions of this module may be called.
+pub(super) unsafe fn clone(flags: c_int, pidfd: Option<&mut RawFd>) -> Sys<i32> {
+    let (extra, pidfd) = match pidfd {
+        Some(pidfd) => (libc::CLONE_PIDFD, std::ptr::from_mut(pidfd)),
+        None => (0, null_mut()),
+    };
+    let flags = (flags | extra | libc::SIGCHLD) as c_ulong;
+    // SAFETY: without CLONE_VM and with no stack of its own, this is a fork; `pidfd` is null or valid for writing.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone, flags, 0 as c_ulong, pidfd, 0 as c_ulong, 0 as c_ulong) };
+    check(pid).map(|pid| pid as i32)
+}
+
+pub(super) fn exit(code: i32) -> ! {
+    // SAFETY: ends the process without running anything of it.
+    unsafe { libc::_exit(code) }
+}
+
+pub(super) fn mount(
+    source: &CStr,
+    target: &CStr,
+    kind: &CStr,
+    flags: c_ulong,
+    options: Option<&CStr>,
+) -> Sys<()> {
+    let options = options.map_or(null(), CStr::as_ptr);
+    // SAFETY: all strings end with NUL and outlive the call.
+    done(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.cast()) })
+}
+
+/// Keeps the devices of the mount at `target` from being opened. What the mount forbids already stays so: the
+/// kernel may refuse to allow it.
+pub(super) fn forbid_devices(target: &CStr) -> Sys<()> {
+    // SAFETY: all zeros is a valid answer.
+    let mut answer: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the string ends with NUL, and the answer is valid for writing.
+    done(unsafe { libc::statvfs(target.as_ptr(), &raw mut answer) })?;
+    // These flags have the same bits in a question and in an answer.
+    let kept = answer.f_flag & (libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NOEXEC);
+    mount(c"none", target, c"", libc::MS_REMOUNT | libc::MS_BIND | libc::MS_NODEV | kept, None)
+}
+
+pub(super) fn unmount(target: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) })
+}
+
+/// Makes `.` the root, and hides the old one with all its mounts.
+pub(super) fn pivot_to_here() -> Sys<()> {
+    let here = c".".as_ptr();
+    // SAFETY: the strings end with NUL.
+    done(unsafe { libc::syscall(libc::SYS_pivot_root, here, here) })?;
+    // SAFETY: the string ends with NUL; `.` is the old root now.
+    done(unsafe { libc::umount2(here, libc::MNT_DETACH) })?;
+    change_directory(c"/")
+}
+
+/// Returns a mount of `path` that is nowhere yet.
+pub(super) fn open_tree(path: &CStr) -> Sys<RawFd> {
+    let flags = (libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC) as c_uint;
+    // SAFETY: the string ends with NUL.
+    check(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+        .map(|fd| fd as RawFd)
+}
+
+/// Puts a mount of [`open_tree`] at `target`, following symbolic links there.
+pub(super) fn move_mount(tree: RawFd, target: &CStr) -> Sys<()> {
+    const FROM_EMPTY_PATH: c_uint = 0x04;
+    const TO_SYMLINKS: c_uint = 0x10;
+    let (empty, target) = (c"".as_ptr(), target.as_ptr());
+    let flags = FROM_EMPTY_PATH | TO_SYMLINKS;
+    // SAFETY: the strings end with NUL.
+    done(unsafe { libc::syscall(libc::SYS_move_mount, tree, empty, libc::AT_FDCWD, target, flags) })
+}
+
+pub(super) fn change_directory(path: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::chdir(path.as_ptr()) })
+}
+
+pub(super) fn make_directory(path: &CStr, mode: u32) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::mkdir(path.as_ptr(), mode) })
+}
+
+pub(super) fn remove_directory(path: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::rmdir(path.as_ptr()) })
+}
+
+pub(super) fn make_file(path: &CStr) -> Sys<()> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: the string ends with NUL, and the mode is given.
+    let fd = check(unsafe { libc::open(path.as_ptr(), flags, 0o644 as c_uint) })?;
+    close(fd as RawFd);
+    Ok(())
+}
+
+pub(super) fn remove_file(path: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::unlink(path.as_ptr()) })
+}
+
+pub(super) fn make_symlink(target: &CStr, path: &CStr) -> Sys<()> {
+    // SAFETY: both strings end with NUL.
+    done(unsafe { libc::symlink(target.as_ptr(), path.as_ptr()) })
+}
+
+pub(super) fn make_character_device(path: &CStr, major: u32, minor: u32) -> Sys<()> {
+    let device = libc::makedev(major, minor);
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, device) })
+}
+
+/// Whether a symbolic link stands at `path`.
+pub(super) fn is_symlink(path: &CStr) -> bool {
+    let mut byte: c_char = 0;
+    // SAFETY: the string ends with NUL, and one byte may be written to.
+    unsafe { libc::readlink(path.as_ptr(), &raw mut byte, 1) >= 0 }
+}
+
+/// Opens a directory as a place only, under the number `number`, which is in use for nothing of worth.
+pub(super) fn open_place(path: &CStr, number: RawFd) -> Sys<()> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the string ends with NUL.
+    let fd = check(unsafe { libc::open(path.as_ptr(), flags) })? as RawFd;
+    // SAFETY: numbers only.
+    done(unsafe { libc::dup3(fd, number, libc::O_CLOEXEC) })?;
+    close(fd);
+    Ok(())
+}
+
+/// Makes `fd` also known as `number`, and passes that on to programs.
+pub(super) fn duplicate_to(fd: RawFd, number: RawFd) -> Sys<()> {
+    // SAFETY: numbers only; the builder's own descriptors are a copy here.
+    done(unsafe { libc::dup2(fd, number) })
+}
+
+pub(super) fn close(fd: RawFd) {
+    // SAFETY: numbers only; the builder's own descriptors are a copy here.
+    unsafe { libc::close(fd) };
+}
+
+/// Closes the descriptors from `first` to `last`.
+pub(super) fn close_range(first: RawFd, last: RawFd) -> Sys<()> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: numbers only; the builder's own descriptors are a copy here.
+    done(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
+}
+
+/// Writes as much of a short message as a pipe takes, which is all of it.
+pub(super) fn write(fd: RawFd, bytes: &[u8]) {
+    // SAFETY: the buffer is valid for its length.
+    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// Whether nobody can read any more what is written to this pipe.
+pub(super) fn has_no_reader(pipe: RawFd) -> bool {
+    let mut poll = libc::pollfd { fd: pipe, events: 0, revents: 0 };
+    // SAFETY: one structure is given, and announced.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents & libc::POLLERR != 0 }
+}
+
+fn process_control(option: c_int, argument: c_ulong) -> Sys<()> {
+    // SAFETY: only options that take numbers are used here.
+    done(unsafe { libc::prctl(option, argument, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) })
+}
+
+/// Asks to be killed when the thread that made this process ends.
+pub(super) fn die_with_parent() -> Sys<()> {
+    process_control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)
+}
+
+/// Keeps this process's memory from all others.
+pub(super) fn hide_memory() -> Sys<()> {
+    process_control(libc::PR_SET_DUMPABLE, 0)
+}
+
+pub(super) fn name_process(name: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL; the kernel copies 16 bytes at most.
+    done(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) })
+}
+
+/// Fills memory of this process with zeros.
+///
+/// # Safety
+/// The range must be mapped, writable, and used by nothing that runs after this.
+pub(super) unsafe fn wipe(start: usize, end: usize) {
+    // SAFETY: the caller says so.
+    unsafe { std::ptr::write_bytes(start as *mut u8, 0, end.saturating_sub(start)) };
+}
+
+/// Lets every signal do what it does by default, and come through.
+pub(super) fn reset_signals() -> Sys<()> {
+    for signal in 1..=64 {
+        // SAFETY: the default needs no handler. Some signals cannot be set, and need not be.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let none = 0u64;
+    let (how, size) = (libc::SIG_SETMASK, size_of::<u64>());
+    // SAFETY: the kernel's signal sets have 64 bits; the old one is not asked for.
+    done(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const none, null_mut::<u64>(), size) })
+}
+
+pub(super) fn set_umask(mask: u32) {
+    // SAFETY: numbers only.
+    unsafe { libc::umask(mask) };
+}
+
+pub(super) fn set_host_name(name: &CStr) -> Sys<()> {
+    // SAFETY: the string is as long as it says.
+    done(unsafe { libc::sethostname(name.as_ptr(), name.count_bytes()) })
+}
+
+pub(super) fn set_domain_name(name: &CStr) -> Sys<()> {
+    // SAFETY: the string is as long as it says.
+    done(unsafe { libc::setdomainname(name.as_ptr(), name.count_bytes()) })
+}
+
+/// Switches the network namespace's loopback interface on.
+pub(super) fn switch_loopback_on() -> Sys<()> {
+    // SAFETY: numbers only.
+    let socket =
+        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })? as RawFd;
+    // SAFETY: all zeros is a valid request.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *slot = *byte as c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the request is valid, and the kernel only reads it.
+    let answer = done(unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request) });
+    close(socket);
+    answer
+}
+
+pub(super) fn new_session() {
+    // SAFETY: no arguments. It fails only for who leads a session already.
+    unsafe { libc::setsid() };
+}
+
+/// Leaves the builder's keys behind; where the kernel has none, there is nothing to leave.
+pub(super) fn leave_keys() {
+    const JOIN_SESSION_KEYRING: c_int = 1;
+    // SAFETY: without a name, the new keyring is anonymous.
+    unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, null::<c_char>()) };
+}
+
+/// Limits a resource; the hard limit is only lowered.
+pub(super) fn limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> Sys<()> {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is valid for writing.
+    done(unsafe { libc::getrlimit(resource, &raw mut limits) })?;
+    limits.rlim_max = limits.rlim_max.min(hard);
+    limits.rlim_cur = soft.min(limits.rlim_max);
+    // SAFETY: the structure is valid for reading.
+    done(unsafe { libc::setrlimit(resource, &raw const limits) })
+}
+
+/// Installs the filter; needs CAP_SYS_ADMIN, for without it the process could never gain privileges again.
+pub(super) fn install(filter: &Filter) -> Sys<()> {
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+    // SAFETY: the program is as long as it says; the kernel only reads it.
+    done(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) })
+}
+
+/// Takes every capability that is not in `kept` out of what programs may gain.
+pub(super) fn bound_capabilities(kept: u64) -> Sys<()> {
+    for capability in (0..64).filter(|capability| kept >> capability & 1 == 0) {
+        match process_control(libc::PR_CAPBSET_DROP, capability) {
+            // There are no more.
+            Err(libc::EINVAL) => break,
+            answer => answer?,
+        }
+    }
+    Ok(())
+}
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilitySet {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// Returns what this process may do.
+pub(super) fn capabilities() -> Sys<u64> {
+    let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    let mut sets = [CapabilitySet::default(); 2];
+    // SAFETY: version 3 fills two sets.
+    done(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) })?;
+    let [low, high] = sets;
+    Ok(u64::from(low.permitted) | u64::from(high.permitted) << 32)
+}
+
+/// Gives up every capability of this process that is not in `kept`.
+pub(super) fn limit_capabilities(kept: u64) -> Sys<()> {
+    let kept = capabilities()? & kept;
+    let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    let set = |bits: u64| CapabilitySet { effective: bits as u32, permitted: bits as u32, inheritable: 0 };
+    let sets = [set(kept), set(kept >> 32)];
+    // SAFETY: version 3 reads two sets.
+    done(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) })
+}
+
+/// Becomes somebody else, for good.
+pub(super) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Sys<()> {
+    // SAFETY: the slice is as long as it says.
+    done(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    // SAFETY: numbers only.
+    done(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+    // SAFETY: numbers only.
+    done(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
+}
+
+/// Becomes a program; comes back only with an error.
+///
+/// # Safety
+/// The lists must hold strings that end with NUL, and end with a null pointer.
+pub(super) unsafe fn execute(path: &CStr, argv: *const *const c_char, envp: *const *const c_char) -> i32 {
+    // SAFETY: the caller says so.
+    unsafe { libc::execve(path.as_ptr(), argv, envp) };
+    errno()
+}
+
+/// Waits for any child; returns who it was and how it ended.
+pub(super) fn wait() -> Sys<(i32, i32)> {
+    loop {
+        let mut status = 0;
+        // SAFETY: the status is valid for writing.
+        match check(unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) }) {
+            Err(libc::EINTR) => {}
+            answer => return answer.map(|pid| (pid as i32, status)),
+        }
+    }
+}
+
+/// Kills everything in the process namespace but its first process, which calls this.
+pub(super) fn kill_all() {
+    // SAFETY: numbers only.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
