@@ -21,6 +21,7 @@ pub mod layer;
 pub mod oci;
 pub mod progress;
 pub mod redact;
+pub mod registry;
 pub mod sandbox;
 pub mod store;
 pub mod transport;

@@ -1,0 +1,425 @@
+//! A repository of a remote registry (OCI distribution specification 1.1).
+//!
+//! What is asked and how the answers are read; how a request gets there is the door's business, and
+//! uploads are in `upload.rs`.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{self, HeaderName};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::auth::Scope;
+use super::door::{Ask, Door, Target};
+use super::error::or_none;
+use super::location::is_tag;
+use super::referrers::SharedIndex;
+use super::upload::Meter;
+use super::wire::Response;
+use super::{Access, MANIFEST_LIMIT, Reason};
+use crate::digest::Digest;
+use crate::oci::{Descriptor, Reference, media_type};
+use crate::progress::Task;
+use crate::store::Store;
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
+/// How many pages a list has at most.
+const PAGE_LIMIT: usize = 10_000;
+
+/// How many tags, or referrers, are listed at most.
+const LIST_LIMIT: usize = 1_000_000;
+
+/// How long a round of reading and writing the list of referrers is thought to take at most.
+const LONGEST_ROUND: Duration = Duration::from_secs(1);
+
+/// How often the list of referrers is written before the other writers have won.
+const N_LIST_WRITES: u32 = 8;
+
+/// What a manifest may be.
+const MANIFEST_TYPES: [&str; 4] =
+    [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_INDEX, media_type::DOCKER_MANIFEST];
+
+/// A repository of a remote registry.
+pub(super) struct Remote {
+    pub(super) door: Door,
+    pub(super) repository: String,
+    /// Held while the list of referrers is rewritten: our own attachments don't fight each other.
+    list: tokio::sync::Mutex<()>,
+}
+
+impl Remote {
+    pub(super) fn open(reference: &Reference, access: &Access) -> Result<Remote, Reason> {
+        let host = host_of(&reference.registry);
+        let door = Door::new(&host, &reference.repository, access)?;
+        Ok(Remote { door, repository: reference.repository.clone(), list: tokio::sync::Mutex::default() })
+    }
+
+    pub(super) async fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Reason> {
+        let head = or_none(self.door.request(&self.manifest_ask(Method::HEAD, name)?).await);
+        match head {
+            Ok(None) => return Ok(None),
+            Ok(Some(response)) => {
+                let described = described(&response);
+                let is_asked_for =
+                    |found: &Descriptor| name.parse().is_ok_and(|digest: Digest| found.digest == digest);
+                if let Some(found) = described.filter(|found| is_asked_for(found) || is_tag(name)) {
+                    return Ok(Some(found));
+                }
+            }
+            // Some registries know no HEAD.
+            Err(Reason::Answered { status, .. }) if status.is_client_error() => {}
+            Err(reason) => return Err(reason),
+        }
+        Ok(self.manifest(name).await?.map(|(found, _)| found))
+    }
+
+    pub(super) async fn manifest(&self, name: &str) -> Result<Option<(Descriptor, Vec<u8>)>, Reason> {
+        let ask = self.manifest_ask(Method::GET, name)?;
+        let mut attempts = self.door.attempts();
+        loop {
+            match self.read_manifest(&ask, name).await {
+                Err(reason) if attempts.another(&reason).await => {}
+                result => return or_none(result),
+            }
+        }
+    }
+
+    async fn read_manifest(&self, ask: &Ask, name: &str) -> Result<(Descriptor, Vec<u8>), Reason> {
+        let mut response = self.door.request_once(ask).await?;
+        let bytes = response.read(MANIFEST_LIMIT).await?;
+        let found = Descriptor::of(manifest_type(response.media_type(), &bytes)?, &bytes);
+        let announced = response.header(&CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
+        match name.parse().ok().or(announced) {
+            Some(expected) if expected != found.digest => {
+                Err(Reason::mismatch(&expected, &found.digest, "the manifest"))
+            }
+            _ => Ok((found, bytes)),
+        }
+    }
+
+    pub(super) async fn has_blob(&self, digest: &Digest) -> Result<bool, Reason> {
+        let ask = Ask::new(Method::HEAD, self.blob(digest), Scope::Pull);
+        Ok(or_none(self.door.request(&ask).await)?.is_some())
+    }
+
+    pub(super) async fn pull_blob(
+        &self,
+        blob: &Descriptor,
+        store: &Store,
+        task: &Task,
+    ) -> Result<(), Reason> {
+        let mut meter = Meter::start(Some(task), blob.size);
+        let mut attempts = self.door.attempts();
+        loop {
+            meter.restart();
+            match self.download(blob, store, &mut meter).await {
+                Err(reason) if attempts.another(&reason).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn download(&self, blob: &Descriptor, store: &Store, meter: &mut Meter<'_>) -> Result<(), Reason> {
+        let mut response = self.get_blob(&blob.digest).await?;
+        let mut writer = store.blob_writer()?;
+        while let Some(chunk) = response.chunk().await? {
+            meter.moved(chunk.len() as u64);
+            meter.check_not_beyond(blob.size)?;
+            writer.write_all(&chunk).map_err(Reason::io("write", &store.blob_path(&blob.digest)))?;
+        }
+        meter.check_reached(blob.size)?;
+        Ok(writer.commit_as(&blob.digest, Some(blob.size))?)
+    }
+
+    pub(super) async fn read_blob(&self, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, Reason> {
+        check_size(blob, limit)?;
+        let mut attempts = self.door.attempts();
+        loop {
+            let read = match self.get_blob(&blob.digest).await {
+                Ok(mut response) => response.read(blob.size).await,
+                Err(reason) => Err(reason),
+            };
+            match read.and_then(|bytes| verified(blob, bytes)) {
+                Err(reason) if attempts.another(&reason).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn get_blob(&self, digest: &Digest) -> Result<Response, Reason> {
+        self.door.request_once(&Ask::new(Method::GET, self.blob(digest), Scope::Pull)).await
+    }
+
+    /// Puts a manifest; returns whether the registry keeps the list of referrers.
+    pub(super) async fn push_manifest(
+        &self,
+        name: &str,
+        manifest: &Descriptor,
+        bytes: &[u8],
+    ) -> Result<bool, Reason> {
+        let ask = Ask::new(Method::PUT, self.manifest_path(name)?, Scope::Push)
+            .header(header::CONTENT_TYPE, &manifest.media_type)
+            .body(Bytes::copy_from_slice(bytes));
+        let response = self.door.request(&ask).await?;
+        match response.header(&CONTENT_DIGEST).and_then(|digest| digest.parse::<Digest>().ok()) {
+            Some(kept) if kept != manifest.digest => {
+                Err(Reason::mismatch(&manifest.digest, &kept, "what the registry keeps"))
+            }
+            _ => Ok(response.header(&OCI_SUBJECT).is_some()),
+        }
+    }
+
+    /// Puts the manifest of a referrer, and where need be its entry in the list of referrers.
+    pub(super) async fn attach(
+        &self,
+        subject: &Digest,
+        referrer: &Descriptor,
+        bytes: &[u8],
+        superseded: &[Digest],
+    ) -> Result<(), Reason> {
+        if self.push_manifest(&referrer.digest.to_string(), referrer, bytes).await? {
+            return Ok(());
+        }
+        let _list = self.list.lock().await;
+        let tag = fallback_tag(subject);
+        for _ in 0..N_LIST_WRITES {
+            let started = Instant::now();
+            let mut list = self.fallback_list(&tag).await?;
+            if list.contains(&referrer.digest) && !superseded.iter().any(|digest| list.contains(digest)) {
+                return Ok(());
+            }
+            list.put_referrer(referrer, superseded);
+            self.push_list(&tag, &mut list).await?;
+            // Another writer may have read the same list. As it takes about as long as we do, it will
+            // soon have written its own, and the next round sees whether ours is still in there.
+            tokio::time::sleep(started.elapsed().min(LONGEST_ROUND) * 2).await;
+        }
+        Err(Reason::Unexpected(format!("others keep overwriting the list of referrers at tag {tag}")))
+    }
+
+    /// Writes the list of referrers. Some registries refuse one that names what is gone; then that is left out.
+    async fn push_list(&self, tag: &str, list: &mut SharedIndex) -> Result<(), Reason> {
+        let bytes = list.to_json();
+        let written = self.push_manifest(tag, &Descriptor::of(media_type::INDEX, &bytes), &bytes).await;
+        let refusal = match written {
+            Err(reason) if matches!(&reason, Reason::Answered { status, .. } if status.is_client_error()) => {
+                reason
+            }
+            written => return written.map(|_| ()),
+        };
+        let mut is_shorter = false;
+        for entry in list.entries() {
+            if self.resolve(&entry.digest.to_string()).await?.is_none() {
+                list.remove(&entry.digest);
+                is_shorter = true;
+            }
+        }
+        if !is_shorter {
+            return Err(refusal);
+        }
+        let bytes = list.to_json();
+        self.push_manifest(tag, &Descriptor::of(media_type::INDEX, &bytes), &bytes).await.map(|_| ())
+    }
+
+    async fn fallback_list(&self, tag: &str) -> Result<SharedIndex, Reason> {
+        match self.manifest(tag).await? {
+            Some((_, bytes)) => SharedIndex::parse(&bytes),
+            None => Ok(SharedIndex::empty()),
+        }
+    }
+
+    pub(super) async fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Reason> {
+        let filter = artifact_type.map(|kind| format!("?artifactType={}", encoded(kind))).unwrap_or_default();
+        let path = format!("v2/{}/referrers/{subject}{filter}", self.repository);
+        let mut found = Vec::new();
+        let listed = self.pages(path, |response, body| {
+            if response.media_type() != Some(media_type::INDEX) {
+                return Err(Reason::Missing);
+            }
+            found.extend(SharedIndex::parse(body)?.entries());
+            Ok(found.len())
+        });
+        match listed.await {
+            Ok(()) => Ok(found),
+            Err(reason) if is_unsupported(&reason) => {
+                Ok(self.fallback_list(&fallback_tag(subject)).await?.entries())
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    pub(super) async fn tags(&self) -> Result<Vec<String>, Reason> {
+        #[derive(Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let mut tags = Vec::new();
+        let listed = self.pages(format!("v2/{}/tags/list?n=1000", self.repository), |_, body| {
+            let page: Page = serde_json::from_slice(body)
+                .map_err(|e| Reason::Unexpected(format!("the list of tags cannot be read: {e}")))?;
+            tags.extend(page.tags.unwrap_or_default());
+            Ok(tags.len())
+        });
+        or_none(listed.await)?;
+        Ok(tags)
+    }
+
+    /// Reads a list page by page; `take` answers how many entries there are by now.
+    async fn pages(
+        &self,
+        path: String,
+        mut take: impl FnMut(&Response, &[u8]) -> Result<usize, Reason>,
+    ) -> Result<(), Reason> {
+        let mut target = Target::Path(path);
+        for _ in 0..PAGE_LIMIT {
+            let (response, body) = self.page(target).await?;
+            if take(&response, &body)? > LIST_LIMIT {
+                break;
+            }
+            match next_page(&response) {
+                Some(next) => target = Target::Url(next),
+                None => return Ok(()),
+            }
+        }
+        Err(Reason::Unexpected("the list doesn't come to an end".into()))
+    }
+
+    async fn page(&self, target: Target) -> Result<(Response, Vec<u8>), Reason> {
+        let ask = Ask::new(Method::GET, target, Scope::Pull);
+        let mut attempts = self.door.attempts();
+        loop {
+            let page = match self.door.request_once(&ask).await {
+                Ok(mut response) => response.read(MANIFEST_LIMIT).await.map(|body| (response, body)),
+                Err(reason) => Err(reason),
+            };
+            match page {
+                Err(reason) if attempts.another(&reason).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn manifest_ask(&self, method: Method, name: &str) -> Result<Ask, Reason> {
+        let ask = Ask::new(method, self.manifest_path(name)?, Scope::Pull);
+        Ok(ask.header(header::ACCEPT, &MANIFEST_TYPES.join(", ")))
+    }
+
+    fn manifest_path(&self, name: &str) -> Result<Target, Reason> {
+        match is_tag(name) || name.parse::<Digest>().is_ok() {
+            true => Ok(Target::Path(format!("v2/{}/manifests/{name}", self.repository))),
+            false => Err(Reason::Unexpected("this is neither a tag nor a digest".into())),
+        }
+    }
+
+    fn blob(&self, digest: &Digest) -> Target {
+        Target::Path(format!("v2/{}/blobs/{digest}", self.repository))
+    }
+}
+
+/// Docker Hub is not where its images' names say.
+fn host_of(registry: &str) -> String {
+    let image = oci_client::Reference::with_tag(registry.to_owned(), "x".into(), "x".into());
+    image.resolve_registry().to_owned()
+}
+
+/// The tag of the list of referrers (OCI distribution specification, "Referrers Tag Schema").
+fn fallback_tag(subject: &Digest) -> String {
+    subject.to_string().replace(':', "-")
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// Whether a registry that answers like this has no list of referrers.
+fn is_unsupported(reason: &Reason) -> bool {
+    reason.is_not_found()
+        || matches!(reason, Reason::Answered { status, .. } if matches!(status.as_u16(), 400 | 405 | 406 | 501))
+}
+
+/// Reads a descriptor from an answer's head.
+fn described(response: &Response) -> Option<Descriptor> {
+    let digest = response.header(&CONTENT_DIGEST)?.parse().ok()?;
+    let media_type = response.media_type().filter(|kind| MANIFEST_TYPES.contains(kind))?;
+    Some(Descriptor::new(media_type, digest, response.content_length()?))
+}
+
+/// Returns what a manifest is: what the head of the answer says, unless that is too general.
+///
+/// Bytes that call themselves something else could be taken for another kind (CVE-2021-41190).
+pub(super) fn manifest_type(announced: Option<&str>, bytes: &[u8]) -> Result<String, Reason> {
+    let unexpected = |why: String| Reason::Unexpected(format!("the manifest cannot be read: {why}"));
+    let fields: serde_json::Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|e| unexpected(e.to_string()))?;
+    let own = fields.get("mediaType").and_then(Value::as_str);
+    let announced = announced.filter(|kind| MANIFEST_TYPES.contains(kind));
+    match (announced, own) {
+        (Some(announced), Some(own)) if announced != own => {
+            Err(unexpected(format!("it was announced as {announced}, but calls itself {own}")))
+        }
+        (Some(kind), _) | (None, Some(kind)) => Ok(kind.to_owned()),
+        (None, None) if fields.contains_key("manifests") => Ok(media_type::INDEX.into()),
+        (None, None) if fields.contains_key("layers") => Ok(media_type::MANIFEST.into()),
+        (None, None) => Err(unexpected("it doesn't say what it is".into())),
+    }
+}
+
+/// Refuses to read a blob that is larger than one wants.
+pub(super) fn check_size(blob: &Descriptor, limit: u64) -> Result<(), Reason> {
+    match blob.size > limit {
+        true => Err(Reason::Unexpected(format!("expected at most {limit} bytes, got {}", blob.size))),
+        false => Ok(()),
+    }
+}
+
+/// Returns `bytes` if they are the blob.
+pub(super) fn verified(blob: &Descriptor, bytes: Vec<u8>) -> Result<Vec<u8>, Reason> {
+    let got = bytes.len() as u64;
+    if got < blob.size {
+        return Err(Reason::Truncated { expected: blob.size, got });
+    }
+    match Digest::of(&bytes) {
+        digest if digest == blob.digest => Ok(bytes),
+        digest => Err(Reason::mismatch(&blob.digest, &digest, "the blob")),
+    }
+}
+
+/// Returns the next page's URL (RFC 8288).
+fn next_page(response: &Response) -> Option<url::Url> {
+    let is_next = |link: &&str| link.contains("rel=\"next\"") || link.contains("rel=next");
+    let header = response.header(&header::LINK)?;
+    let (target, _) = header.split(',').find(is_next)?.trim().strip_prefix('<')?.split_once('>')?;
+    response.url().join(target).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_calls_itself_something_else_is_refused() {
+        let manifest = format!(r#"{{"mediaType":"{}"}}"#, media_type::MANIFEST);
+        assert!(manifest_type(Some(media_type::INDEX), manifest.as_bytes()).is_err());
+        for announced in [Some(media_type::MANIFEST), Some("application/json"), None] {
+            assert_eq!(manifest_type(announced, manifest.as_bytes()).unwrap(), media_type::MANIFEST);
+        }
+        assert_eq!(manifest_type(None, br#"{"manifests":[]}"#).unwrap(), media_type::INDEX);
+        assert!(manifest_type(None, b"{}").is_err());
+        assert!(manifest_type(None, b"<html>").is_err());
+    }
+
+    #[test]
+    fn only_docker_hub_is_elsewhere() {
+        assert_eq!(host_of("registry.example:5000"), "registry.example:5000");
+        assert_ne!(host_of("docker.io"), "docker.io");
+    }
+}
