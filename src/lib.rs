@@ -14,6 +14,7 @@
 //! The walk of one `put`: text → Definition → Lock →
 //! Graph → Snapshot → descriptor → version.
 
+pub mod apt;
 pub mod debian;
 pub mod digest;
 pub mod fetch;

@@ -1,0 +1,11 @@
+//! apt's decisions as functions: from sources and indexes to what is installed, in which order.
+//!
+//! Nothing is fetched, verified against the clock or installed here.
+
+mod date;
+pub mod index;
+pub mod keyring;
+pub mod order;
+pub mod release;
+pub mod resolve;
+pub mod sources;
