@@ -15,6 +15,7 @@
 //! Graph → Snapshot → descriptor → version.
 
 pub mod apt;
+pub mod bom;
 pub mod debian;
 pub mod digest;
 pub mod fetch;

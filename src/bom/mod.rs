@@ -1,0 +1,367 @@
+//! The bill of materials: which package, file and key an image is made of, and where each came from.
+//!
+//! Plain data, grown together with the image: every vertex adds its [`BomDelta`] with [`Bom::then`].
+//! Nothing here looks at an image; what is written down was known when it was made.
+
+mod yaml;
+
+pub use yaml::Subject;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// The media type, and artifact type, of the YAML view.
+pub const YAML_MEDIA_TYPE: &str = "application/vnd.estaleiro.bom.v1+yaml";
+
+/// A package by what there is one of in a root: its name and architecture.
+pub type PackageKey = (String, String);
+
+/// The account of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bom {
+    /// The image it stands on.
+    pub base_image: Option<BaseImage>,
+    /// The packages that were added, by name and architecture.
+    pub packages: BTreeMap<PackageKey, AddedPackage>,
+    /// The base's packages that are no longer there: upgraded or removed.
+    pub replaced: BTreeMap<PackageKey, Package>,
+    /// The files that were added one by one, by path.
+    pub files: BTreeMap<String, File>,
+    /// The keys that vouch for the packages, by fingerprint.
+    pub keys: BTreeMap<String, Key>,
+}
+
+/// What one vertex changes in the account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BomDelta {
+    /// The image it stands on, where the vertex begins one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_image: Option<BaseImage>,
+    /// Packages added, or put in the place of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<AddedPackage>,
+    /// Packages that went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed_packages: Vec<PackageKey>,
+    /// Files added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
+    /// Paths that went, with all below them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed_paths: Vec<String>,
+    /// Keys that vouch for what was added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
+}
+
+/// The image that another stands on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseImage {
+    /// Its full name with its digest.
+    pub canonical_name: String,
+    /// `ID` of its os-release.
+    pub os: String,
+    /// `VERSION_ID` of its os-release.
+    pub version: String,
+    /// `VERSION_CODENAME` of its os-release.
+    pub codename: String,
+    /// Its packages, as its dpkg database has them.
+    pub packages: Vec<Package>,
+}
+
+/// An installed package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The source package it was built from.
+    pub source_package: String,
+    /// That one's version.
+    pub source_version: String,
+    /// Its architecture, or `all`.
+    pub architecture: String,
+}
+
+/// A package that this build added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedPackage {
+    /// What was installed.
+    #[serde(flatten)]
+    pub package: Package,
+    /// The .deb it came in.
+    pub location: Location,
+    /// The repository that lists it: URI and suite.
+    pub repository: String,
+    /// Fingerprints of the keys that signed the repository's Release file.
+    pub signed_by: Vec<String>,
+    /// Its source files, where they are recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceFile>,
+}
+
+/// Where a .deb lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// Its address in the archive.
+    pub uri: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its file name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A file of a source package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Its address in the archive.
+    pub uri: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its file name.
+    pub name: String,
+}
+
+/// A key that vouches for a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// The primary key's fingerprint, in upper-case hexadecimal digits.
+    pub fingerprint: String,
+    /// Whose it is, in its own words.
+    pub identities: Vec<String>,
+    /// Where it was found: a key block's name, a keyring's path.
+    pub from: String,
+}
+
+/// A file that this build added by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Its path in the image.
+    pub path: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its permissions, in octal digits.
+    pub mode: String,
+    /// Where it came from.
+    pub source: FileSource,
+}
+
+/// Where a file came from: what it was taken out of, and what that was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSource {
+    /// The repository and commit it was made from, as declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
+    /// The address it was fetched from, as declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
+    /// The tarball it was taken out of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tarball: Option<Tarball>,
+    /// Its path in the build's context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextFile>,
+}
+
+/// A git commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Git {
+    /// The repository.
+    pub repository_uri: String,
+    /// The commit.
+    #[serde(rename = "ref")]
+    pub reference: String,
+}
+
+/// An address with the digest of what lies there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Url {
+    /// The address.
+    pub uri: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// A member of a tarball.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tarball {
+    /// The tarball's path in the context.
+    pub name: String,
+    /// The digest of the tarball.
+    pub digest: Digest,
+    /// The member's path in the tarball.
+    pub member: String,
+}
+
+/// A file of the build's context.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextFile {
+    /// Its path in the context.
+    pub path: String,
+    /// Whether nobody said which commit it belongs to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unversioned: bool,
+}
+
+impl Package {
+    /// Returns what there is one of in a root.
+    pub fn key(&self) -> PackageKey {
+        (self.name.clone(), self.architecture.clone())
+    }
+}
+
+impl Bom {
+    /// Returns the account after `delta`: what it replaces or removes leaves the account.
+    pub fn then(mut self, delta: BomDelta) -> Bom {
+        if delta.base_image.is_some() {
+            self.base_image = delta.base_image;
+        }
+        for key in delta.removed_packages {
+            self.packages.remove(&key);
+            self.retire_base_package(&key);
+        }
+        for package in delta.packages {
+            self.retire_base_package(&package.package.key());
+            self.packages.insert(package.package.key(), package);
+        }
+        for path in &delta.removed_paths {
+            self.files.retain(|file, _| !is_at_or_below(file, path));
+        }
+        self.files.extend(delta.files.into_iter().map(|file| (file.path.clone(), file)));
+        self.keys.extend(delta.keys.into_iter().map(|key| (key.fingerprint.clone(), key)));
+        self.forget_idle_keys();
+        self
+    }
+
+    /// Returns every package that is installed: the base's that are still there, and the added ones.
+    pub fn installed(&self) -> Vec<&Package> {
+        let base = self.base_image.iter().flat_map(|base| &base.packages);
+        let kept = base.filter(|package| !self.replaced.contains_key(&package.key()));
+        let added = self.packages.values().map(|added| &added.package);
+        let mut packages: Vec<&Package> = kept.chain(added).collect();
+        packages.sort_by_key(|package| (&package.name, &package.architecture));
+        packages
+    }
+
+    fn retire_base_package(&mut self, key: &PackageKey) {
+        let Some(base) = &self.base_image else { return };
+        let (name, architecture) = key;
+        // A package that is for all architectures and one for this machine's take each other's place.
+        let is_replaced = |package: &&Package| {
+            let both = [&*package.architecture, architecture];
+            package.name == *name && (both[0] == both[1] || both.contains(&"all"))
+        };
+        if let Some(package) = base.packages.iter().find(is_replaced) {
+            self.replaced.insert(package.key(), package.clone());
+        }
+    }
+
+    fn forget_idle_keys(&mut self) {
+        let in_use: BTreeSet<&String> =
+            self.packages.values().flat_map(|package| &package.signed_by).collect();
+        self.keys.retain(|fingerprint, _| in_use.contains(fingerprint));
+    }
+}
+
+fn is_at_or_below(path: &str, top: &str) -> bool {
+    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || top.ends_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, version: &str) -> Package {
+        Package {
+            name: name.into(),
+            version: version.into(),
+            source_package: name.into(),
+            source_version: version.into(),
+            architecture: "amd64".into(),
+        }
+    }
+
+    fn added(name: &str, version: &str, signed_by: &str) -> AddedPackage {
+        AddedPackage {
+            package: package(name, version),
+            location: Location {
+                uri: format!("https://archive.example/{name}.deb"),
+                digest: Digest::of(name),
+                name: format!("{name}.deb"),
+                size: 1,
+            },
+            repository: "https://archive.example stable".into(),
+            signed_by: vec![signed_by.into()],
+            sources: Vec::new(),
+        }
+    }
+
+    fn key(fingerprint: &str) -> Key {
+        Key { fingerprint: fingerprint.into(), identities: Vec::new(), from: "k".into() }
+    }
+
+    fn based_on(packages: Vec<Package>) -> Bom {
+        let base = BaseImage {
+            canonical_name: "registry.example/base".into(),
+            os: "debian".into(),
+            version: "12".into(),
+            codename: "bookworm".into(),
+            packages,
+        };
+        Bom::default().then(BomDelta { base_image: Some(base), ..BomDelta::default() })
+    }
+
+    fn versions(bom: &Bom) -> Vec<&str> {
+        bom.installed().iter().map(|package| package.version.as_str()).collect()
+    }
+
+    #[test]
+    fn an_upgraded_base_package_leaves_the_account() {
+        let bom = based_on(vec![package("jq", "1"), package("zlib", "1")]);
+        let bom = bom.then(BomDelta { packages: vec![added("jq", "2", "AA")], ..BomDelta::default() });
+        assert_eq!(versions(&bom), ["2", "1"]);
+        assert_eq!(bom.replaced.values().next().unwrap().version, "1");
+    }
+
+    #[test]
+    fn a_package_for_all_architectures_may_become_one_for_this() {
+        let general = Package { architecture: "all".into(), ..package("jq", "1") };
+        let bom = based_on(vec![general]);
+        let bom = bom.then(BomDelta { packages: vec![added("jq", "2", "AA")], ..BomDelta::default() });
+        assert_eq!(versions(&bom), ["2"]);
+    }
+
+    #[test]
+    fn a_removed_package_leaves_the_account_and_so_does_its_key() {
+        let install =
+            BomDelta { packages: vec![added("jq", "2", "AA")], keys: vec![key("AA")], ..BomDelta::default() };
+        let bom = based_on(Vec::new()).then(install);
+        assert_eq!(bom.keys.len(), 1);
+        let gone = BomDelta { removed_packages: vec![("jq".into(), "amd64".into())], ..BomDelta::default() };
+        let bom = bom.then(gone);
+        assert!(bom.packages.is_empty() && bom.keys.is_empty());
+    }
+
+    #[test]
+    fn a_removed_directory_takes_its_files_along() {
+        let file = |path: &str| File {
+            path: path.into(),
+            digest: Digest::of(""),
+            size: 0,
+            mode: "0644".into(),
+            source: FileSource::default(),
+        };
+        let bom =
+            Bom::default().then(BomDelta { files: vec![file("/a/b"), file("/ab")], ..BomDelta::default() });
+        let bom = bom.then(BomDelta { removed_paths: vec!["/a".into()], ..BomDelta::default() });
+        assert_eq!(bom.files.keys().collect::<Vec<_>>(), ["/ab"]);
+    }
+}
