@@ -16,6 +16,7 @@
 
 pub mod apt;
 pub mod bom;
+pub mod build;
 pub mod debian;
 pub mod digest;
 pub mod fetch;

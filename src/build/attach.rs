@@ -1,0 +1,91 @@
+//! What is attached to an image: which of several artifacts of a kind counts, and putting one there.
+//!
+//! An image may come to have two accounts: when a comment in its definition changes, its bytes don't. A registry
+//! lists what refers to an image in any order, so the later one says so itself: it is of a later generation.
+
+use std::cmp::Reverse;
+
+use crate::digest::Digest;
+use crate::oci::{Descriptor, Manifest};
+use crate::registry::{Artifact, Registry, Result};
+
+/// How many of the same kind were attached before: absent on the first one.
+const GENERATION: &str = "vnd.estaleiro.generation";
+
+/// Finds what counts among the artifacts of one type that refer to `subject`: the newest.
+pub async fn newest(registry: &Registry, subject: &Digest, media_type: &str) -> Result<Option<Descriptor>> {
+    let known = registry.referrers(subject, Some(media_type)).await?;
+    Ok(known.into_iter().rev().min_by_key(|artifact| Reverse(generation(artifact))))
+}
+
+/// Attaches `artifact`, unless the newest of its type has the same content and is there in full.
+pub async fn attach(registry: &Registry, subject: &Descriptor, artifact: &Artifact) -> Result<Descriptor> {
+    let Some(last) = newest(registry, &subject.digest, &artifact.media_type).await? else {
+        return registry.attach(subject, artifact).await;
+    };
+    if is_whole(registry, &last, artifact).await? {
+        return Ok(last);
+    }
+    let mut later = artifact.clone();
+    later.annotations.insert(GENERATION.into(), generation(&last).saturating_add(1).to_string());
+    registry.attach(subject, &later).await
+}
+
+/// Whether manifest and content of what is listed as `last` are there, and the content is that of `artifact`.
+async fn is_whole(registry: &Registry, last: &Descriptor, artifact: &Artifact) -> Result<bool> {
+    let Some((_, bytes)) = registry.manifest(&last.digest.to_string()).await? else { return Ok(false) };
+    let content = Digest::of(&artifact.bytes);
+    let is_same = Manifest::parse(&bytes)
+        .is_ok_and(|manifest| manifest.layers.iter().map(|layer| layer.digest).eq([content]));
+    Ok(is_same && registry.has_blob(&content).await?)
+}
+
+fn generation(artifact: &Descriptor) -> u64 {
+    artifact.annotations.get(GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::media_type;
+    use crate::registry::{Access, Location};
+
+    const KIND: &str = "application/x-test";
+
+    /// A layout with an image, of which only the manifest is there.
+    async fn registry() -> (tempfile::TempDir, Registry, Descriptor) {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Layout { directory: directory.path().join("image"), tag: "latest".into() };
+        let registry = Registry::open(&location, &Access::default()).unwrap();
+        let bytes = br#"{"schemaVersion":2,"layers":[]}"#;
+        let image = registry.push_manifest("latest", media_type::MANIFEST, bytes).await.unwrap();
+        (directory, registry, image)
+    }
+
+    async fn newest_text(registry: &Registry, image: &Descriptor) -> String {
+        let newest = newest(registry, &image.digest, KIND).await.unwrap().unwrap();
+        String::from_utf8(registry.artifact(&newest, 100).await.unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_last_one_attached_counts_even_if_it_was_there_once() {
+        let (_directory, registry, image) = registry().await;
+        for text in ["a", "b", "a", "a"] {
+            attach(&registry, &image, &Artifact::new(KIND, text.into())).await.unwrap();
+            assert_eq!(newest_text(&registry, &image).await, text);
+        }
+        assert_eq!(registry.referrers(&image.digest, Some(KIND)).await.unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_listed_and_gone_is_attached_again() {
+        let (directory, registry, image) = registry().await;
+        let artifact = Artifact::new(KIND, "a".into());
+        let first = attach(&registry, &image, &artifact).await.unwrap();
+        let blob = |digest: &Digest| directory.path().join("image/blobs/sha256").join(digest.hex());
+        std::fs::remove_file(blob(&Digest::of("a"))).unwrap();
+        let second = attach(&registry, &image, &artifact).await.unwrap();
+        assert_ne!(first.digest, second.digest);
+        assert_eq!(newest_text(&registry, &image).await, "a");
+    }
+}

@@ -1,0 +1,390 @@
+//! What must be known of a base image: its manifest, some small files of its root, its directories and links.
+//!
+//! Known once, it is kept by digest in the store and travels in the cache record, so that an image
+//! can be continued without its base being pulled again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, Read};
+
+use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::time::parse_rfc3339;
+use crate::bom;
+use crate::debian::{self, status};
+use crate::digest::{Digest, HashingReader};
+use crate::layer::{self, Entry, Found, Kind, Skeleton};
+use crate::oci::{Config, Descriptor, Image, Index, Layer, Manifest, Platform, Reference, media_type};
+use crate::progress::Progress;
+use crate::registry::Registry;
+use crate::store::Store;
+
+/// The kind of the store's records of bases.
+const RECORD: &str = "base-1";
+/// No file that is looked into is larger; a dpkg status of 5,000 packages has 8 MB.
+const LARGEST_FACT: u64 = 64 << 20;
+/// No configuration is larger.
+const LARGEST_CONFIG: u64 = 8 << 20;
+
+/// What must be known of a base image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Its layers and configuration.
+    pub image: Image,
+    /// Small files of its root.
+    pub facts: Facts,
+    /// Its directories and links.
+    pub skeleton: Skeleton,
+}
+
+/// Small files of a root, by path without a leading slash.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Which files are looked into: exact paths, and directories.
+const FACT_FILES: [&str; 6] = [
+    "etc/os-release",
+    "usr/lib/os-release",
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/arch",
+    "etc/apt/sources.list",
+    "etc/apt/trusted.gpg",
+];
+const FACT_DIRECTORIES: [&str; 5] = [
+    "etc/apt/sources.list.d/",
+    "etc/apt/trusted.gpg.d/",
+    "etc/apt/keyrings/",
+    "usr/share/keyrings/",
+    "var/lib/dpkg/status.d/",
+];
+
+/// What a root says of itself in its os-release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OsRelease {
+    /// `debian`, `ubuntu` …
+    pub id: String,
+    /// `12`, `24.04` …
+    pub version_id: String,
+    /// `bookworm` …
+    pub codename: String,
+}
+
+impl Facts {
+    /// Returns the facts that these files state, by path without a leading slash.
+    pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Facts {
+        Facts { files }
+    }
+
+    /// Returns the content of a file; a link has that of the file it leads to.
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path.trim_start_matches('/')).map(Vec::as_slice)
+    }
+
+    /// Returns the files of a directory, in the order of their names.
+    pub fn files_in(&self, directory: &str) -> impl Iterator<Item = (&str, &[u8])> {
+        let directory = directory.trim_start_matches('/').to_owned();
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.starts_with(&directory))
+            .map(|(path, content)| (path.as_str(), content.as_slice()))
+    }
+
+    /// Returns what the root's os-release says.
+    pub fn os_release(&self) -> OsRelease {
+        let text = self.file("etc/os-release").or_else(|| self.file("usr/lib/os-release"));
+        OsRelease::parse(&String::from_utf8_lossy(text.unwrap_or_default()))
+    }
+
+    /// Returns the installed packages, also of roots that keep them one file each (`status.d`).
+    pub fn installed(&self) -> Result<Vec<debian::Installed>> {
+        let text = |content: &[u8]| String::from_utf8_lossy(content).into_owned();
+        let whole = self.file("var/lib/dpkg/status").map(|content| status::parse(&text(content)));
+        let fragments = self.files_in("var/lib/dpkg/status.d/");
+        let fragments = fragments.filter(|(path, _)| !path.ends_with(".md5sums"));
+        let fragments = fragments.map(|(_, content)| status::parse_fragment(&text(content)));
+        let parsed: Result<Vec<_>, _> = whole.into_iter().chain(fragments).collect();
+        Ok(parsed.context("cannot read the dpkg status")?.into_iter().flatten().collect())
+    }
+}
+
+impl OsRelease {
+    /// Reads an os-release file (os-release(5)); what it doesn't say stays empty.
+    pub fn parse(text: &str) -> OsRelease {
+        let mut release = OsRelease::default();
+        for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            let value = value.trim().trim_matches(['"', '\'']).to_owned();
+            match name.trim() {
+                "ID" => release.id = value,
+                "VERSION_ID" => release.version_id = value,
+                "VERSION_CODENAME" => release.codename = value,
+                _ => {}
+            }
+        }
+        release
+    }
+}
+
+impl Base {
+    /// Returns when the base was made, in seconds since 1970, where it says so.
+    pub fn created(&self) -> Option<i64> {
+        self.image.config.created.as_deref().and_then(parse_rfc3339).map(|created| created.max(0))
+    }
+
+    /// Returns the base's part of the account.
+    pub fn bom(&self, name: &str) -> Result<bom::BaseImage> {
+        let release = self.facts.os_release();
+        let mut packages: Vec<bom::Package> =
+            self.facts.installed()?.iter().filter(|package| package.is_installed()).map(account_of).collect();
+        packages.sort_by_key(bom::Package::key);
+        Ok(bom::BaseImage {
+            canonical_name: format!("{name}@{}", self.digest),
+            os: release.id,
+            version: release.version_id,
+            codename: release.codename,
+            packages,
+        })
+    }
+}
+
+fn account_of(installed: &debian::Installed) -> bom::Package {
+    let package = &installed.package;
+    bom::Package {
+        name: package.name.to_string(),
+        version: package.version.to_string(),
+        source_package: package.source_name().to_owned(),
+        source_version: package.source_version().to_string(),
+        architecture: package.architecture.to_string(),
+    }
+}
+
+/// Finds the digest of the manifest that `reference` means for `platform`.
+pub async fn pin(registry: &Registry, reference: &Reference, platform: &Platform) -> Result<Digest> {
+    let wanted = reference.digest.map_or_else(
+        || reference.tag.clone().unwrap_or_else(|| "latest".into()),
+        |digest| digest.to_string(),
+    );
+    find(registry, &wanted, platform).await.with_context(|| format!("cannot use base image {reference}"))
+}
+
+/// Finds the digest of the manifest for `platform` among what goes by `digest`: itself, or an index.
+pub async fn pin_digest(registry: &Registry, digest: &Digest, platform: &Platform) -> Result<Digest> {
+    find(registry, &digest.to_string(), platform).await
+}
+
+async fn find(registry: &Registry, wanted: &str, platform: &Platform) -> Result<Digest> {
+    let (descriptor, bytes) = registry.manifest(wanted).await?.with_context(|| {
+        "the registry has no such image\nhint: check its name and tag, and that the credentials given may read it"
+    })?;
+    match is_index(&descriptor.media_type) {
+        true => Ok(choose(&Index::parse(&bytes)?, platform)?.digest),
+        false => Ok(descriptor.digest),
+    }
+}
+
+fn is_index(media_type: &str) -> bool {
+    [media_type::INDEX, media_type::DOCKER_INDEX].contains(&media_type)
+}
+
+fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor> {
+    let platforms =
+        || index.manifests.iter().filter_map(|manifest| Some((manifest.platform.as_ref()?, manifest)));
+    let found =
+        platforms().find(|(candidate, _)| candidate.satisfies(platform)).map(|(_, manifest)| manifest);
+    found.with_context(|| {
+        let offered: Vec<String> = platforms().map(|(platform, _)| platform.to_string()).collect();
+        format!("it is not made for {platform}, but for {}", offered.join(", "))
+    })
+}
+
+/// Loads what must be known of the base with this digest: from the store, from `known`, else by pulling it.
+pub async fn load(
+    digest: Digest,
+    known: &[Base],
+    registry: &Registry,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Base> {
+    if let Some(base) = store.record(RECORD, &digest).and_then(|record| serde_json::from_slice(&record).ok())
+    {
+        return Ok(base);
+    }
+    // What one repository says of a base counts for builds into that repository, not for all of this machine's.
+    if let Some(base) = known.iter().find(|base| base.digest == digest) {
+        return Ok(base.clone());
+    }
+    let base = pull(&digest, registry, store, progress).await?;
+    store.set_record(RECORD, &digest, &serde_json::to_vec(&base)?)?;
+    Ok(base)
+}
+
+async fn pull(digest: &Digest, registry: &Registry, store: &Store, progress: &Progress) -> Result<Base> {
+    let image = pull_image(digest, registry, store, progress).await?;
+    let (facts, skeleton) = look_into(&image.layers, store).await?;
+    Ok(Base { digest: *digest, image, facts, skeleton })
+}
+
+/// Pulls an image: its layers are in the store then.
+pub async fn pull_image(
+    digest: &Digest,
+    registry: &Registry,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Image> {
+    let name = registry.name();
+    let (_, bytes) = registry
+        .manifest(&digest.to_string())
+        .await?
+        .with_context(|| format!("cannot find image {name}@{digest}: it is gone from the registry"))?;
+    let manifest = Manifest::parse(&bytes).with_context(|| format!("cannot read image {name}@{digest}"))?;
+    let task = progress.start(format!("pull {name}@sha256:{}", digest.short()));
+    let blobs: Vec<&Descriptor> = std::iter::once(&manifest.config).chain(&manifest.layers).collect();
+    try_join_all(blobs.iter().map(|blob| registry.pull_blob(blob, store, &task))).await?;
+    task.done(&format!("{} layers", manifest.layers.len()));
+
+    let config: Config = serde_json::from_slice(&store.read_blob(&manifest.config.digest, LARGEST_CONFIG)?)
+        .with_context(|| format!("cannot read the configuration of image {name}"))?;
+    Ok(Image { layers: layers(&manifest, &config)?, config })
+}
+
+fn layers(manifest: &Manifest, config: &Config) -> Result<Vec<Layer>> {
+    let diff_ids = &config.rootfs.diff_ids;
+    if diff_ids.len() != manifest.layers.len() {
+        bail!(
+            "cannot use the image: its manifest has {} layers, its configuration {}",
+            manifest.layers.len(),
+            diff_ids.len()
+        );
+    }
+    let pairs = manifest.layers.iter().zip(diff_ids);
+    Ok(pairs.map(|(descriptor, &diff_id)| Layer { descriptor: in_oci_terms(descriptor), diff_id }).collect())
+}
+
+/// Docker's name for a layer doesn't belong into the manifest that it comes to stand in.
+fn in_oci_terms(layer: &Descriptor) -> Descriptor {
+    let media_type = match layer.media_type.as_str() {
+        media_type::DOCKER_LAYER_GZIP => media_type::LAYER_GZIP,
+        other => other,
+    };
+    Descriptor { media_type: media_type.to_owned(), ..layer.clone() }
+}
+
+async fn look_into(layers: &[Layer], store: &Store) -> Result<(Facts, Skeleton)> {
+    let (layers, store) = (layers.to_vec(), store.clone());
+    tokio::task::spawn_blocking(move || {
+        let mut view = View::default();
+        for layer in &layers {
+            view.add(layer, &store)
+                .with_context(|| format!("cannot read layer {}", layer.descriptor.digest))?;
+        }
+        view.finish()
+    })
+    .await?
+}
+
+/// What is seen of a root, layer after layer.
+#[derive(Default)]
+struct View {
+    files: BTreeMap<String, Vec<u8>>,
+    /// Paths of facts that are links, or were.
+    links: BTreeSet<String>,
+    skeleton: Skeleton,
+}
+
+impl View {
+    fn add(&mut self, layer: &Layer, store: &Store) -> Result<()> {
+        let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let blob = BufReader::with_capacity(1 << 18, store.open_blob(&layer.descriptor.digest)?);
+        let mut tar = HashingReader::new(layer::decompress(blob)?);
+        let delta = layer::scan(&mut tar, &mut |entry: &Entry, content: &mut dyn Read| {
+            let Some(path) = fact_path(entry) else { return Ok(()) };
+            if let Kind::File { .. } = entry.kind {
+                let mut bytes = Vec::new();
+                content.take(LARGEST_FACT).read_to_end(&mut bytes)?;
+                found.insert(path, bytes);
+            } else if let Kind::Symlink { .. } = entry.kind {
+                self.links.insert(path);
+            }
+            Ok(())
+        })?;
+        std::io::copy(&mut tar, &mut std::io::sink())?;
+        let (_, diff_id, _) = tar.finish();
+        if diff_id != layer.diff_id {
+            bail!("its content has the digest {diff_id}, the configuration says {}", layer.diff_id);
+        }
+        self.files.retain(|path, _| !delta.removes(path.as_bytes()));
+        self.files.extend(found);
+        Ok(self.skeleton.apply(&delta)?)
+    }
+
+    /// A keyring, or an os-release, may be a link to another file that was seen.
+    fn finish(mut self) -> Result<(Facts, Skeleton)> {
+        for link in &self.links {
+            let leads_to = self.skeleton.follow(link.as_bytes())?.path;
+            let content = String::from_utf8(leads_to).ok().and_then(|path| self.files.get(&path).cloned());
+            if let (Found::Symlink { .. }, Some(content)) =
+                (self.skeleton.resolve(link.as_bytes())?.found, content)
+            {
+                self.files.insert(link.clone(), content);
+            }
+        }
+        Ok((Facts { files: self.files }, self.skeleton))
+    }
+}
+
+fn fact_path(entry: &Entry) -> Option<String> {
+    let path = std::str::from_utf8(&entry.path).ok()?;
+    let is_fact =
+        FACT_FILES.contains(&path) || FACT_DIRECTORIES.iter().any(|directory| path.starts_with(directory));
+    is_fact.then(|| path.to_owned())
+}
+
+impl Serialize for Facts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = self.files.iter().map(|(path, content)| (path, BASE64.encode(content)));
+        serializer.collect_map(texts)
+    }
+}
+
+impl<'de> Deserialize<'de> for Facts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Facts, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+        let decoded = texts.into_iter().map(|(path, text)| Ok((path, BASE64.decode(text)?)));
+        let files = decoded.collect::<Result<_, base64::DecodeError>>();
+        Ok(Facts { files: files.map_err(serde::de::Error::custom)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_os_release_is_read_with_and_without_quotes() {
+        let release = OsRelease::parse("ID=debian\nVERSION_ID=\"12\"\n# x\nVERSION_CODENAME='bookworm'\n");
+        assert_eq!((&*release.id, &*release.version_id, &*release.codename), ("debian", "12", "bookworm"));
+    }
+
+    #[test]
+    fn facts_survive_their_record() {
+        let files = BTreeMap::from([("etc/apt/trusted.gpg".to_owned(), vec![0, 255, 1])]);
+        let facts = Facts { files };
+        let text = serde_json::to_string(&facts).unwrap();
+        assert_eq!(serde_json::from_str::<Facts>(&text).unwrap(), facts);
+    }
+
+    #[test]
+    fn a_platform_that_an_index_lacks_is_named_with_those_it_has() {
+        let mut manifest = Descriptor::of(media_type::MANIFEST, b"{}");
+        manifest.platform = Some("linux/s390x".parse().unwrap());
+        let index = Index::new(vec![manifest]);
+        let error = choose(&index, &"linux/amd64".parse().unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "it is not made for linux/amd64, but for linux/s390x");
+    }
+}

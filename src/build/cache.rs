@@ -1,0 +1,258 @@
+//! What earlier builds left for later ones: what each vertex changed, by key.
+//!
+//! Two places remember: the store on this machine, and the cache record that each push attaches to
+//! the image it pushed. The record is how a `put` on an empty worker continues where the last one
+//! ended; it is believed only from the put's own repository. A layer that it names is one of the
+//! image's own, so it lies in that repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+
+use super::attach;
+use super::base::Base;
+use super::graph::{Delta, Op, Vertex};
+use super::lock::Lock;
+use super::solve::{Executor, Inputs, Outcome};
+use crate::bom::BomDelta;
+use crate::digest::Digest;
+use crate::layer::SkeletonDelta;
+use crate::oci::{Descriptor, History, Layer, Manifest, canonical_json};
+use crate::progress::Progress;
+use crate::registry::{Artifact, Registry};
+use crate::store::Store;
+
+/// The media type, and artifact type, of a cache record.
+pub const MEDIA_TYPE: &str = "application/vnd.estaleiro.cache.v1+json";
+
+/// The kind of the store's records of vertices.
+const RECORD: &str = "vertex-1";
+/// No cache record is larger.
+const LARGEST_RECORD: u64 = 64 << 20;
+
+/// What a vertex changed, as it is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VertexRecord {
+    key: Digest,
+    layer: Option<Layer>,
+    history: History,
+    bom: BomDelta,
+    skeleton: SkeletonDelta,
+}
+
+/// The record attached to an image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CacheRecord {
+    /// What each vertex of the image changed.
+    pub vertices: Vec<VertexRecord>,
+    /// What must be known of its base.
+    pub bases: Vec<Base>,
+    /// The lock it was built from.
+    pub lock: Option<Lock>,
+    /// The lock's epoch, where it is the archives' own: then the same archives have it again.
+    pub archive_epoch: Option<i64>,
+}
+
+impl CacheRecord {
+    /// Returns the record as an artifact: the same bytes for the same record.
+    pub fn artifact(&self) -> Artifact {
+        Artifact::new(MEDIA_TYPE, canonical_json(self))
+    }
+}
+
+/// Reads the cache record of the image that `tag` stands for; whatever is amiss with it makes it count as absent.
+///
+/// # Errors
+/// When the registry can't be reached or lets us not in: better known before anything is built than when it is pushed.
+pub async fn recall(registry: &Registry, tag: &str, progress: &Progress) -> Result<CacheRecord> {
+    let recalled = match registry.manifest(tag).await {
+        Ok(None) => return Ok(CacheRecord::default()),
+        Ok(Some((subject, bytes))) => record_of(&subject, &bytes, registry).await,
+        Err(error) if error.is_of_the_registry() => return Err(error.into()),
+        Err(error) => Err(error.into()),
+    };
+    let mut record = recalled.unwrap_or_else(|error| {
+        progress.warn(format!("the last build's cache record is not used: {error:#}"));
+        CacheRecord::default()
+    });
+    record.forget_what_is_gone(registry, progress).await?;
+    Ok(record)
+}
+
+async fn record_of(subject: &Descriptor, manifest: &[u8], registry: &Registry) -> Result<CacheRecord> {
+    let Some(newest) = attach::newest(registry, &subject.digest, MEDIA_TYPE).await? else {
+        return Ok(CacheRecord::default());
+    };
+    let bytes = registry.artifact(&newest, LARGEST_RECORD).await?;
+    let record: CacheRecord = serde_json::from_slice(&bytes).context("it has another form")?;
+    record.check_is_of(&Manifest::parse(manifest)?)?;
+    Ok(record)
+}
+
+impl CacheRecord {
+    /// A record of another image must not lend it layers that this one's registry doesn't vouch for.
+    fn check_is_of(&self, image: &Manifest) -> Result<()> {
+        let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.digest).collect();
+        let named = self.vertices.iter().filter_map(VertexRecord::layer);
+        if let Some(foreign) = named.map(|layer| layer.digest).find(|layer| !layers.contains(layer)) {
+            bail!("it names the layer {foreign}, which is none of the image's");
+        }
+        let begins = |base: &Base| {
+            let lowest: Vec<Digest> = base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
+            layers.starts_with(&lowest)
+        };
+        match self.bases.iter().find(|base| !begins(base)) {
+            Some(foreign) => bail!("it names the base {}, which is none of the image's", foreign.digest),
+            None => Ok(()),
+        }
+    }
+
+    /// A layer that got lost in the registry has to be built again.
+    async fn forget_what_is_gone(&mut self, registry: &Registry, progress: &Progress) -> Result<()> {
+        let layers: BTreeSet<Digest> =
+            self.vertices.iter().filter_map(VertexRecord::layer).map(|layer| layer.digest).collect();
+        let looked_for = layers
+            .into_iter()
+            .map(|layer| async move { registry.has_blob(&layer).await.map(|is_there| (layer, is_there)) });
+        for (layer, is_there) in try_join_all(looked_for).await? {
+            if !is_there {
+                progress.warn(format!("layer {layer} is gone from {}: it is built again", registry.name()));
+                self.vertices.retain(|vertex| vertex.layer().is_none_or(|named| named.digest != layer));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a vertex came to be in this build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was known on this machine.
+    Stored,
+    /// It was known in the registry.
+    Recalled,
+    /// It was built.
+    Built,
+}
+
+/// An executor that looks before it works, and remembers.
+pub struct Caching<E> {
+    inner: E,
+    store: Store,
+    recalled: BTreeMap<Digest, VertexRecord>,
+    progress: Progress,
+    fates: Mutex<Vec<(String, Fate)>>,
+    records: Mutex<BTreeMap<Digest, VertexRecord>>,
+}
+
+impl<E: Executor> Caching<E> {
+    /// Puts a memory before `inner`: the store's, and what was recalled from a registry.
+    pub fn new(inner: E, store: Store, recalled: Vec<VertexRecord>, progress: Progress) -> Caching<E> {
+        Caching {
+            inner,
+            store,
+            recalled: recalled.into_iter().map(|record| (record.key, record)).collect(),
+            progress,
+            fates: Mutex::default(),
+            records: Mutex::default(),
+        }
+    }
+
+    /// Returns how each remembered vertex came to be, and what is to be remembered of it.
+    pub fn finish(self) -> (Vec<(String, Fate)>, Vec<VertexRecord>) {
+        let fates = self.fates.into_inner().unwrap_or_default();
+        let records = self.records.into_inner().unwrap_or_default();
+        (fates, records.into_values().collect())
+    }
+
+    fn known(&self, key: &Digest) -> Option<(VertexRecord, Fate)> {
+        let stored = self.store.record(RECORD, key).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let stored = stored.filter(|record: &VertexRecord| record.key == *key && self.has_layer(record));
+        stored
+            .map(|record| (record, Fate::Stored))
+            .or_else(|| self.recalled.get(key).map(|record| (record.clone(), Fate::Recalled)))
+    }
+
+    fn has_layer(&self, record: &VertexRecord) -> bool {
+        record.layer.as_ref().is_none_or(|layer| self.store.contains(&layer.descriptor.digest))
+    }
+
+    fn note(&self, vertex: &Vertex, record: VertexRecord, fate: Fate) {
+        if let Ok(mut fates) = self.fates.lock() {
+            fates.push((vertex.title(), fate));
+        }
+        if let Ok(mut records) = self.records.lock() {
+            records.insert(record.key, record);
+        }
+    }
+}
+
+impl<E: Executor> Executor for Caching<E> {
+    fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
+        if !is_worth_remembering(&vertex.op) {
+            return self.inner.execute(vertex, key, inputs);
+        }
+        if let Some((record, fate)) = self.known(key) {
+            self.progress.say(format!("✔ {}: cached {}", vertex.title(), place(fate)));
+            let delta = record.delta();
+            self.note(vertex, record, fate);
+            return Ok(Outcome::Delta(Box::new(delta)));
+        }
+        let task = self.progress.start(vertex.title());
+        let outcome = self.inner.execute(vertex, key, inputs)?;
+        if let Outcome::Delta(delta) = &outcome {
+            let record = VertexRecord::new(*key, delta);
+            self.store.set_record(RECORD, key, &canonical_json(&record))?;
+            task.advance(record.layer().map_or(0, |layer| layer.size));
+            self.note(vertex, record, Fate::Built);
+        }
+        task.done("built");
+        Ok(outcome)
+    }
+}
+
+fn place(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Stored => "on this machine",
+        Fate::Recalled => "in the registry",
+        Fate::Built => "nowhere",
+    }
+}
+
+/// The others cost nothing, or are remembered in another way.
+fn is_worth_remembering(op: &Op) -> bool {
+    match op {
+        Op::Install(_) | Op::Copy(_) | Op::Change(_) => true,
+        Op::Scratch | Op::Pull(_) | Op::Source(_) | Op::Configure(_) => false,
+    }
+}
+
+impl VertexRecord {
+    fn new(key: Digest, delta: &Delta) -> VertexRecord {
+        VertexRecord {
+            key,
+            layer: delta.layer.clone(),
+            history: delta.history.clone(),
+            bom: delta.bom.clone(),
+            skeleton: delta.skeleton.clone(),
+        }
+    }
+
+    fn delta(&self) -> Delta {
+        Delta {
+            layer: self.layer.clone(),
+            history: self.history.clone(),
+            config: None,
+            bom: self.bom.clone(),
+            skeleton: self.skeleton.clone(),
+        }
+    }
+
+    /// Returns the layer's descriptor, where there is one.
+    pub fn layer(&self) -> Option<&Descriptor> {
+        self.layer.as_ref().map(|layer| &layer.descriptor)
+    }
+}

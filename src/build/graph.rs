@@ -1,0 +1,328 @@
+//! The build graph: what is done, on top of what, with what at hand.
+//!
+//! Plain data. A vertex names only earlier ones, so no cycle can be written, and nothing in it
+//! names a path of the machine it was made on. What a vertex yields is decided by
+//! [`Executor`](super::solve::Executor)s; in what order, by [`solve`](super::solve::solve).
+
+use serde::Serialize;
+
+use crate::bom::{Bom, BomDelta, Git, Url};
+use crate::digest::Digest;
+use crate::layer::{Skeleton, SkeletonDelta};
+use crate::oci::{ContainerConfig, History, Image, Layer, Platform, canonical_json};
+
+use super::lock::LockedPackage;
+
+/// Raised when the bytes that a vertex yields may change: what older builders kept is not used then.
+pub const RECIPE: u32 = 1;
+
+/// The place of a vertex in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct VertexId(usize);
+
+impl VertexId {
+    /// Returns the number under which people see it.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// What a vertex does. Closed on purpose: a new kind is thought through everywhere.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Op {
+    /// Begins with nothing.
+    Scratch,
+    /// Begins with an image from a registry.
+    Pull(Pull),
+    /// Names a file of the context.
+    Source(Source),
+    /// Installs Debian packages.
+    Install(Install),
+    /// Puts files into the root.
+    Copy(Copy),
+    /// Makes links and removes paths.
+    Change(Change),
+    /// Says how a container is started.
+    Configure(Configure),
+}
+
+/// Begins with an image from a registry.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pull {
+    /// The image's full name as the definition writes it, without a digest.
+    pub name: String,
+    /// The digest of its manifest for the platform.
+    pub digest: Digest,
+}
+
+/// A file of the context; its key is its content alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Source {
+    /// Its path, relative to the context.
+    pub path: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Installs Debian packages.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Install {
+    /// In the order of the lock.
+    pub packages: Vec<LockedPackage>,
+    /// The names that were asked for; the others came along.
+    pub requested: Vec<String>,
+    /// The keys that vouch for them.
+    pub keys: Vec<crate::bom::Key>,
+}
+
+/// Puts files into the root.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Copy {
+    /// Sorted by target.
+    pub files: Vec<CopiedFile>,
+}
+
+/// A file to put into the root.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CopiedFile {
+    /// Where to: an absolute path in the image.
+    pub target: String,
+    /// Which of the vertex's mounts it comes from.
+    pub mount: usize,
+    /// The member of that mount's tarball, if it is one.
+    pub member: Option<Member>,
+    /// Its permissions; absent: those that the tarball gives it.
+    pub mode: Option<u32>,
+    /// User and group number.
+    pub owner: (u32, u32),
+    /// The origin that the definition declares.
+    pub origin: Origin,
+    /// The path in the context, for the account.
+    pub context_path: String,
+}
+
+/// A member of a tarball.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Member {
+    /// Its path in the tarball.
+    pub path: String,
+}
+
+/// What a file was made from, as the definition declares it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Origin {
+    /// A commit.
+    pub git: Option<Git>,
+    /// An address.
+    pub url: Option<Url>,
+}
+
+/// Makes links and removes paths.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Change {
+    /// Symbolic links: path and target.
+    Symlinks(Vec<(String, String)>),
+}
+
+/// Says how a container is started; what is absent is inherited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Configure {
+    /// Variables in order; `$NAME` stands for the value inherited.
+    pub env: Vec<(String, String)>,
+    /// What is started.
+    pub entrypoint: Option<Vec<String>>,
+    /// Its default arguments.
+    pub cmd: Option<Vec<String>>,
+    /// Paths that are volumes.
+    pub volumes: Vec<String>,
+    /// Ports, as `8080/tcp`.
+    pub ports: Vec<String>,
+    /// Labels.
+    pub labels: Vec<(String, String)>,
+    /// The signal that asks it to stop.
+    pub stop_signal: Option<String>,
+    /// User and group.
+    pub user: Option<String>,
+    /// Where it starts.
+    pub working_dir: Option<String>,
+}
+
+/// A step of the build.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Vertex {
+    /// What it does.
+    pub op: Op,
+    /// The in-tree edge: its file system is continued.
+    pub parent: Option<VertexId>,
+    /// Out of tree: read, never inherited.
+    pub mounts: Vec<VertexId>,
+}
+
+/// The steps of a build, each after those it needs; the last one is the image.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Graph {
+    /// Whom it is for.
+    pub platform: Platform,
+    /// The latest time that may stand in a layer, in seconds since 1970.
+    pub epoch: i64,
+    vertices: Vec<Vertex>,
+}
+
+impl Graph {
+    /// Returns a graph without vertices.
+    pub fn new(platform: Platform, epoch: i64) -> Graph {
+        Graph { platform, epoch, vertices: Vec::new() }
+    }
+
+    /// Adds a vertex; those it names are there already, since nobody else hands out their names.
+    pub fn add(&mut self, op: Op, parent: Option<VertexId>, mounts: Vec<VertexId>) -> VertexId {
+        debug_assert!(parent.iter().chain(&mounts).all(|id| id.0 < self.vertices.len()));
+        self.vertices.push(Vertex { op, parent, mounts });
+        VertexId(self.vertices.len() - 1)
+    }
+
+    /// Returns the vertices, each after those it needs.
+    pub fn vertices(&self) -> impl Iterator<Item = (VertexId, &Vertex)> {
+        self.vertices.iter().enumerate().map(|(index, vertex)| (VertexId(index), vertex))
+    }
+
+    /// Returns a vertex.
+    pub fn vertex(&self, id: VertexId) -> &Vertex {
+        &self.vertices[id.0]
+    }
+
+    /// Returns the keys of all vertices, by their place.
+    ///
+    /// A key is made of all that decides what a vertex yields: what it does, its parent's key, its
+    /// mounts' keys, the platform, the epoch and the [`RECIPE`].
+    pub fn keys(&self) -> Vec<Digest> {
+        let mut keys: Vec<Digest> = Vec::with_capacity(self.vertices.len());
+        for vertex in &self.vertices {
+            let key = match &vertex.op {
+                Op::Source(source) => source.digest,
+                Op::Scratch
+                | Op::Pull(_)
+                | Op::Install(_)
+                | Op::Copy(_)
+                | Op::Change(_)
+                | Op::Configure(_) => self.key(vertex, &keys),
+            };
+            keys.push(key);
+        }
+        keys
+    }
+
+    fn key(&self, vertex: &Vertex, earlier: &[Digest]) -> Digest {
+        let parent = vertex.parent.map(|id| earlier[id.0]);
+        let mounts: Vec<Digest> = vertex.mounts.iter().map(|id| earlier[id.0]).collect();
+        Digest::of(canonical_json(&(RECIPE, &self.platform, self.epoch, &vertex.op, parent, mounts)))
+    }
+}
+
+impl Vertex {
+    /// Returns what the vertex does, in a few words.
+    pub fn title(&self) -> String {
+        match &self.op {
+            Op::Scratch => "scratch".into(),
+            Op::Pull(pull) => format!("base {}@sha256:{}", pull.name, pull.digest.short()),
+            Op::Source(source) => format!("context {}", source.path),
+            Op::Install(install) => {
+                let (names, n_packages) = (abridged(&install.requested), install.packages.len());
+                format!("install {names} ({n_packages} package{})", if n_packages == 1 { "" } else { "s" })
+            }
+            Op::Copy(copy) => {
+                let targets: Vec<String> = copy.files.iter().map(|file| file.target.clone()).collect();
+                format!("copy {}", abridged(&targets))
+            }
+            Op::Change(Change::Symlinks(links)) => {
+                let paths: Vec<String> = links.iter().map(|(path, _)| path.clone()).collect();
+                format!("link {}", abridged(&paths))
+            }
+            Op::Configure(_) => "configure".into(),
+        }
+    }
+}
+
+fn abridged(names: &[String]) -> String {
+    const MOST: usize = 4;
+    match names.len() {
+        n if n > MOST => format!("{} … (+{})", names[..MOST].join(" "), n - MOST),
+        _ => names.join(" "),
+    }
+}
+
+/// An image and its account, grown together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The image so far.
+    pub image: Image,
+    /// Where its contents came from.
+    pub bom: Bom,
+    /// What a later copy must know about its root.
+    pub skeleton: Skeleton,
+}
+
+/// What one vertex changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delta {
+    /// The layer it adds, unless nothing in the root changed.
+    pub layer: Option<Layer>,
+    /// How that came to be.
+    pub history: History,
+    /// The configuration it leaves, unless that didn't change.
+    pub config: Option<ContainerConfig>,
+    /// What it adds to the account.
+    pub bom: BomDelta,
+    /// What it changes in the root's directories and links.
+    pub skeleton: SkeletonDelta,
+}
+
+impl Snapshot {
+    /// Returns the snapshot after `delta`.
+    ///
+    /// # Errors
+    /// When the layer's links go round in circles.
+    pub fn then(mut self, delta: Delta) -> Result<Snapshot, crate::layer::Error> {
+        match delta.layer {
+            Some(layer) => self.image = self.image.append(layer, delta.history),
+            None => self.image.config.history.push(History { empty_layer: true, ..delta.history }),
+        }
+        if let Some(config) = delta.config {
+            self.image.config.config = config;
+        }
+        self.skeleton.apply(&delta.skeleton)?;
+        Ok(Snapshot { bom: self.bom.then(delta.bom), ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(content: &str, path: &str) -> Graph {
+        let mut graph = Graph::new(Platform::host(), 0);
+        let base = graph.add(Op::Scratch, None, vec![]);
+        let digest = Digest::of(content);
+        let source = graph.add(Op::Source(Source { path: path.into(), digest, size: 1 }), None, vec![]);
+        graph.add(Op::Copy(Copy { files: Vec::new() }), Some(base), vec![source]);
+        graph
+    }
+
+    #[test]
+    fn a_key_follows_the_content_and_not_the_path() {
+        assert_eq!(graph("a", "x").keys(), graph("a", "y").keys());
+        assert_ne!(graph("a", "x").keys()[2], graph("b", "x").keys()[2]);
+    }
+
+    #[test]
+    fn platform_and_epoch_are_part_of_a_key() {
+        let mut other = graph("a", "x");
+        other.epoch = 1;
+        assert_ne!(other.keys()[0], graph("a", "x").keys()[0]);
+        let mut other = graph("a", "x");
+        other.platform.architecture = "riscv64".into();
+        assert_ne!(other.keys()[2], graph("a", "x").keys()[2]);
+    }
+}

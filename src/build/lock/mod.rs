@@ -1,0 +1,269 @@
+//! The lock: every floating name of a definition, pinned to a digest.
+//!
+//! It is the only value in which a build's decisions stand; with the same lock the same builder
+//! makes the same image. [`resolve`](resolve::resolve) makes one; building never writes one.
+
+pub mod archive;
+pub mod logins;
+pub mod resolve;
+pub mod trust;
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::{self, Definition, Spanned};
+use crate::bom;
+use crate::digest::Digest;
+use crate::oci::{Platform, canonical_json};
+use crate::redact;
+
+/// The media type, and artifact type, of a lock.
+pub const MEDIA_TYPE: &str = "application/vnd.estaleiro.lock.v1+json";
+
+/// The number of this format.
+const FORMAT: u32 = 1;
+
+/// Every floating name of a definition, pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// The number of the format.
+    pub format: u32,
+    /// Name and version of the builder that made it.
+    pub builder: String,
+    /// The latest time that may stand in the image, in seconds since 1970.
+    pub epoch: i64,
+    /// What is pinned, for each platform.
+    pub platforms: Vec<PlatformLock>,
+}
+
+/// What is pinned for one platform.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformLock {
+    /// Whom it is for.
+    #[serde(with = "platform_text")]
+    pub platform: Platform,
+    /// The digest of what the definition asks for.
+    pub request: Digest,
+    /// The base image; absent on scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<LockedBase>,
+    /// The packages to install, in their order.
+    pub packages: Vec<LockedPackage>,
+    /// The releases that list them.
+    pub suites: Vec<LockedSuite>,
+    /// The keys that vouch for those.
+    pub keys: Vec<bom::Key>,
+    /// What else is fetched from afar.
+    pub files: Vec<LockedFile>,
+}
+
+/// A base image, pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedBase {
+    /// Its name as the definition writes it.
+    pub name: String,
+    /// The digest of its manifest for the platform.
+    pub digest: Digest,
+}
+
+/// A package, pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture, or `all`.
+    pub architecture: String,
+    /// The digest of the .deb.
+    pub sha256: Digest,
+    /// The size of the .deb in bytes.
+    pub size: u64,
+    /// Where the .deb lies, in the repository as the definition or the base writes it.
+    pub uri: String,
+    /// The repository: URI and suite.
+    pub repository: String,
+    /// Fingerprints of the keys that vouch for it.
+    pub signed_by: Vec<String>,
+    /// The source package it was built from.
+    pub source: LockedSource,
+}
+
+/// A source package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSource {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its files, where they are recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<bom::SourceFile>,
+}
+
+/// A suite's Release file, as it was when the lock was made. What varies from day to day stands here and nowhere else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSuite {
+    /// The repository's URI.
+    pub uri: String,
+    /// The suite as asked for.
+    pub suite: String,
+    /// The digest of its InRelease.
+    pub release: Digest,
+    /// Its `Date`.
+    pub date: String,
+    /// Fingerprints of the keys that signed it.
+    pub signed_by: Vec<String>,
+}
+
+/// A file from afar, pinned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedFile {
+    /// Where it lies.
+    pub uri: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// Why bytes are no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidLock {
+    /// They don't have its form.
+    #[error("cannot read lock: {0}\nhint: write it anew with `estaleiro lock`")]
+    Malformed(#[from] serde_json::Error),
+    /// It is of another format.
+    #[error(
+        "cannot read lock: it has format {0}, this builder knows format {FORMAT}\nhint: write it anew with `estaleiro lock`"
+    )]
+    Format(u32),
+    /// It does not say what is asked.
+    #[error("cannot use lock: it holds nothing for {0}\nhint: write it anew with `estaleiro lock`")]
+    Platform(Platform),
+    /// It is of another definition.
+    #[error("cannot use lock: {0}\nhint: write it anew with `estaleiro lock`")]
+    Unfit(String),
+}
+
+impl Lock {
+    /// Returns the lock of these platforms.
+    pub fn new(epoch: i64, platforms: Vec<PlatformLock>) -> Lock {
+        Lock { format: FORMAT, builder: super::builder(), epoch, platforms }
+    }
+
+    /// Reads a lock.
+    pub fn parse(bytes: &[u8]) -> Result<Lock, InvalidLock> {
+        #[derive(Deserialize)]
+        struct Header {
+            format: u32,
+        }
+        let header: Header = serde_json::from_slice(bytes)?;
+        match header.format {
+            FORMAT => Ok(serde_json::from_slice(bytes)?),
+            other => Err(InvalidLock::Format(other)),
+        }
+    }
+
+    /// Returns the text that is kept beside the definition, readable in a review.
+    pub fn to_json(&self) -> Vec<u8> {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        let mut text = format!("{value:#}");
+        text.push('\n');
+        text.into_bytes()
+    }
+
+    /// Returns the digest of all that decides the image: the lock without builder, suites and mirrors.
+    pub fn content_digest(&self) -> Digest {
+        let mut lock = self.clone();
+        lock.builder.clear();
+        for platform in &mut lock.platforms {
+            platform.suites.clear();
+        }
+        Digest::of(canonical_json(&lock))
+    }
+
+    /// Returns what is pinned for `platform`.
+    pub fn platform(&self, platform: &Platform) -> Result<&PlatformLock, InvalidLock> {
+        let found = self.platforms.iter().find(|locked| locked.platform == *platform);
+        found.ok_or_else(|| InvalidLock::Platform(platform.clone()))
+    }
+}
+
+/// Returns the digest of what a definition asks a lock for: its base, packages, repositories and keys.
+pub fn request(definition: &Definition) -> Digest {
+    let apt = &definition.image.apt;
+    let base = match &definition.image.base {
+        definition::Base::Scratch => None,
+        definition::Base::Image(reference) => Some(reference.value.to_string()),
+    };
+    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.value.clone());
+    let packages: Vec<_> =
+        apt.packages.iter().map(|package| (&package.name.value, text(&package.version))).collect();
+    let repositories: Vec<String> = apt.repositories.iter().map(|line| redact::url(&line.value)).collect();
+    let keys: Vec<_> = apt.keys.iter().map(|key| (&key.name.value, text(&key.fingerprint))).collect();
+    Digest::of(canonical_json(&(base, packages, repositories, keys)))
+}
+
+/// A platform is one text in a lock: `linux/amd64`.
+mod platform_text {
+    use super::{Deserialize, Platform};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(platform: &Platform, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(platform)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Platform, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock() -> Lock {
+        let suite = LockedSuite {
+            uri: "https://archive.example".into(),
+            suite: "stable".into(),
+            release: Digest::of("monday"),
+            date: "Mon".into(),
+            signed_by: vec![],
+        };
+        let platform = PlatformLock {
+            platform: Platform::host(),
+            request: Digest::of("request"),
+            base: None,
+            packages: vec![],
+            suites: vec![suite],
+            keys: vec![],
+            files: vec![],
+        };
+        Lock::new(7, vec![platform])
+    }
+
+    #[test]
+    fn a_lock_is_read_as_it_was_written() {
+        assert_eq!(Lock::parse(&lock().to_json()).unwrap(), lock());
+    }
+
+    #[test]
+    fn a_new_release_file_with_the_same_packages_changes_nothing() {
+        let mut tuesday = lock();
+        tuesday.platforms[0].suites[0].release = Digest::of("tuesday");
+        assert_eq!(tuesday.content_digest(), lock().content_digest());
+        tuesday.epoch = 8;
+        assert_ne!(tuesday.content_digest(), lock().content_digest());
+    }
+
+    #[test]
+    fn a_lock_of_another_format_is_refused_as_such() {
+        let error = Lock::parse(br#"{"format": 9, "unheard": 1}"#).unwrap_err();
+        assert!(error.to_string().contains("it has format 9"), "{error}");
+    }
+}

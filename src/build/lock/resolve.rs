@@ -1,0 +1,383 @@
+//! Making a lock: tags to digests, repositories to verified indexes, names to the .debs they mean.
+//!
+//! The only step that decides, and the only one that asks a network what is newest.
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::future::try_join_all;
+
+use super::archive::{self, Suite};
+use super::logins::Logins;
+use super::trust::{Author, NamedKeyring, Trust, host};
+use super::{Lock, LockedBase, LockedPackage, LockedSource, PlatformLock};
+use crate::apt::index::{Candidate, RepositoryId, pool_uri};
+use crate::apt::keyring::{Fingerprint, Keyring};
+use crate::apt::order::{self, Step};
+use crate::apt::resolve::{self, Request, Universe, Wanted};
+use crate::apt::sources::{self, Kind, Repository, Sources};
+use crate::bom;
+use crate::build::World;
+use crate::build::base::{self, Base, Facts, OsRelease};
+use crate::build::cache::CacheRecord;
+use crate::build::context::Context;
+use crate::build::definition::{self, Definition, KeySource};
+use crate::build::worker::wanted;
+use crate::debian::{self, Package};
+use crate::oci::{Platform, Reference};
+use crate::redact;
+use crate::registry::Location;
+
+/// No key file is larger.
+const LARGEST_KEY: u64 = 4 << 20;
+/// How many .debs are fetched at a time.
+const N_PARALLEL: usize = 8;
+/// On merged-`/usr` roots, which ours are, it satisfies what `usrmerge` would otherwise be pulled in for.
+const MERGED_USR: &str = "usr-is-merged";
+
+/// What a lock is made for.
+pub struct Subject<'a> {
+    /// What is to be built.
+    pub definition: &'a Definition,
+    /// For whom.
+    pub platform: &'a Platform,
+    /// Where keys may lie.
+    pub context: &'a Context,
+    /// What the last build left.
+    pub recalled: &'a CacheRecord,
+}
+
+/// Makes the lock, and returns what is known of the base with it.
+pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Option<Base>)> {
+    let task = world.progress.start("lock");
+    let base = match &subject.definition.image.base {
+        definition::Base::Scratch => None,
+        definition::Base::Image(reference) => Some(load_base(&reference.value, None, subject, world).await?),
+    };
+    let facts = base.as_ref().map(|(_, base)| &base.facts);
+    let chosen = match subject.definition.image.apt.packages.is_empty() {
+        true => Chosen::default(),
+        false => choose_packages(subject, facts, world).await?,
+    };
+    let epoch = epoch(subject, base.as_ref().map(|(_, base)| base), &chosen.packages, world).await?;
+    task.done(&format!("{} packages", chosen.packages.len()));
+    let platform = PlatformLock {
+        platform: subject.platform.clone(),
+        request: super::request(subject.definition),
+        base: base.as_ref().map(|(locked, _)| locked.clone()),
+        packages: chosen.packages,
+        suites: chosen.suites,
+        keys: chosen.keys,
+        files: Vec::new(),
+    };
+    Ok((Lock::new(epoch, vec![platform]), base.map(|(_, base)| base)))
+}
+
+/// Loads the base that a definition names, at the digest that a lock holds or the one that its tag stands for now.
+pub async fn load_base(
+    reference: &Reference,
+    locked: Option<&LockedBase>,
+    subject: &Subject<'_>,
+    world: &World,
+) -> Result<(LockedBase, Base)> {
+    let registry = world.open(&Location::Remote(reference.clone()))?;
+    let digest = match locked {
+        Some(locked) => locked.digest,
+        None => base::pin(&registry, reference, subject.platform).await?,
+    };
+    let base = base::load(digest, &subject.recalled.bases, &registry, &world.store, &world.progress).await?;
+    let name = Reference { digest: None, ..reference.clone() }.to_string();
+    Ok((LockedBase { name, digest }, base))
+}
+
+/// What was chosen from the archives.
+#[derive(Default)]
+struct Chosen {
+    packages: Vec<LockedPackage>,
+    suites: Vec<super::LockedSuite>,
+    keys: Vec<bom::Key>,
+}
+
+/// Finds the credentials of the repositories that packages come from; where there are none, nobody asks for any.
+pub fn logins(definition: &Definition, base: Option<&Facts>, world: &World) -> Logins {
+    let repositories = repositories(definition, base, world);
+    repositories.map(|(_, repositories)| Logins::of(&repositories)).unwrap_or_default()
+}
+
+async fn choose_packages(subject: &Subject<'_>, base: Option<&Facts>, world: &World) -> Result<Chosen> {
+    let (author, mut repositories) = repositories(subject.definition, base, world)?;
+    let architecture = subject.platform.debian_architecture();
+    repositories.retain(|repository| repository.offers(architecture));
+    let trust = Trust { named: named_keyrings(subject, world).await?, base, machine: &world.machine };
+    let opened = repositories
+        .iter()
+        .map(|repository| archive::open(repository, author, &trust, &world.fetcher, world.now));
+    let mut suites = try_join_all(opened).await?;
+    if author == Author::Machine {
+        let release = base.unwrap_or(&world.machine).os_release();
+        suites.retain(|suite| is_of(suite, &release));
+    }
+    if suites.is_empty() {
+        bail!(no_repository());
+    }
+    let read = suites.iter().enumerate().map(|(id, suite)| {
+        archive::packages(suite, RepositoryId(id), architecture, &world.fetcher, &world.store)
+    });
+    let candidates = try_join_all(read).await?.into_iter().flatten().collect();
+    let installed = base.map(Facts::installed).transpose()?.unwrap_or_default();
+    let wanted = wanted_packages(subject.definition)?;
+    let is_scratch = base.is_none();
+    let architecture = architecture.to_owned();
+    let selection = tokio::task::spawn_blocking(move || {
+        select(candidates, &architecture, wanted, &installed, is_scratch)
+    });
+    Ok(pin(&selection.await??, &suites))
+}
+
+fn no_repository() -> String {
+    "cannot install packages: no apt repository is known\nhint: write some, as in apt { repositories = [\"deb [signed-by=name] https://archive.example/debian stable main\"] }, or use a base image that has its own".into()
+}
+
+/// Finds who says where packages come from: the definition, the pipeline, the base, on the command line this machine.
+fn repositories(
+    definition: &Definition,
+    base: Option<&Facts>,
+    world: &World,
+) -> Result<(Author, Vec<Repository>)> {
+    let written = &definition.image.apt.repositories;
+    if !written.is_empty() {
+        let lines = written.iter().map(|line| (line.value.as_str(), definition.source.file_name()));
+        return Ok((Author::Pipeline, parsed(lines)?));
+    }
+    if !world.apt.repositories.is_empty() {
+        let lines = world.apt.repositories.iter().map(|line| (line.as_str(), "source.apt.repositories"));
+        return Ok((Author::Pipeline, parsed(lines)?));
+    }
+    if let Some(base) = base {
+        let repositories = configured(base)?;
+        if !repositories.is_empty() {
+            return Ok((Author::Base, repositories));
+        }
+    }
+    let release = base.unwrap_or(&world.machine).os_release();
+    let repositories = match world.uses_machine_sources {
+        true => configured(&world.machine)?
+            .into_iter()
+            .filter(|repository| may_be_of(repository, &release))
+            .collect(),
+        false => Vec::new(),
+    };
+    match repositories.is_empty() {
+        true => bail!(no_repository()),
+        false => Ok((Author::Machine, repositories)),
+    }
+}
+
+fn parsed<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<Repository>> {
+    let parsed = texts.map(|(text, file)| match text.trim_start().starts_with("deb") {
+        true => sources::parse_one_line(text, file),
+        false => sources::parse_deb822(text, file),
+    });
+    let sources: Vec<Sources> = parsed.collect::<Result<_, _>>()?;
+    Ok(binary(sources.into_iter().flat_map(|sources| sources.repositories)))
+}
+
+/// Returns the repositories that a root's apt configuration names.
+fn configured(facts: &Facts) -> Result<Vec<Repository>> {
+    let text = |content: &[u8]| String::from_utf8_lossy(content).into_owned();
+    let mut repositories = Vec::new();
+    if let Some(content) = facts.file("etc/apt/sources.list") {
+        repositories.extend(sources::parse_one_line(&text(content), "/etc/apt/sources.list")?.repositories);
+    }
+    for (path, content) in facts.files_in("etc/apt/sources.list.d/") {
+        let file = format!("/{path}");
+        if path.ends_with(".list") {
+            repositories.extend(sources::parse_one_line(&text(content), &file)?.repositories);
+        } else if path.ends_with(".sources") {
+            repositories.extend(sources::parse_deb822(&text(content), &file)?.repositories);
+        }
+    }
+    Ok(binary(repositories.into_iter()))
+}
+
+/// Returns those that hold .debs, each once.
+fn binary(repositories: impl Iterator<Item = Repository>) -> Vec<Repository> {
+    let mut seen = std::collections::BTreeSet::new();
+    repositories
+        .filter(|repository| repository.kind == Kind::Binary)
+        .filter(|repository| {
+            seen.insert((repository.uri.clone(), repository.suite.clone(), repository.components.clone()))
+        })
+        .collect()
+}
+
+/// Whether a suite's name leaves open that it belongs to this distribution; its Release file decides.
+fn may_be_of(repository: &Repository, release: &OsRelease) -> bool {
+    const CLASSES: [&str; 4] = ["stable", "oldstable", "oldoldstable", "testing"];
+    let name = repository.suite.split(['-', '/']).next().unwrap_or_default();
+    name == release.codename || CLASSES.contains(&name)
+}
+
+fn is_of(suite: &Suite, release: &OsRelease) -> bool {
+    let codename = suite.release.codename.as_deref().unwrap_or_default();
+    let origin = suite.release.origin.as_deref().unwrap_or_default().to_lowercase();
+    let is_same_release =
+        codename == release.codename || codename.starts_with(&format!("{}-", release.codename));
+    is_same_release && origin.starts_with(&release.id)
+}
+
+async fn named_keyrings(subject: &Subject<'_>, world: &World) -> Result<Vec<NamedKeyring>> {
+    let mut named = Vec::new();
+    for key in &subject.definition.image.apt.keys {
+        let error = || format!("cannot use key \"{}\"", key.name.value);
+        let (bytes, host) = match &key.source {
+            KeySource::Uri(uri) => {
+                (world.fetcher.text(&uri.value, LARGEST_KEY).await.with_context(error)?, host(&uri.value))
+            }
+            KeySource::Path(path) => {
+                (subject.context.read(&path.value, LARGEST_KEY).with_context(error)?, None)
+            }
+        };
+        let keyring = Keyring::parse(&bytes).with_context(error)?;
+        let keyring = match &key.fingerprint {
+            Some(pin) => keyring
+                .restrict_to(&[pin.value.parse::<Fingerprint>().with_context(error)?])
+                .with_context(error)?,
+            None => {
+                warn_of_unpinned(key, &keyring, world);
+                keyring
+            }
+        };
+        named.push(NamedKeyring { name: key.name.value.clone(), host, keyring });
+    }
+    for key in &world.apt.keys {
+        let keyring = Keyring::parse(key.armoured.as_bytes())
+            .with_context(|| format!("cannot use key \"{}\" of source.apt.keys", key.name))?;
+        named.push(NamedKeyring { name: key.name.clone(), host: None, keyring });
+    }
+    Ok(named)
+}
+
+fn warn_of_unpinned(key: &definition::Key, keyring: &Keyring, world: &World) {
+    let fingerprints: Vec<String> = keyring.fingerprints().iter().map(ToString::to_string).collect();
+    world.progress.warn(format!(
+        "key \"{}\" has no fingerprint: it is trusted as it was found. To pin it: fingerprint = \"{}\"",
+        key.name.value,
+        fingerprints.first().map(String::as_str).unwrap_or_default()
+    ));
+}
+
+fn wanted_packages(definition: &Definition) -> Result<Vec<Wanted>> {
+    let packages = definition.image.apt.packages.iter();
+    packages
+        .map(|package| {
+            let version = package
+                .version
+                .as_ref()
+                .map(|version| version.value.parse::<debian::Version>())
+                .transpose()?;
+            Ok(Wanted { name: package.name.value.clone(), version })
+        })
+        .collect()
+}
+
+fn select(
+    candidates: Vec<Candidate>,
+    architecture: &str,
+    mut wanted: Vec<Wanted>,
+    installed: &[debian::Installed],
+    is_scratch: bool,
+) -> Result<Vec<Candidate>> {
+    if is_scratch && candidates.iter().any(|candidate| &*candidate.package.name == MERGED_USR) {
+        wanted.push(Wanted { name: MERGED_USR.into(), version: None });
+    }
+    let universe = Universe::new(candidates, architecture)?;
+    let request = Request { install: wanted, installed, essential: is_scratch, recommends: false };
+    let selection = resolve::resolve(&universe, &request)?;
+    let chosen: Vec<&Candidate> = selection.install.iter().map(|&id| universe.candidate(id)).collect();
+    let packages: Vec<&Package> = chosen.iter().map(|candidate| &candidate.package).collect();
+    let order = order::plan(&packages, installed)?;
+    let unpacked = order.into_iter().filter_map(|step| match step {
+        Step::Unpack(places) => Some(places),
+        Step::Configure(_) => None,
+    });
+    Ok(unpacked.flatten().map(|place| chosen[place].clone()).collect())
+}
+
+fn pin(candidates: &[Candidate], suites: &[Suite]) -> Chosen {
+    let packages = candidates.iter().map(|candidate| locked(candidate, &suites[candidate.repository.0]));
+    let packages: Vec<LockedPackage> = packages.collect();
+    let mut keys: BTreeMap<String, bom::Key> = BTreeMap::new();
+    for key in suites.iter().flat_map(|suite| &suite.keys) {
+        if packages.iter().any(|package| package.signed_by.contains(&key.fingerprint)) {
+            keys.entry(key.fingerprint.clone()).or_insert_with(|| key.clone());
+        }
+    }
+    Chosen {
+        packages,
+        suites: suites.iter().map(|suite| suite.locked.clone()).collect(),
+        keys: keys.into_values().collect(),
+    }
+}
+
+fn locked(candidate: &Candidate, suite: &Suite) -> LockedPackage {
+    let package = &candidate.package;
+    let base = redact::url(&suite.repository.uri);
+    LockedPackage {
+        name: package.name.to_string(),
+        version: package.version.to_string(),
+        architecture: package.architecture.to_string(),
+        sha256: candidate.sha256,
+        size: candidate.size,
+        uri: pool_uri(&base, &candidate.filename),
+        repository: format!("{base} {}", suite.repository.suite),
+        signed_by: suite.locked.signed_by.clone(),
+        source: LockedSource {
+            name: package.source_name().to_owned(),
+            version: package.source_version().to_string(),
+            files: Vec::new(),
+        },
+    }
+}
+
+/// Finds the latest time that may stand in the image: what was asked for, else the base's, else the newest archive's.
+async fn epoch(
+    subject: &Subject<'_>,
+    base: Option<&Base>,
+    packages: &[LockedPackage],
+    world: &World,
+) -> Result<i64> {
+    if let Some(epoch) = world.source_date_epoch {
+        return Ok(epoch);
+    }
+    if let Some(created) = base.and_then(Base::created) {
+        return Ok(created);
+    }
+    if let Some(epoch) = remembered_epoch(subject, packages) {
+        return Ok(epoch);
+    }
+    let logins = logins(subject.definition, base.map(|base| &base.facts), world);
+    let archives: Vec<_> = packages.iter().map(|package| wanted(package, &logins)).collect();
+    world.fetcher.all(&archives, N_PARALLEL).await?;
+    let (store, digests) =
+        (world.store.clone(), packages.iter().map(|package| package.sha256).collect::<Vec<_>>());
+    let times = tokio::task::spawn_blocking(move || {
+        let times = digests.iter().map(|digest| {
+            let archive = debian::deb::open(BufReader::new(store.open_blob(digest)?))?;
+            Ok(i64::try_from(archive.archive_time).unwrap_or(0))
+        });
+        times.collect::<Result<Vec<i64>>>()
+    });
+    Ok(times.await??.into_iter().max().unwrap_or(0))
+}
+
+/// The same archives have the same times: the last build's epoch need not be found again.
+fn remembered_epoch(subject: &Subject<'_>, packages: &[LockedPackage]) -> Option<i64> {
+    let lock = subject.recalled.lock.as_ref()?;
+    let last = lock.platforms.iter().find(|last| last.platform == *subject.platform)?;
+    let digests =
+        |packages: &[LockedPackage]| packages.iter().map(|package| package.sha256).collect::<Vec<_>>();
+    let is_same = digests(&last.packages) == digests(packages);
+    subject.recalled.archive_epoch.filter(|_| is_same)
+}

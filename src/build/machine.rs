@@ -1,0 +1,43 @@
+//! What this machine has of apt: keyrings, and on the command line its sources.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::base::Facts;
+
+/// No file of an apt configuration is larger.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// Reads this machine's keyrings, os-release and the apt configuration in `apt`; what can't be read counts as absent.
+pub fn facts(apt: &Path) -> Facts {
+    let mut files = BTreeMap::new();
+    for name in ["sources.list", "trusted.gpg"] {
+        take(&apt.join(name), &format!("etc/apt/{name}"), &mut files);
+    }
+    for directory in ["sources.list.d", "trusted.gpg.d", "keyrings"] {
+        take_all(&apt.join(directory), &format!("etc/apt/{directory}"), &mut files);
+    }
+    take_all(Path::new("/usr/share/keyrings"), "usr/share/keyrings", &mut files);
+    for path in ["etc/os-release", "usr/lib/os-release"] {
+        take(&Path::new("/").join(path), path, &mut files);
+    }
+    Facts::from_files(files)
+}
+
+fn take_all(directory: &Path, name: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if let Some(file) = entry.file_name().to_str() {
+            take(&entry.path(), &format!("{name}/{file}"), files);
+        }
+    }
+}
+
+fn take(path: &Path, name: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    let is_small_file =
+        fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LARGEST_FILE);
+    if let (true, Ok(content)) = (is_small_file, fs::read(path)) {
+        files.insert(name.to_owned(), content);
+    }
+}

@@ -1,0 +1,299 @@
+//! Debian packages, installed by the root's own dpkg in the sandbox, from archives that stay outside.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{bootstrap, tidy};
+use crate::apt::order::{self, Step};
+use crate::bom::{AddedPackage, BomDelta, Location, Package as Account};
+use crate::build::graph::{Delta, Install};
+use crate::build::lock::LockedPackage;
+use crate::debian::status::{State, Want};
+use crate::debian::{self, Installed, Package, deb822};
+use crate::layer::{self, LayerWriter};
+use crate::progress::{Progress, Task};
+use crate::sandbox::{Bind, Cancel, Exit, Network, Root, Run, Sandbox};
+use crate::store::{Scratch, Store};
+
+/// Where the archives are seen in the sandbox, and nowhere else.
+const ARCHIVES: &str = "/.estaleiro/archives";
+/// How many of a failed run's last lines are shown.
+const N_LINES_SHOWN: usize = 40;
+
+/// A .deb of the store.
+pub struct Archive {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What its control file says.
+    pub package: Package,
+}
+
+impl Archive {
+    /// Returns name, version and architecture, for people.
+    pub fn name(&self) -> String {
+        format!("{} {} ({})", self.package.name, self.package.version, self.package.architecture)
+    }
+
+    fn file_name(&self) -> String {
+        let version = self.package.version.to_string().replace(':', "%3a");
+        format!("{}_{version}_{}.deb", self.package.name, self.package.architecture)
+    }
+}
+
+/// What an installation has at hand.
+pub struct Site<'a> {
+    /// Holds the archives.
+    pub store: &'a Store,
+    /// Runs the maintainer scripts.
+    pub sandbox: Sandbox,
+    /// Ends them early.
+    pub cancel: &'a Cancel,
+    /// Tells how it goes.
+    pub progress: &'a Progress,
+    /// The latest time in the image.
+    pub epoch: i64,
+    /// Debian's name of the architecture.
+    pub architecture: &'a str,
+}
+
+/// Installs packages on top of `base`, a root that is shared, or from nothing.
+pub fn install(
+    op: &Install,
+    base: Option<&Path>,
+    installed: &[Installed],
+    site: &Site<'_>,
+    mut writer: LayerWriter,
+) -> Result<Delta> {
+    let scratch = site.store.scratch()?;
+    let archives = open_archives(&op.packages, site.store)?;
+    let task = site.progress.start("install");
+    let ground = Ground::prepare(base, &scratch)?;
+    lay_out(&archives, &scratch.path().join("archives"))?;
+    let run = Dpkg { site, root: &ground.root, scratch: &scratch, task: &task };
+    match base {
+        Some(_) => run.install(&archives, &(0..archives.len()).collect::<Vec<_>>(), installed)?,
+        None => run.install_from_nothing(&archives, &ground.changes)?,
+    }
+    tidy::tidy(&ground.changes)?;
+    task.done(&format!("{} packages", archives.len()));
+
+    let task = site.progress.start("pack the layer");
+    let changes = match base {
+        Some(base) => layer::diff::overlay(Some(base), &ground.changes)?,
+        None => layer::diff::trees(None, &ground.changes)?,
+    };
+    layer::pack(&changes, &ground.changes, &mut writer)?;
+    let packed = writer.finish()?;
+    task.advance(packed.layer.descriptor.size);
+    task.done(&format!("{} paths", packed.n_entries));
+    Ok(Delta { layer: Some(packed.layer), bom: account(op), skeleton: packed.skeleton, ..Delta::default() })
+}
+
+fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archive>> {
+    packages
+        .iter()
+        .map(|locked| {
+            open_archive(locked, store).with_context(|| format!("cannot read the archive of {}", locked.name))
+        })
+        .collect()
+}
+
+fn open_archive(locked: &LockedPackage, store: &Store) -> Result<Archive> {
+    let path = store.blob_path(&locked.sha256);
+    let deb = debian::deb::open(BufReader::new(store.open_blob(&locked.sha256)?))?;
+    let paragraph = deb822::paragraphs(&deb.control).next().context("its control file is empty")??;
+    let package = Package::from_paragraph(&paragraph)?;
+    let is_same = *package.name == *locked.name
+        && package.version.to_string() == locked.version
+        && *package.architecture == *locked.architecture;
+    if !is_same {
+        let (name, version) = (&package.name, &package.version);
+        bail!("it holds {name} {version}, the index promised {} {}", locked.name, locked.version);
+    }
+    Ok(Archive { path, size: locked.size, package })
+}
+
+/// The archives by their names, as dpkg is to see them.
+fn lay_out(archives: &[Archive], directory: &Path) -> Result<()> {
+    fs::create_dir(directory)?;
+    for archive in archives {
+        let place = directory.join(archive.file_name());
+        fs::hard_link(&archive.path, &place).with_context(|| format!("cannot link {}", place.display()))?;
+    }
+    Ok(())
+}
+
+/// The root to work in, and the directory in which the changes appear.
+struct Ground {
+    root: Root,
+    changes: PathBuf,
+}
+
+impl Ground {
+    fn prepare(base: Option<&Path>, scratch: &Scratch) -> Result<Ground> {
+        let changes = scratch.path().join("root");
+        let root = match base {
+            None => Root::Plain(changes.clone()),
+            Some(base) => {
+                let work = scratch.path().join("work");
+                fs::create_dir(&work)?;
+                layer::make_root(&changes)?;
+                Root::Overlay { lowers: vec![base.to_owned()], upper: changes.clone(), work }
+            }
+        };
+        Ok(Ground { root, changes })
+    }
+}
+
+/// The root's own dpkg.
+struct Dpkg<'a> {
+    site: &'a Site<'a>,
+    root: &'a Root,
+    scratch: &'a Scratch,
+    task: &'a Task,
+}
+
+impl Dpkg<'_> {
+    fn install_from_nothing(&self, archives: &[Archive], root: &Path) -> Result<()> {
+        let essential = bootstrap::bootstrap(root, self.site.architecture, archives, self.task)?;
+        let files = essential.iter().map(|&index| archives[index].file_name()).collect();
+        self.run("--install", &["--force-depends"], files)?;
+        let rest: Vec<usize> = (0..archives.len()).filter(|index| !essential.contains(index)).collect();
+        let installed: Vec<Installed> =
+            essential.iter().map(|&index| just_installed(&archives[index].package)).collect();
+        self.install(archives, &rest, &installed)
+    }
+
+    /// Unpacks and configures in an order that Depends and Pre-Depends allow.
+    fn install(&self, archives: &[Archive], chosen: &[usize], installed: &[Installed]) -> Result<()> {
+        let packages: Vec<&Package> = chosen.iter().map(|&index| &archives[index].package).collect();
+        for step in order::plan(&packages, installed)? {
+            match step {
+                Step::Unpack(places) => {
+                    let files = places.iter().map(|&place| archives[chosen[place]].file_name()).collect();
+                    self.run("--unpack", &[], files)?;
+                    places.iter().for_each(|&place| self.task.advance(archives[chosen[place]].size));
+                }
+                Step::Configure(places) => {
+                    let names = places.iter().map(|&place| {
+                        let package = packages[place];
+                        format!("{}:{}", package.name, package.architecture)
+                    });
+                    self.run("--configure", &[], names.collect())?;
+                }
+            }
+        }
+        // Triggers that are left.
+        self.run("--configure", &["--pending"], Vec::new())
+    }
+
+    fn run(&self, action: &str, options: &[&str], operands: Vec<String>) -> Result<()> {
+        let is_file = action != "--configure";
+        let operands =
+            operands.into_iter().map(|name| if is_file { format!("{ARCHIVES}/{name}") } else { name });
+        let mut argv: Vec<String> = DPKG.iter().map(|&word| word.to_owned()).collect();
+        argv.extend(
+            options.iter().filter(|option| option.starts_with("--force")).map(|&option| option.to_owned()),
+        );
+        argv.push(action.to_owned());
+        argv.extend(
+            options.iter().filter(|option| !option.starts_with("--force")).map(|&option| option.to_owned()),
+        );
+        argv.extend(operands);
+        let mut last_lines = VecDeque::new();
+        let exit =
+            self.site.sandbox.run(self.root, &self.command(argv)?, self.site.cancel, &mut |_, line| {
+                self.task.advance(0);
+                if last_lines.len() == N_LINES_SHOWN {
+                    last_lines.pop_front();
+                }
+                last_lines.push_back(String::from_utf8_lossy(line).into_owned());
+            })?;
+        let ending = match exit {
+            Exit::Code(0) => return Ok(()),
+            Exit::Code(code) => format!("it ended with {code}"),
+            Exit::Signal(signal) => format!("signal {signal} ended it"),
+        };
+        let shown: Vec<String> = last_lines.into_iter().collect();
+        bail!("cannot run dpkg {action}: {ending}; it said last:\n{}", shown.join("\n"))
+    }
+
+    fn command(&self, argv: Vec<String>) -> Result<Run> {
+        let policy = self.scratch.path().join("policy-rc.d");
+        fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
+        fs::set_permissions(&policy, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let bind = |source: PathBuf, target: &str| Bind { source, target: target.into(), read_only: true };
+        let mut run = Run::new(argv);
+        run.env = self.environment();
+        run.network = Network::None;
+        run.binds = vec![
+            bind(self.scratch.path().join("archives"), ARCHIVES),
+            // No service starts in an image (Debian policy 9.3.3).
+            bind(policy, "/usr/sbin/policy-rc.d"),
+        ];
+        Ok(run)
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let epoch = self.site.epoch.to_string();
+        [
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HOME", "/root"),
+            ("LC_ALL", "C.UTF-8"),
+            ("TERM", "dumb"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+            ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+            ("SOURCE_DATE_EPOCH", epoch.as_str()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+}
+
+fn just_installed(package: &Package) -> Installed {
+    Installed {
+        package: package.clone(),
+        want: Want::Install,
+        reinstall_required: false,
+        state: State::Installed,
+    }
+}
+
+/// Keep what is there when nobody can be asked; write no log; spare the syncs, the root is thrown away on failure.
+const DPKG: [&str; 5] =
+    ["dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", "--log=/dev/null"];
+
+fn account(op: &Install) -> BomDelta {
+    BomDelta {
+        packages: op.packages.iter().map(added).collect(),
+        keys: op.keys.clone(),
+        ..BomDelta::default()
+    }
+}
+
+fn added(locked: &LockedPackage) -> AddedPackage {
+    AddedPackage {
+        package: Account {
+            name: locked.name.clone(),
+            version: locked.version.clone(),
+            source_package: locked.source.name.clone(),
+            source_version: locked.source.version.clone(),
+            architecture: locked.architecture.clone(),
+        },
+        location: Location {
+            uri: locked.uri.clone(),
+            digest: locked.sha256,
+            name: locked.uri.rsplit('/').next().unwrap_or_default().to_owned(),
+            size: locked.size,
+        },
+        repository: locked.repository.clone(),
+        signed_by: locked.signed_by.clone(),
+        sources: locked.source.files.clone(),
+    }
+}

@@ -1,0 +1,10 @@
+//! The work of each vertex, one file an operation.
+
+pub mod bootstrap;
+pub mod configure;
+mod content;
+pub mod copy;
+pub mod install;
+pub mod symlinks;
+mod tarball;
+pub mod tidy;

@@ -1,0 +1,128 @@
+//! Publishing: the image's blobs, its manifest, what refers to it, and only then the tag.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::attach;
+use super::blobs::Blobs;
+use crate::oci::{Annotations, Descriptor, Image};
+use crate::progress::Progress;
+use crate::registry::{Artifact, Location, Pushed, Registry};
+use crate::store::Store;
+
+/// How many blobs are pushed at a time.
+const N_PARALLEL: usize = 4;
+
+/// What is published.
+pub struct Publication<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// Remarks in its manifest.
+    pub annotations: Annotations,
+    /// What refers to it: account, lock, cache record.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// What publishing came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The image's manifest.
+    pub manifest: Descriptor,
+    /// How each layer came to be there.
+    pub layers: Vec<(Descriptor, Pushed)>,
+    /// The artifacts' manifests, in their order.
+    pub artifacts: Vec<Descriptor>,
+    /// Whether the tag stood for this image already.
+    pub was_there: bool,
+}
+
+/// Publishes an image under a tag of `registry`.
+pub async fn publish(
+    publication: &Publication<'_>,
+    registry: &Registry,
+    tag: &str,
+    blobs: &Blobs,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Published> {
+    let manifest = publication.image.manifest(publication.annotations.clone());
+    let bytes = manifest.to_json();
+    let descriptor = Descriptor::of(&manifest.media_type, &bytes);
+    let was_there = registry.resolve(tag).await?.is_some_and(|there| there.digest == descriptor.digest);
+    let layers = push_layers(publication.image, registry, blobs, store, progress).await?;
+    let (config, config_bytes) = publication.image.config_blob();
+    registry.push_bytes(&config.media_type, &config_bytes).await?;
+    if !was_there {
+        registry.push_manifest(&descriptor.digest.to_string(), &manifest.media_type, &bytes).await?;
+    }
+    let mut artifacts = Vec::new();
+    for artifact in &publication.artifacts {
+        artifacts.push(attach::attach(registry, &descriptor, artifact).await?);
+    }
+    if !was_there {
+        registry.push_manifest(tag, &manifest.media_type, &bytes).await?;
+    }
+    Ok(Published { manifest: descriptor, layers, artifacts, was_there })
+}
+
+async fn push_layers(
+    image: &Image,
+    registry: &Registry,
+    blobs: &Blobs,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Vec<(Descriptor, Pushed)>> {
+    let unique: BTreeMap<_, _> =
+        image.layers.iter().map(|layer| (layer.descriptor.digest, &layer.descriptor)).collect();
+    let task = progress.start(format!("push to {}", registry.name()));
+    let pushes = unique.into_values().map(|layer| push_layer(layer, registry, blobs, store, &task));
+    let pushed: Vec<(Descriptor, Pushed)> =
+        stream::iter(pushes).buffer_unordered(N_PARALLEL).try_collect().await?;
+    let count = |how: Pushed| pushed.iter().filter(|(_, pushed)| *pushed == how).count();
+    task.done(&format!(
+        "{} layers uploaded, {} mounted, {} already there",
+        count(Pushed::Uploaded),
+        count(Pushed::Mounted),
+        count(Pushed::Existed)
+    ));
+    let order = |digest| image.layers.iter().position(|layer| layer.descriptor.digest == digest);
+    let mut pushed = pushed;
+    pushed.sort_by_key(|(layer, _)| order(layer.digest));
+    Ok(pushed)
+}
+
+async fn push_layer(
+    layer: &Descriptor,
+    registry: &Registry,
+    blobs: &Blobs,
+    store: &Store,
+    task: &crate::progress::Task,
+) -> Result<(Descriptor, Pushed)> {
+    if registry.has_blob(&layer.digest).await? {
+        return Ok((layer.clone(), Pushed::Existed));
+    }
+    let sibling = blobs.source(&layer.digest).and_then(|source| sibling(source, registry));
+    if sibling.is_some() && !store.contains(&layer.digest) {
+        // Where the registry doesn't take it over, its bytes have to come here after all.
+        if let Ok(pushed) = registry.push_blob(layer, store, sibling.as_deref(), task).await {
+            return Ok((layer.clone(), pushed));
+        }
+    }
+    blobs.fetch(layer).await.with_context(|| format!("cannot push to {}", registry.name()))?;
+    let pushed = registry.push_blob(layer, store, sibling.as_deref(), task).await?;
+    Ok((layer.clone(), pushed))
+}
+
+/// Returns the repository of `source` if it is another one in the registry of `target`.
+fn sibling(source: &Registry, target: &Registry) -> Option<String> {
+    match (source.location(), target.location()) {
+        (Location::Remote(source), Location::Remote(target)) if source.registry == target.registry => {
+            (source.repository != target.repository).then(|| source.repository.clone())
+        }
+        (Location::Remote(_) | Location::Layout { .. }, Location::Remote(_) | Location::Layout { .. }) => {
+            None
+        }
+    }
+}

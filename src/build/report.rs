@@ -1,0 +1,51 @@
+//! The closing summary of a build, for people.
+
+use super::cache::Fate;
+use super::{Built, Destination};
+use crate::progress::{Progress, size};
+use crate::registry::{Location, Pushed};
+
+/// Says what was built, what was known before, and where it is now.
+pub fn summary(built: &Built, destination: &Destination, progress: &Progress) {
+    let n_built = built.fates.iter().filter(|(_, fate)| *fate == Fate::Built).count();
+    let n_known = built.fates.len() - n_built;
+    progress.say("");
+    if built.was_known {
+        progress.say("nothing changed: no layer was built, downloaded or uploaded");
+    } else if built.published.was_there {
+        progress.say("nothing changed: the tag stood for this image already");
+    }
+    progress.say(format!("image   {}", place(destination)));
+    progress.say(format!("digest  {}", built.published.manifest.digest));
+    for (layer, pushed) in &built.published.layers {
+        progress.say(format!(
+            "layer   sha256:{} {} {}",
+            layer.digest.short(),
+            size(layer.size),
+            told(*pushed)
+        ));
+    }
+    progress.say(format!("steps   {n_built} built, {n_known} cached"));
+    progress.say(format!(
+        "bom     {} packages, {} files, {} keys; {}",
+        built.snapshot.bom.installed().len(),
+        built.snapshot.bom.files.len(),
+        built.snapshot.bom.keys.len(),
+        built.bom
+    ));
+}
+
+fn place(destination: &Destination) -> String {
+    match &destination.location {
+        Location::Remote(reference) => format!("{}:{}", reference.name(), destination.tag),
+        Location::Layout { directory, .. } => format!("oci:{}:{}", directory.display(), destination.tag),
+    }
+}
+
+fn told(pushed: Pushed) -> &'static str {
+    match pushed {
+        Pushed::Existed => "already there",
+        Pushed::Mounted => "mounted",
+        Pushed::Uploaded => "written",
+    }
+}

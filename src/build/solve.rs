@@ -1,0 +1,262 @@
+//! From a graph to a snapshot: every vertex once, after those it needs, as many at a time as there are processors.
+
+use std::sync::{Condvar, Mutex};
+
+use anyhow::{Context, Result, anyhow};
+
+use super::graph::{Delta, Graph, Snapshot, Source, Vertex, VertexId};
+use crate::digest::Digest;
+
+/// What a vertex finds at hand.
+pub struct Inputs<'a> {
+    /// What its parent yielded.
+    pub parent: Option<&'a Snapshot>,
+    /// What its mounts yielded.
+    pub mounts: Vec<&'a Yield>,
+}
+
+/// What a vertex yielded, as later ones see it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Yield {
+    /// An image and its account.
+    Snapshot(Box<Snapshot>),
+    /// A file of the context.
+    Source(Source),
+}
+
+/// What executing a vertex comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It begins an image.
+    Base(Box<Snapshot>),
+    /// It continues its parent's.
+    Delta(Box<Delta>),
+    /// It names a file.
+    Source(Source),
+}
+
+/// Whoever can execute vertices: the one that works, the one that remembers, the one that only writes down.
+pub trait Executor: Sync {
+    /// Executes `vertex`, whose key is `key`.
+    ///
+    /// # Errors
+    /// When it can't be done; the build ends with that error.
+    fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome>;
+}
+
+/// Executes what the last vertex of `graph` needs, and returns what it yields.
+///
+/// # Errors
+/// The first error of a vertex, with its title; no further vertex is begun then.
+pub fn solve(graph: &Graph, executor: &dyn Executor) -> Result<Snapshot> {
+    let target =
+        graph.vertices().last().map(|(id, _)| id).ok_or_else(|| anyhow!("internal error: an empty graph"))?;
+    let progress = Solving::new(graph, target);
+    let keys = graph.keys();
+    let n_threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads {
+            scope.spawn(|| progress.work(graph, &keys, executor));
+        }
+    });
+    progress.result(target)
+}
+
+/// The common table of the threads.
+struct Solving {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    places: Vec<Place>,
+    error: Option<anyhow::Error>,
+}
+
+enum Place {
+    NotNeeded,
+    Waiting,
+    UnderWay,
+    // Shared with the vertices that read it while others are being written down.
+    Done(std::sync::Arc<Yield>),
+}
+
+impl Solving {
+    fn new(graph: &Graph, target: VertexId) -> Solving {
+        let mut places: Vec<Place> = graph.vertices().map(|_| Place::NotNeeded).collect();
+        let mut wanted = vec![target];
+        while let Some(id) = wanted.pop() {
+            if matches!(places[id.index()], Place::NotNeeded) {
+                places[id.index()] = Place::Waiting;
+                let vertex = graph.vertex(id);
+                wanted.extend(vertex.parent.iter().chain(&vertex.mounts));
+            }
+        }
+        Solving { state: Mutex::new(State { places, error: None }), changed: Condvar::new() }
+    }
+
+    fn work(&self, graph: &Graph, keys: &[Digest], executor: &dyn Executor) {
+        while let Some(ready) = self.take(graph) {
+            let vertex = graph.vertex(ready.id);
+            let result = run(vertex, &keys[ready.id.index()], &ready, executor);
+            self.settle(ready.id, result.with_context(|| format!("cannot {}", vertex.title())));
+        }
+    }
+
+    /// Waits for a vertex whose inputs are there; `None` when nothing is left to begin.
+    fn take(&self, graph: &Graph) -> Option<Ready> {
+        let mut state = self.state.lock().expect("no thread panics while it holds the table");
+        loop {
+            let is_over =
+                state.error.is_some() || !state.places.iter().any(|place| matches!(place, Place::Waiting));
+            if is_over {
+                return None;
+            }
+            if let Some(ready) = graph.vertices().find_map(|(id, vertex)| state.ready(id, vertex)) {
+                state.places[ready.id.index()] = Place::UnderWay;
+                return Some(ready);
+            }
+            state = self.changed.wait(state).expect("no thread panics while it holds the table");
+        }
+    }
+
+    fn settle(&self, id: VertexId, result: Result<Yield>) {
+        let mut state = self.state.lock().expect("no thread panics while it holds the table");
+        match result {
+            Ok(yielded) => state.places[id.index()] = Place::Done(std::sync::Arc::new(yielded)),
+            Err(error) => {
+                state.error.get_or_insert(error);
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    fn result(self, target: VertexId) -> Result<Snapshot> {
+        let mut state = self.state.into_inner().expect("no thread panics while it holds the table");
+        if let Some(error) = state.error {
+            return Err(error);
+        }
+        match state.places.swap_remove(target.index()) {
+            Place::Done(yielded) => match &*yielded {
+                Yield::Snapshot(snapshot) => Ok((**snapshot).clone()),
+                Yield::Source(_) => Err(anyhow!("internal error: the graph ends in a file")),
+            },
+            Place::NotNeeded | Place::Waiting | Place::UnderWay => {
+                Err(anyhow!("internal error: the graph was not solved"))
+            }
+        }
+    }
+}
+
+/// A vertex that can be begun, with what it needs.
+struct Ready {
+    id: VertexId,
+    parent: Option<std::sync::Arc<Yield>>,
+    mounts: Vec<std::sync::Arc<Yield>>,
+}
+
+impl State {
+    fn ready(&self, id: VertexId, vertex: &Vertex) -> Option<Ready> {
+        if !matches!(self.places[id.index()], Place::Waiting) {
+            return None;
+        }
+        let parent = match vertex.parent {
+            Some(parent) => Some(self.done(parent)?),
+            None => None,
+        };
+        let mounts = vertex.mounts.iter().map(|&mount| self.done(mount)).collect::<Option<Vec<_>>>()?;
+        Some(Ready { id, parent, mounts })
+    }
+
+    fn done(&self, id: VertexId) -> Option<std::sync::Arc<Yield>> {
+        match &self.places[id.index()] {
+            Place::Done(yielded) => Some(yielded.clone()),
+            Place::NotNeeded | Place::Waiting | Place::UnderWay => None,
+        }
+    }
+}
+
+fn run(vertex: &Vertex, key: &Digest, ready: &Ready, executor: &dyn Executor) -> Result<Yield> {
+    let parent = match ready.parent.as_deref() {
+        Some(Yield::Snapshot(snapshot)) => Some(&**snapshot),
+        Some(Yield::Source(_)) => return Err(anyhow!("internal error: a file is no parent")),
+        None => None,
+    };
+    let mounts = ready.mounts.iter().map(std::sync::Arc::as_ref).collect();
+    match executor.execute(vertex, key, &Inputs { parent, mounts })? {
+        Outcome::Base(snapshot) => Ok(Yield::Snapshot(snapshot)),
+        Outcome::Source(source) => Ok(Yield::Source(source)),
+        Outcome::Delta(delta) => {
+            let parent = parent.ok_or_else(|| anyhow!("internal error: a change without a parent"))?;
+            Ok(Yield::Snapshot(Box::new(parent.clone().then(*delta)?)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bom::Bom;
+    use crate::build::graph::{Change, Copy, Op};
+    use crate::layer::Skeleton;
+    use crate::oci::{Image, Platform};
+
+    /// Writes down what it is asked to do.
+    #[derive(Default)]
+    struct Recorder {
+        seen: Mutex<Vec<String>>,
+        fails_at: Option<&'static str>,
+    }
+
+    impl Executor for Recorder {
+        fn execute(&self, vertex: &Vertex, _key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
+            self.seen.lock().unwrap().push(vertex.title());
+            if self.fails_at.is_some_and(|title| vertex.title().starts_with(title)) {
+                return Err(anyhow!("no"));
+            }
+            Ok(match &vertex.op {
+                Op::Source(source) => Outcome::Source(source.clone()),
+                Op::Scratch => Outcome::Base(Box::new(Snapshot {
+                    image: Image::scratch(Platform::host()),
+                    bom: Bom::default(),
+                    skeleton: Skeleton::default(),
+                })),
+                Op::Copy(_) | Op::Change(_) | Op::Configure(_) | Op::Install(_) | Op::Pull(_) => {
+                    assert_eq!(inputs.mounts.len(), vertex.mounts.len());
+                    Outcome::Delta(Box::default())
+                }
+            })
+        }
+    }
+
+    fn graph() -> Graph {
+        let mut graph = Graph::new(Platform::host(), 0);
+        let source = |path: &str| Op::Source(Source { path: path.into(), digest: Digest::of(path), size: 0 });
+        let base = graph.add(Op::Scratch, None, vec![]);
+        let wanted = graph.add(source("wanted"), None, vec![]);
+        graph.add(source("idle"), None, vec![]);
+        let copy = graph.add(Op::Copy(Copy { files: vec![] }), Some(base), vec![wanted]);
+        graph.add(Op::Change(Change::Symlinks(vec![])), Some(copy), vec![]);
+        graph
+    }
+
+    #[test]
+    fn each_vertex_runs_once_after_those_it_needs_and_only_if_it_is_needed() {
+        let recorder = Recorder::default();
+        let snapshot = solve(&graph(), &recorder).unwrap();
+        assert_eq!(snapshot.image.config.history.len(), 2);
+        let mut seen = recorder.seen.into_inner().unwrap();
+        let last_two = seen.split_off(2);
+        seen.sort();
+        assert_eq!(seen, ["context wanted", "scratch"]);
+        assert_eq!(last_two, ["copy ", "link "]);
+    }
+
+    #[test]
+    fn an_error_names_the_vertex_and_ends_the_build() {
+        let recorder = Recorder { fails_at: Some("copy"), ..Recorder::default() };
+        let error = solve(&graph(), &recorder).unwrap_err();
+        assert_eq!(format!("{error:#}"), "cannot copy : no");
+        assert!(!recorder.seen.into_inner().unwrap().contains(&"link ".to_owned()));
+    }
+}

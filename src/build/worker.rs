@@ -1,0 +1,173 @@
+//! The executor that works: each vertex by its operation.
+
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::base::Base;
+use super::blobs::Blobs;
+use super::context::Context;
+use super::graph::{Change, Delta, Install, Op, Snapshot, Source, Vertex};
+use super::lock::logins::Logins;
+use super::ops::{configure, copy, install, symlinks};
+use super::solve::{Executor, Inputs, Outcome, Yield};
+use super::wait::Waiter;
+use crate::bom::{Bom, BomDelta};
+use crate::debian::Installed;
+use crate::digest::Digest;
+use crate::fetch::{Fetcher, Wanted};
+use crate::layer::{LayerWriter, Options, Skeleton};
+use crate::oci::{History, Image, Platform};
+use crate::progress::Progress;
+use crate::sandbox::{Cancel, Sandbox};
+use crate::store::Store;
+
+/// How many .debs are fetched at a time.
+const N_PARALLEL: usize = 8;
+/// How hard layers are compressed: gzip's own default.
+const LEVEL: u32 = 6;
+
+/// Does the work of vertices.
+pub struct Worker {
+    /// Holds what is fetched and made.
+    pub store: Store,
+    /// Brings archives.
+    pub fetcher: Fetcher,
+    /// Let it in where a repository asks for a name and a password.
+    pub logins: Logins,
+    /// Brings layers.
+    pub blobs: Blobs,
+    /// The files that a definition may name.
+    pub context: Context,
+    /// What is known of the base.
+    pub base: Option<Base>,
+    /// Tells how it goes.
+    pub progress: Progress,
+    /// Waits for the network.
+    pub waiter: Waiter,
+    /// Ends the work early.
+    pub cancel: Cancel,
+    /// The latest time in the image, seconds since 1970.
+    pub epoch: i64,
+    /// Whom the image is for.
+    pub platform: Platform,
+    /// Chosen when it is first needed.
+    pub sandbox: OnceLock<Sandbox>,
+}
+
+impl Executor for Worker {
+    fn execute(&self, vertex: &Vertex, _key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
+        let parent = || inputs.parent.ok_or_else(|| anyhow!("internal error: nothing to build upon"));
+        match &vertex.op {
+            Op::Scratch => Ok(Outcome::Base(Box::new(self.scratch()))),
+            Op::Pull(pull) => self.pull(&pull.name).map(|snapshot| Outcome::Base(Box::new(snapshot))),
+            Op::Source(source) => Ok(Outcome::Source(source.clone())),
+            Op::Install(op) => self.changed(vertex, inputs, self.install(op, parent()?)?),
+            Op::Copy(op) => {
+                let sources = inputs.mounts.iter().map(|mount| file(mount)).collect::<Result<Vec<_>>>()?;
+                let scratch = self.store.scratch()?;
+                let root = &parent()?.skeleton;
+                self.changed(
+                    vertex,
+                    inputs,
+                    copy::copy(op, &sources, &self.context, root, &scratch, self.writer()?)?,
+                )
+            }
+            Op::Change(Change::Symlinks(links)) => {
+                self.changed(vertex, inputs, symlinks::symlinks(links, &parent()?.skeleton, self.writer()?)?)
+            }
+            Op::Configure(op) => {
+                let config = configure::configure(&parent()?.image.config.config, op);
+                self.changed(vertex, inputs, Delta { config: Some(config), ..Delta::default() })
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn scratch(&self) -> Snapshot {
+        Snapshot {
+            image: Image::scratch(self.platform.clone()),
+            bom: Bom::default(),
+            skeleton: Skeleton::default(),
+        }
+    }
+
+    fn pull(&self, name: &str) -> Result<Snapshot> {
+        let base = self.base.as_ref().ok_or_else(|| anyhow!("internal error: the base is not loaded"))?;
+        let delta = BomDelta { base_image: Some(base.bom(name)?), ..BomDelta::default() };
+        Ok(Snapshot {
+            image: base.image.clone(),
+            bom: Bom::default().then(delta),
+            skeleton: base.skeleton.clone(),
+        })
+    }
+
+    fn install(&self, op: &Install, parent: &Snapshot) -> Result<Delta> {
+        let wanted: Vec<Wanted> = op.packages.iter().map(|package| wanted(package, &self.logins)).collect();
+        self.waiter.wait(async { Ok(self.fetcher.all(&wanted, N_PARALLEL).await?) })?;
+        let base = match parent.image.layers.as_slice() {
+            [] => None,
+            layers => Some(self.blobs.root(layers)?),
+        };
+        let site = install::Site {
+            store: &self.store,
+            sandbox: self.sandbox()?,
+            cancel: &self.cancel,
+            progress: &self.progress,
+            epoch: self.epoch,
+            architecture: self.platform.debian_architecture(),
+        };
+        install::install(op, base.as_deref(), &self.installed()?, &site, self.writer()?)
+    }
+
+    fn installed(&self) -> Result<Vec<Installed>> {
+        self.base.as_ref().map_or_else(|| Ok(Vec::new()), |base| base.facts.installed())
+    }
+
+    fn sandbox(&self) -> Result<Sandbox> {
+        match self.sandbox.get() {
+            Some(sandbox) => Ok(*sandbox),
+            None => {
+                let sandbox = Sandbox::choose().context("cannot run maintainer scripts")?;
+                Ok(*self.sandbox.get_or_init(|| sandbox))
+            }
+        }
+    }
+
+    fn writer(&self) -> Result<LayerWriter> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(LayerWriter::new(self.store.blob_writer()?, Options { epoch: self.epoch, threads, level: LEVEL })?)
+    }
+
+    /// Every change is told in the image's history, with the image's time.
+    fn changed(&self, vertex: &Vertex, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {
+        let skeleton = match inputs.parent {
+            Some(parent) => delta.skeleton.against(&parent.skeleton)?,
+            None => delta.skeleton,
+        };
+        let history = History {
+            created: Some(super::time::rfc3339(self.epoch)),
+            created_by: Some(format!("estaleiro: {}", vertex.title())),
+            ..History::default()
+        };
+        Ok(Outcome::Delta(Box::new(Delta { history, skeleton, ..delta })))
+    }
+}
+
+fn file<'a>(mount: &&'a Yield) -> Result<&'a Source> {
+    match mount {
+        Yield::Source(source) => Ok(source),
+        Yield::Snapshot(_) => Err(anyhow!("internal error: a file was expected, not an image")),
+    }
+}
+
+/// Returns a locked package as something to be fetched.
+pub fn wanted(package: &super::lock::LockedPackage, logins: &Logins) -> Wanted {
+    Wanted {
+        name: format!("{} {}", package.name, package.version),
+        uris: vec![logins.uri(&package.uri)],
+        digest: package.sha256,
+        size: Some(package.size),
+    }
+}

@@ -1,0 +1,144 @@
+//! Everything a build finds outside its definition and context: a store, the network, keys, the time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+
+use super::base::Facts;
+use super::machine;
+use crate::fetch::Fetcher;
+use crate::progress::Progress;
+use crate::registry::{Access, Location, Registry};
+use crate::sandbox::Cancel;
+use crate::store::Store;
+use crate::transport::{Client, Options};
+
+/// Everything a build finds outside its definition and context.
+pub struct World {
+    /// Holds blobs and records between builds.
+    pub store: Store,
+    /// Fetches from archives.
+    pub fetcher: Fetcher,
+    /// Tells people.
+    pub progress: Progress,
+    /// How registries are reached, by host.
+    pub accesses: Accesses,
+    /// This machine's keyrings and apt configuration.
+    pub machine: Facts,
+    /// Whether packages may come from this machine's own apt sources, when nobody names any.
+    pub uses_machine_sources: bool,
+    /// What the pipeline says of archives.
+    pub apt: AptSource,
+    /// Seconds since 1970; only signatures are judged by it.
+    pub now: i64,
+    /// `SOURCE_DATE_EPOCH`.
+    pub source_date_epoch: Option<i64>,
+    /// Ends the build early.
+    pub cancel: Cancel,
+}
+
+/// How registries are reached.
+#[derive(Clone, Default)]
+pub struct Accesses {
+    /// For those that `by_host` doesn't name.
+    pub default: Access,
+    /// By host and port.
+    pub by_host: BTreeMap<String, Access>,
+}
+
+/// What the pipeline says of archives, for definitions that don't.
+#[derive(Clone, Debug, Default)]
+pub struct AptSource {
+    /// Repositories, as one-line or deb822 texts.
+    pub repositories: Vec<String>,
+    /// Keys by name.
+    pub keys: Vec<AptKey>,
+}
+
+/// A key that the pipeline gives.
+#[derive(Clone, Debug)]
+pub struct AptKey {
+    /// What `signed-by` calls it.
+    pub name: String,
+    /// The key itself.
+    pub armoured: String,
+}
+
+/// What the caller decides about the world.
+pub struct Settings {
+    /// Where blobs and records are kept; else `/scratch`, else the user's cache directory.
+    pub state: Option<PathBuf>,
+    /// This machine's apt configuration.
+    pub apt_config: PathBuf,
+    /// Whether packages may come from this machine's own apt sources.
+    pub uses_machine_sources: bool,
+    /// How registries are reached.
+    pub accesses: Accesses,
+    /// What the pipeline says of archives.
+    pub apt: AptSource,
+    /// Certificates of authorities to trust besides this machine's, in PEM.
+    pub ca_certs: Vec<String>,
+}
+
+impl World {
+    /// Opens the store and finds out about this machine.
+    ///
+    /// # Errors
+    /// When the state directory can't be used, or `SOURCE_DATE_EPOCH` is no number.
+    pub fn new(settings: Settings, progress: Progress, cancel: Cancel) -> Result<World> {
+        let state = settings.state.unwrap_or_else(state_directory);
+        let store = Store::open(&state)?;
+        let client = Client::new(&Options { ca_certs: settings.ca_certs, ..Options::default() })?;
+        Ok(World {
+            fetcher: Fetcher::new(client, store.clone(), progress.clone()),
+            store,
+            progress,
+            accesses: settings.accesses,
+            machine: machine::facts(&settings.apt_config),
+            uses_machine_sources: settings.uses_machine_sources,
+            apt: settings.apt,
+            now: now(),
+            source_date_epoch: source_date_epoch()?,
+            cancel,
+        })
+    }
+
+    /// Opens a registry or layout, with the credentials that are meant for its host.
+    pub fn open(&self, location: &Location) -> Result<Registry> {
+        let access = match location {
+            Location::Remote(reference) => self.accesses.by_host.get(&reference.registry),
+            Location::Layout { .. } => None,
+        };
+        Ok(Registry::open(location, access.unwrap_or(&self.accesses.default))?)
+    }
+}
+
+/// Returns where state is kept when nobody says: `/scratch` in Concourse, else the user's cache directory.
+fn state_directory() -> PathBuf {
+    let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(state) = given("ESTALEIRO_STATE") {
+        return state;
+    }
+    if Path::new("/scratch").is_dir() {
+        return "/scratch/estaleiro".into();
+    }
+    let cache = given("XDG_CACHE_HOME").or_else(|| given("HOME").map(|home| home.join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("estaleiro")
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Reads `SOURCE_DATE_EPOCH` (reproducible-builds.org/specs/source-date-epoch).
+fn source_date_epoch() -> Result<Option<i64>> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let text = text.to_string_lossy();
+    let seconds: u32 = text
+        .parse()
+        .with_context(|| format!("cannot read SOURCE_DATE_EPOCH `{text}`: expected seconds since 1970"))?;
+    Ok(Some(i64::from(seconds)))
+}
