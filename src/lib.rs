@@ -25,6 +25,8 @@ pub mod oci;
 pub mod progress;
 pub mod redact;
 pub mod registry;
+pub mod resource;
+pub mod run;
 pub mod sandbox;
 pub mod store;
 pub mod transport;

@@ -1,0 +1,25 @@
+//! `check`: which versions there are.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::protocol::{CheckRequest, Version};
+use super::reach;
+
+/// Lists the given version, if it still exists, and then the one that the tag stands for now.
+pub async fn check(request: &CheckRequest) -> Result<Vec<Version>> {
+    let source = &request.source;
+    let registry = reach::registry(source, Path::new("."))?;
+    let current = registry.resolve(&source.tag).await?;
+    let current = current.map(|manifest| Version { tag: source.tag.clone(), digest: manifest.digest });
+    let mut versions = Vec::new();
+    if let Some(given) = &request.version
+        && current.as_ref().is_none_or(|current| current.digest != given.digest)
+        && registry.resolve(&given.digest.to_string()).await?.is_some()
+    {
+        versions.push(given.clone());
+    }
+    versions.extend(current);
+    Ok(versions)
+}

@@ -1,0 +1,22 @@
+//! What Concourse sees: the requests that it writes to stdin, the verbs, and the answers it reads from stdout.
+//!
+//! The verbs are thin: what they decide and do is `build`'s.
+
+mod check;
+mod fields;
+mod get;
+mod params;
+mod protocol;
+mod put;
+mod reach;
+mod source;
+
+pub use check::check;
+pub use fields::InvalidRequest;
+pub use get::get;
+pub use params::{Format, GetParams, PutParams};
+pub use protocol::{
+    CheckRequest, GetRequest, Metadata, PutRequest, Response, Version, check_response, read_request,
+};
+pub use put::put;
+pub use source::{AptKey, AptSource, Credentials, Repository, Source};

@@ -1,0 +1,252 @@
+//! `out`: builds an image, pushes it, and attaches its bill of materials.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::Value;
+
+use super::params::PutParams;
+use super::protocol::{Metadata, PutRequest, Response, Version};
+use super::reach;
+use crate::build::cache::Fate;
+use crate::build::context::Context;
+use crate::build::lock::Lock;
+use crate::build::{self, Built, Destination, Request, report};
+use crate::progress::Progress;
+
+use crate::sandbox::Cancel;
+
+const DEFINITION: &str = "estaleiro.hcl";
+const LOCK: &str = "estaleiro.lock";
+
+/// Builds and pushes what `request` asks for; its paths are below `sources`.
+pub async fn put(
+    request: &PutRequest,
+    sources: &Path,
+    progress: Progress,
+    cancel: Cancel,
+) -> Result<Response> {
+    let world = reach::world(&request.source, progress, cancel)?;
+    let request = read(request, sources)?;
+    let built = build::build(&request, &world).await?;
+    report::summary(&built, &request.destination, &world.progress);
+    Ok(response(&built, &request.destination))
+}
+
+fn response(built: &Built, destination: &Destination) -> Response {
+    let n_built = built.fates.iter().filter(|(_, fate)| *fate == Fate::Built).count();
+    let steps = format!("{n_built} built, {} cached", built.fates.len() - n_built);
+    Response {
+        version: Version { tag: destination.tag.clone(), digest: built.published.manifest.digest },
+        metadata: vec![
+            Metadata::new("repository", &destination.location.name()),
+            Metadata::new("digest", &built.published.manifest.digest),
+            Metadata::new("bom", &built.bom),
+            Metadata::new("packages", &built.snapshot.bom.installed().len()),
+            Metadata::new("steps", &steps),
+        ],
+    }
+}
+
+fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
+    let (source, params) = (&request.source, &request.params);
+    let file = definition_file(&params.definition, sources)?;
+    let shown = file.display().to_string();
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let context = params.context.as_deref().unwrap_or(directory);
+    let text = fs::read_to_string(input(&file, sources)?);
+    Ok(Request {
+        text: text.with_context(|| format!("cannot read definition {shown}"))?,
+        file_name: shown,
+        variables: variables(params, sources)?,
+        context: Context::new(input(context, sources)?),
+        lock: lock(params, directory, sources)?,
+        platform: reach::platform(source),
+        destination: Destination { location: reach::location(source, sources), tag: source.tag.clone() },
+    })
+}
+
+/// Returns the path of the definition below `sources`, without any `.`.
+fn definition_file(path: &Path, sources: &Path) -> Result<PathBuf> {
+    let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    Ok(if input(path, sources)?.is_dir() { plain.join(DEFINITION) } else { plain })
+}
+
+/// Returns where an input really lies, which is below `sources` whatever links lead there: what an input brings
+/// shall not reach the files of the resource itself.
+fn input(path: &Path, sources: &Path) -> Result<PathBuf> {
+    let Ok(place) = sources.join(path).canonicalize() else { return Err(missing(path, sources)) };
+    let root = sources.canonicalize().with_context(|| format!("cannot find {}", sources.display()))?;
+    match place.starts_with(root) {
+        true => Ok(place),
+        false => bail!(
+            "cannot use {}: a symbolic link leads out of the put's inputs\nhint: put the file itself there",
+            path.display()
+        ),
+    }
+}
+
+/// What is missing was most likely not mounted.
+fn missing(path: &Path, sources: &Path) -> anyhow::Error {
+    let input = path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
+    let input = input.unwrap_or_default();
+    match sources.join(&input).exists() {
+        true => anyhow!("cannot find {}: the input {input} has no such file", path.display()),
+        false => anyhow!(
+            "cannot find {}: there is no input {input}\nhint: a put gets the inputs that its params name; is it fetched by an earlier step? If the definition alone names it, write `inputs: all`",
+            path.display()
+        ),
+    }
+}
+
+/// Values given in the params win over those of the file.
+fn variables(params: &PutParams, sources: &Path) -> Result<BTreeMap<String, String>> {
+    let mut variables = match &params.vars_file {
+        Some(path) => variables_of_file(path, sources)?,
+        None => BTreeMap::new(),
+    };
+    variables.extend(params.vars.clone());
+    Ok(variables)
+}
+
+fn variables_of_file(path: &Path, sources: &Path) -> Result<BTreeMap<String, String>> {
+    let error = || format!("cannot read vars_file {}", path.display());
+    let text = fs::read_to_string(input(path, sources)?).with_context(error)?;
+    // An error of the parser might show a value.
+    let values: BTreeMap<String, Value> = serde_saphyr::from_str(&text)
+        .ok()
+        .with_context(|| format!("{}: expected a table of names and values", error()))?;
+    let texts = values.into_iter().map(|(name, value)| match value {
+        Value::String(text) => Ok((name, text)),
+        Value::Bool(_) | Value::Number(_) => Ok((name, value.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            bail!("{}: the value of `{name}` is neither a text, a number nor true or false", error())
+        }
+    });
+    texts.collect()
+}
+
+/// A lock that is named must be there; one beside the definition, in `directory`, may be.
+fn lock(params: &PutParams, directory: &Path, sources: &Path) -> Result<Option<Lock>> {
+    let beside = directory.join(LOCK);
+    let file = match &params.lock {
+        Some(path) => path,
+        None if sources.join(&beside).exists() => &beside,
+        None if params.locked => {
+            bail!(
+                "cannot put: `locked` is asked for, and there is no {LOCK} beside the definition\nhint: write one with `estaleiro lock`, and commit it"
+            )
+        }
+        None => return Ok(None),
+    };
+    let shown = file.display().to_string();
+    let bytes = fs::read(input(file, sources)?).with_context(|| format!("cannot read lock {shown}"))?;
+    Ok(Some(Lock::parse(&bytes).with_context(|| format!("in {shown}"))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::os::unix::fs::symlink;
+
+    fn put_request(params: &Value) -> PutRequest {
+        let source = json!({"repository": "registry.example/app"});
+        PutRequest::parse(&json!({"source": source, "params": params}).to_string()).unwrap()
+    }
+
+    #[test]
+    fn an_input_that_is_not_mounted_gets_an_error_that_says_how() {
+        let sources = tempfile::tempdir().unwrap();
+        let request = put_request(&json!({"definition": "source/estaleiro.hcl"}));
+        let error = read(&request, sources.path()).err().unwrap().to_string();
+        assert!(error.contains("there is no input source") && error.contains("inputs: all"), "{error}");
+    }
+
+    #[test]
+    fn values_in_params_win_over_those_of_the_file() {
+        let sources = tempfile::tempdir().unwrap();
+        fs::create_dir(sources.path().join("s")).unwrap();
+        fs::write(sources.path().join("s/estaleiro.hcl"), "").unwrap();
+        fs::write(sources.path().join("s/vars.yml"), "a: 1\nb: true\n").unwrap();
+        let params = json!({"definition": "s", "vars_file": "s/vars.yml", "vars": {"b": "no"}});
+        let request = read(&put_request(&params), sources.path()).unwrap();
+        let expected = [("a", "1"), ("b", "no")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(request.variables, BTreeMap::from(expected));
+        assert_eq!(request.file_name, "s/estaleiro.hcl");
+    }
+
+    /// Two inputs, `s` with links that lead out and `other`, beside what no put may read.
+    fn place_with_links() -> (tempfile::TempDir, PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let (outside, sources) = (place.path().join("outside"), place.path().join("sources"));
+        for directory in [&outside, &sources.join("s/sub"), &sources.join("other")] {
+            fs::create_dir_all(directory).unwrap();
+            fs::write(directory.join(DEFINITION), "").unwrap();
+            fs::write(directory.join("vars.yml"), "a: 1").unwrap();
+        }
+        fs::write(outside.join(LOCK), "").unwrap();
+        symlink(&outside, sources.join("s/out")).unwrap();
+        symlink("../../outside/vars.yml", sources.join("s/file")).unwrap();
+        symlink("../other", sources.join("s/within")).unwrap();
+        (place, sources)
+    }
+
+    #[test]
+    fn a_link_of_an_input_does_not_lead_out_of_the_inputs() {
+        let (_place, sources) = place_with_links();
+        for path in ["s/file", "s/out/vars.yml", "s/out"] {
+            for name in ["definition", "context", "vars_file", "lock"] {
+                let mut params = json!({"definition": "s/sub"});
+                params[name] = json!(path);
+                let error = read(&put_request(&params), &sources).err().unwrap().to_string();
+                assert!(
+                    error.starts_with(&format!("cannot use {path}: a symbolic link leads out")),
+                    "{error}"
+                );
+            }
+        }
+        let params =
+            json!({"definition": "s/within", "context": "s/within", "vars_file": "s/within/vars.yml"});
+        let request = read(&put_request(&params), &sources).unwrap();
+        assert_eq!(
+            (request.file_name.as_str(), request.variables["a"].as_str()),
+            ("s/within/estaleiro.hcl", "1")
+        );
+    }
+
+    #[test]
+    fn neither_do_links_in_the_place_of_files_that_no_param_names() {
+        let (place, sources) = place_with_links();
+        for name in [DEFINITION, LOCK] {
+            let link = sources.join("s/sub").join(name);
+            let _ = fs::remove_file(&link);
+            symlink(place.path().join("outside").join(name), &link).unwrap();
+            let error = read(&put_request(&json!({"definition": "s/sub"})), &sources).err().unwrap();
+            let expected = format!("cannot use s/sub/{name}: a symbolic link leads out");
+            assert!(error.to_string().starts_with(&expected), "{error}");
+            fs::remove_file(&link).unwrap();
+            fs::write(sources.join("s/sub").join(DEFINITION), "").unwrap();
+        }
+    }
+
+    #[test]
+    fn the_inputs_themselves_may_lie_behind_a_link() {
+        let (place, sources) = place_with_links();
+        let link = place.path().join("link");
+        symlink(&sources, &link).unwrap();
+        let request = read(&put_request(&json!({"definition": "./s/sub"})), &link).unwrap();
+        assert_eq!(request.file_name, "s/sub/estaleiro.hcl");
+    }
+
+    #[test]
+    fn a_locked_put_without_a_lock_says_how_to_get_one() {
+        let sources = tempfile::tempdir().unwrap();
+        fs::write(sources.path().join("estaleiro.hcl"), "").unwrap();
+        let request = put_request(&json!({"definition": "estaleiro.hcl", "locked": true}));
+        let error = read(&request, sources.path()).err().unwrap().to_string();
+        assert!(error.contains("estaleiro lock"), "{error}");
+    }
+}

@@ -1,0 +1,342 @@
+//! The `source` of a resource: which image, how its registry is reached, where packages come from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::fields::{Fields, InvalidRequest};
+use crate::oci::{Platform, Reference};
+use crate::redact::Secret;
+
+const WHAT: &str = "source field";
+
+/// What registry-image knows besides, and what is still to come; `aws_…` and `azure_…` as well.
+const PLANNED: [&str; 13] = [
+    "annotation_regex",
+    "cache_from",
+    "content_trust",
+    "created_at_sort",
+    "label_regex",
+    "pre_release_prefixes",
+    "pre_releases",
+    "registry_mirror",
+    "semver_constraint",
+    "signing_key",
+    "tag_prefix",
+    "tag_regex",
+    "variant",
+];
+
+/// The source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which image.
+    pub repository: Repository,
+    /// The tag that is checked, got and put.
+    pub tag: String,
+    /// Who asks; nobody in particular without.
+    pub credentials: Option<Credentials>,
+    /// Whether plain http is good enough, for whatever host.
+    pub insecure: bool,
+    /// Certificate authorities, PEM, trusted beside the system's.
+    pub ca_certs: Vec<String>,
+    /// Whom the image is for; this machine's platform without.
+    pub platform: Option<Platform>,
+    /// Where packages come from, for definitions that don't say.
+    pub apt: AptSource,
+    /// Reserved: whether more is to be told.
+    pub debug: bool,
+}
+
+/// Where an image is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repository {
+    /// In a registry; neither tag nor digest is set.
+    Remote(Reference),
+    /// In an OCI layout directory (`oci:DIR`), relative to the inputs of a put.
+    Layout(PathBuf),
+}
+
+impl Repository {
+    /// Returns the name as the pipeline writes it, completed.
+    pub fn name(&self) -> String {
+        match self {
+            Repository::Remote(reference) => reference.name(),
+            Repository::Layout(directory) => format!("oci:{}", directory.display()),
+        }
+    }
+}
+
+/// A user's name and password, for the repository's registry alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name.
+    pub username: String,
+    /// The password or access token.
+    pub password: Secret,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(***)")
+    }
+}
+
+/// What the pipeline says of archives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AptSource {
+    /// Repositories, as one-line or deb822 texts.
+    pub repositories: Vec<String>,
+    /// Keys by name.
+    pub keys: Vec<AptKey>,
+}
+
+/// A key that the pipeline gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AptKey {
+    /// What `signed-by` calls it.
+    pub name: String,
+    /// The key itself, armoured.
+    pub armoured: String,
+}
+
+impl Source {
+    /// Reads a source.
+    pub(super) fn from_value(value: Value) -> Result<Source, InvalidRequest> {
+        let mut fields = Fields::new(WHAT, value)?;
+        let repository = fields.text("repository")?;
+        let tag = fields.text_or_number("tag")?;
+        let credentials = credentials(&mut fields)?;
+        let insecure = fields.flag("insecure")?;
+        let ca_certs = ca_certs(&mut fields)?;
+        let platform = platform(&mut fields)?;
+        let apt = apt(&mut fields)?;
+        let debug = fields.flag("debug")?;
+        let tag = tag.unwrap_or_else(|| "latest".into());
+        if !is_tag(&tag) {
+            let why =
+                "a tag has up to 128 letters, digits, `_`, `.` and `-`, and doesn't begin with `.` or `-`";
+            return Err(fields.refusal("tag", why));
+        }
+        let repository =
+            repository.map(|text| parse_repository(&text).map_err(|why| fields.refusal("repository", &why)));
+        fields.finish(is_planned)?;
+        let way_out = "name the image's repository, as `repository: registry.example/team/app`";
+        let repository = repository.unwrap_or_else(|| Err(Fields::missing(WHAT, "repository", way_out)))?;
+        Ok(Source { repository, tag, credentials, insecure, ca_certs, platform, apt, debug })
+    }
+}
+
+fn is_planned(name: &str) -> bool {
+    PLANNED.contains(&name) || name.starts_with("aws_") || name.starts_with("azure_")
+}
+
+/// The reason shows nothing of the text, which may hold a password.
+fn parse_repository(text: &str) -> Result<Repository, String> {
+    if let Some(directory) = text.strip_prefix("oci:") {
+        return match directory.is_empty() || directory.contains(':') {
+            true => Err("expected oci:DIR; the tag is the source field `tag`".into()),
+            false => Ok(Repository::Layout(directory.into())),
+        };
+    }
+    if text.contains("://") {
+        return Err("a repository has no scheme\nhint: write `registry.example/team/app`; `insecure: true` allows http".into());
+    }
+    let reference = text.parse::<Reference>().map_err(|_| {
+        "that is no name of a repository\nhint: write `registry.example/team/app`, without user and password; they have \
+         the source fields `username` and `password`"
+    })?;
+    match reference.tag.is_some() || reference.digest.is_some() {
+        true => Err("it has a tag or a digest\nhint: the tag is the source field `tag`".into()),
+        false => Ok(Repository::Remote(reference)),
+    }
+}
+
+/// A tag is what stands as one in an image's name.
+fn is_tag(text: &str) -> bool {
+    let name = format!("a:{text}").parse::<Reference>();
+    name.is_ok_and(|name| name.digest.is_none() && name.tag.as_deref() == Some(text))
+}
+
+fn credentials(fields: &mut Fields) -> Result<Option<Credentials>, InvalidRequest> {
+    let username = fields.text("username")?;
+    let password = fields.text_or_number("password")?;
+    match (username, password) {
+        (None, None) => Ok(None),
+        (Some(username), Some(password)) => {
+            Ok(Some(Credentials { username, password: Secret::new(password) }))
+        }
+        (Some(_), None) => Err(fields.refusal("username", "the source field `password` is missing")),
+        (None, Some(_)) => Err(fields.refusal("password", "the source field `username` is missing")),
+    }
+}
+
+fn ca_certs(fields: &mut Fields) -> Result<Vec<String>, InvalidRequest> {
+    let certificates = fields.texts("ca_certs")?;
+    match certificates.iter().all(|text| text.contains("-----BEGIN CERTIFICATE-----")) {
+        true => Ok(certificates),
+        false => Err(fields.refusal("ca_certs", "expected a list of certificates in PEM")),
+    }
+}
+
+fn platform(fields: &mut Fields) -> Result<Option<Platform>, InvalidRequest> {
+    let Some(mut object) = fields.object("platform")? else { return Ok(None) };
+    let host = Platform::host();
+    let platform = Platform {
+        os: object.text("os")?.unwrap_or(host.os),
+        architecture: object.text("architecture")?.unwrap_or(host.architecture),
+        variant: object.text("variant")?,
+    };
+    object.finish(|_| false)?;
+    Ok(Some(platform))
+}
+
+fn apt(fields: &mut Fields) -> Result<AptSource, InvalidRequest> {
+    let Some(mut object) = fields.object("apt")? else { return Ok(AptSource::default()) };
+    let repositories = object.texts("repositories")?;
+    let keys = object.objects("keys")?.into_iter().map(apt_key).collect::<Result<Vec<_>, _>>()?;
+    let is_twice = |key: &AptKey| keys.iter().filter(|other| other.name == key.name).count() > 1;
+    if keys.iter().any(is_twice) {
+        return Err(object.refusal("keys", "two keys have the same name"));
+    }
+    object.finish(|name| name == "mirrors" || name == "credentials")?;
+    Ok(AptSource { repositories, keys })
+}
+
+fn apt_key(mut object: Fields) -> Result<AptKey, InvalidRequest> {
+    let (name, armoured) = (object.text("name")?, object.text("key")?);
+    let whole = match (name, armoured) {
+        (Some(_), Some(armoured)) if !armoured.contains("-----BEGIN PGP PUBLIC KEY BLOCK-----") => {
+            Err(object.refusal("key", "expected an armoured OpenPGP public key"))
+        }
+        (Some(name), Some(armoured)) => Ok(AptKey { name, armoured }),
+        (None, _) => Err(object.refusal("name", "it is missing; `signed-by` refers to a key by its name")),
+        (_, None) => Err(object.refusal("key", "it is missing; expected an armoured OpenPGP public key")),
+    };
+    object.finish(|_| false).and(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn error(value: Value) -> String {
+        Source::from_value(value).unwrap_err().to_string()
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut source = json!({"repository": "registry.example/app"});
+        source[name] = value;
+        source
+    }
+
+    #[test]
+    fn a_repository_is_enough() {
+        let source = Source::from_value(json!({"repository": "registry.example/team/app"})).unwrap();
+        assert_eq!(source.repository.name(), "registry.example/team/app");
+        assert_eq!((source.tag.as_str(), source.insecure, source.debug), ("latest", false, false));
+        assert_eq!((source.credentials, source.platform), (None, None));
+        assert_eq!(source.apt, AptSource::default());
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let certificate = "-----BEGIN CERTIFICATE-----\n…";
+        let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n…";
+        let source = Source::from_value(json!({
+            "repository": "oci:images/app", "tag": 7, "username": "shipwright", "password": "hunter2",
+            "insecure": true, "ca_certs": [certificate], "platform": {"architecture": "arm64"}, "debug": true,
+            "apt": {
+                "repositories": ["deb http://archive.example/debian bookworm main"],
+                "keys": [{"name": "archive", "key": key}],
+            },
+        }));
+        let source = source.unwrap();
+        assert_eq!(source.repository, Repository::Layout("images/app".into()));
+        assert_eq!((source.tag.as_str(), source.insecure, source.debug), ("7", true, true));
+        assert_eq!(source.credentials.as_ref().unwrap().password.expose(), "hunter2");
+        assert_eq!(source.ca_certs, [certificate]);
+        assert_eq!(source.platform.as_ref().unwrap().to_string(), "linux/arm64");
+        assert_eq!(source.apt.repositories.len(), 1);
+        assert_eq!(source.apt.keys, [AptKey { name: "archive".into(), armoured: key.into() }]);
+        let shown = format!("{source:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("shipwright"), "{shown}");
+    }
+
+    #[test]
+    fn a_tag_may_be_a_number_and_must_be_a_tag() {
+        assert_eq!(Source::from_value(with("tag", json!(1.5))).unwrap().tag, "1.5");
+        for tag in
+            [json!("-x"), json!("a b"), json!("a/b"), json!("1@sha256"), json!("1:2"), json!("x".repeat(129))]
+        {
+            assert!(error(with("tag", tag.clone())).starts_with("cannot use source field `tag`"), "{tag}");
+        }
+        assert!(error(with("tag", json!(""))).contains("got an empty text"));
+    }
+
+    #[test]
+    fn a_source_without_repository_is_told_what_to_write() {
+        let text = error(json!({}));
+        assert!(
+            text.contains("`repository`") && text.contains("hint: name the image's repository"),
+            "{text}"
+        );
+        assert!(error(json!({"repositry": "registry.example/app"})).contains("did you mean `repository`?"));
+    }
+
+    #[test]
+    fn what_is_no_repository_is_refused_without_showing_it() {
+        for repository in [
+            "https://shipwright:hunter2@registry.example/app",
+            "shipwright:hunter2@registry.example/app",
+            "registry.example/app:hunter2",
+            "registry.example/Hunter2",
+            "oci:",
+            "oci:hunter2:tag",
+        ] {
+            let text = error(json!({"repository": repository}));
+            assert!(text.starts_with("cannot use source field `repository`: "), "{text}");
+            assert!(!text.to_lowercase().contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_registry_image_has_besides_is_refused_by_name() {
+        let more = ["aws_region", "aws_role_arns", "azure_acr"];
+        for name in PLANNED.iter().chain(&more) {
+            let text = error(with(name, json!("hunter2")));
+            assert!(text.contains(&format!("`{name}`: it is not built yet")), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        assert!(error(with("apt", json!({"mirrors": {}}))).contains("`apt.mirrors`: it is not built yet"));
+    }
+
+    #[test]
+    fn a_nested_mistake_is_named_with_its_place() {
+        for (name, value, place) in [
+            ("apt", json!({"repos": []}), "`apt.repos`"),
+            ("apt", json!({"keys": [{"name": "a"}]}), "`apt.keys[0].key`"),
+            ("apt", json!({"keys": [{"key": "hunter2"}]}), "`apt.keys[0].name`"),
+            ("apt", json!({"keys": [{"name": "a", "key": "hunter2"}]}), "`apt.keys[0].key`"),
+            ("apt", json!({"keys": [{"name": "a", "fingerprint": "hunter2"}]}), "`apt.keys[0].fingerprint`"),
+            ("platform", json!({"arch": "arm64"}), "`platform.arch`"),
+            ("platform", json!("linux/arm64"), "`platform`"),
+            ("ca_certs", json!(["hunter2"]), "`ca_certs`"),
+            ("username", json!("hunter2"), "`username`"),
+            ("password", json!("hunter2"), "`password`"),
+        ] {
+            let text = error(with(name, value));
+            assert!(text.contains(place), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_named_once() {
+        let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+        let keys = json!([{"name": "a", "key": key}, {"name": "a", "key": key}]);
+        assert!(error(with("apt", json!({"keys": keys}))).contains("two keys have the same name"));
+    }
+}
