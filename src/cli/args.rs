@@ -1,0 +1,159 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser, Subcommand, ValueHint};
+use estaleiro::oci::Platform;
+use estaleiro::registry::Location;
+
+/// Builds OCI images from a declarative definition, and tells where every bit came from.
+///
+/// No daemon, no other builder and no tool of this machine is used: apt, dpkg, tar and the like are
+/// built in, or run inside the image in a sandbox.
+///
+/// Exit codes: 0 done, 1 the work failed, 2 the request was wrong.
+/// The result goes to stdout, everything else to stderr.
+#[derive(Parser)]
+#[command(name = "estaleiro", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Say nothing but errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Build an image and put it, with its bill of materials, into a directory or a registry.
+    Build(Box<BuildArgs>),
+    /// Pin every floating name of a definition, and write estaleiro.lock beside it.
+    Lock(LockArgs),
+    /// Print the build graph in Graphviz' DOT language.
+    Graph(GraphArgs),
+    /// Print the bill of materials of an image.
+    Bom(BomArgs),
+}
+
+/// What all verbs that read a definition take.
+#[derive(clap::Args)]
+pub(crate) struct DefinitionArgs {
+    /// A definition, or a directory with an `estaleiro.hcl`.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// Where the definition's files lie [default: the definition's directory].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) context: Option<PathBuf>,
+    /// A value for a variable of the definition; may be repeated.
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub(crate) variables: Vec<String>,
+    /// Whom the image is for, as os/architecture [default: this machine].
+    #[arg(long)]
+    pub(crate) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(crate) world: WorldArgs,
+}
+
+/// What every verb takes that touches the outside.
+#[derive(clap::Args)]
+pub(crate) struct WorldArgs {
+    /// Where layers and indexes are kept between builds [default: /scratch/estaleiro, else ~/.cache/estaleiro].
+    #[arg(long, value_name = "DIR", env = "ESTALEIRO_STATE")]
+    pub(crate) state: Option<PathBuf>,
+    /// The apt configuration whose sources and keys are used when neither definition nor base image names any.
+    #[arg(long, value_name = "DIR", default_value = "/etc/apt")]
+    pub(crate) apt_config: PathBuf,
+    /// The user name for the registry.
+    #[arg(long, env = "ESTALEIRO_USERNAME", hide_env_values = true)]
+    pub(crate) username: Option<String>,
+    /// The password for the registry; better given in the environment.
+    #[arg(long, env = "ESTALEIRO_PASSWORD", hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// Reach the registry by plain http.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// A certificate authority to trust besides this machine's, as a PEM file; may be repeated.
+    #[arg(long = "ca-cert", value_name = "FILE")]
+    pub(crate) ca_certs: Vec<PathBuf>,
+}
+
+#[derive(clap::Args)]
+#[command(
+    group(ArgGroup::new("destination").required(true).multiple(true)),
+    after_help = "Examples:\n  estaleiro build examples/hello --output oci:out/hello\n  estaleiro build . --push registry.example/team/app:1.2 --var commit=$(git rev-parse HEAD)"
+)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) definition: DefinitionArgs,
+    /// Use this lock [default: estaleiro.lock beside the definition, where there is one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+    /// Fail unless there is a lock.
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Put the image into an OCI layout directory: oci:DIR or oci:DIR:TAG.
+    #[arg(long, value_name = "oci:DIR[:TAG]", group = "destination", value_parser = layout)]
+    pub(crate) output: Option<Location>,
+    /// Push the image to a registry.
+    #[arg(long, value_name = "REFERENCE", group = "destination", value_parser = image_name)]
+    pub(crate) push: Option<Location>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    pub(crate) definition: DefinitionArgs,
+    /// Where to write it; `-` for stdout [default: estaleiro.lock beside the definition].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct GraphArgs {
+    #[command(flatten)]
+    pub(crate) definition: DefinitionArgs,
+    /// Use this lock [default: estaleiro.lock beside the definition, where there is one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct BomArgs {
+    /// An image: REFERENCE or oci:DIR[:TAG].
+    pub(crate) image: Location,
+    /// The view to print.
+    #[arg(long, value_enum, default_value_t = Format::Yaml)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) world: WorldArgs,
+}
+
+/// The views of a bill of materials.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// estaleiro's own.
+    Yaml,
+}
+
+/// Reads where `--output` goes.
+fn layout(text: &str) -> Result<Location, String> {
+    match text.parse() {
+        Ok(location @ Location::Layout { .. }) => Ok(location),
+        Ok(Location::Remote(_)) | Err(_) => {
+            let meant = format!("oci:{text}");
+            let is_meant = !text.starts_with("oci:") && meant.parse::<Location>().is_ok();
+            let example = if is_meant { meant.as_str() } else { "oci:out" };
+            Err(format!("expected oci:DIR[:TAG], as in {example}"))
+        }
+    }
+}
+
+/// Reads where `--push` goes.
+fn image_name(text: &str) -> Result<Location, String> {
+    match text.parse::<Location>() {
+        Ok(Location::Layout { .. }) => Err("that is a directory: use --output".into()),
+        Ok(location @ Location::Remote(_)) => Ok(location),
+        Err(_) if text.starts_with("oci:") => Err("that is a directory: use --output".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}

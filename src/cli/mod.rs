@@ -1,0 +1,27 @@
+//! The command line: its words, and what each verb prints.
+
+mod args;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Verb};
+use estaleiro::progress::Progress;
+use estaleiro::run;
+
+/// Reads the command line, does what it says, and returns how that went.
+pub(crate) fn main() -> ExitCode {
+    let args = Args::parse();
+    let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
+    run::to_end::<verbs::WrongRequest, _>(&progress, |cancel| async {
+        let progress = progress.clone();
+        match args.verb {
+            Verb::Build(build) => verbs::build(*build, progress, cancel).await,
+            Verb::Lock(lock) => verbs::lock(lock, progress, cancel).await,
+            Verb::Graph(graph) => verbs::graph(graph, progress, cancel).await,
+            Verb::Bom(bom) => verbs::bom(bom).await,
+        }
+    })
+}

@@ -1,0 +1,266 @@
+//! What each verb does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::slice;
+
+use anyhow::{Context as _, Result, bail};
+use estaleiro::bom;
+use estaleiro::build::context::Context;
+use estaleiro::build::definition;
+use estaleiro::build::lock::Lock;
+use estaleiro::build::report;
+use estaleiro::build::{self, Accesses, AptSource, Built, Destination, Request, Settings, World};
+use estaleiro::oci::Platform;
+use estaleiro::progress::Progress;
+use estaleiro::redact::Secret;
+use estaleiro::registry::{Access, Credentials, Location, Registry};
+use estaleiro::sandbox::Cancel;
+use estaleiro::transport;
+
+use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, LockArgs, WorldArgs};
+
+/// The file that a directory's definition lies in.
+const DEFINITION: &str = "estaleiro.hcl";
+/// The file that a definition's lock lies in.
+const LOCK: &str = "estaleiro.lock";
+/// No bill of materials is larger.
+const LARGEST_BOM: u64 = 256 << 20;
+
+/// A request that can't be carried out as it stands.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongRequest(String);
+
+pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -> Result<Vec<u8>> {
+    let lock = lock_of(args.lock.as_deref(), &definition_file(&args.definition.path))?;
+    if args.locked && lock.is_none() {
+        bail!(WrongRequest(format!(
+            "cannot build --locked: there is no {LOCK}\nhint: write one with `estaleiro lock`"
+        )));
+    }
+    let destinations = args.output.into_iter().chain(args.push);
+    let requests: Vec<Request> =
+        destinations.map(|location| request(&args.definition, location)).collect::<Result<_>>()?;
+    let world = world(&args.definition.world, &requests, progress.clone(), cancel)?;
+    let lock = match (lock, requests.as_slice()) {
+        // Both are to get the same image, even when an archive changes between them.
+        (None, [first, _, ..]) => Some(build::make_lock(first, &world).await?),
+        (lock, _) => lock,
+    };
+    let mut answer = Vec::new();
+    for mut request in requests {
+        request.lock.clone_from(&lock);
+        let built = build::build(&request, &world).await?;
+        report::summary(&built, &request.destination, &progress);
+        answer.extend(built_line(&built, &request.destination).into_bytes());
+    }
+    Ok(answer)
+}
+
+fn built_line(built: &Built, destination: &Destination) -> String {
+    match &destination.location {
+        Location::Remote(reference) => format!("{}@{}\n", reference.name(), built.published.manifest.digest),
+        Location::Layout { .. } => format!("{}\n", built.published.manifest.digest),
+    }
+}
+
+pub(crate) async fn lock(args: LockArgs, progress: Progress, cancel: Cancel) -> Result<Vec<u8>> {
+    let request = request(&args.definition, nowhere())?;
+    let world = world(&args.definition.world, slice::from_ref(&request), progress.clone(), cancel)?;
+    let lock = build::make_lock(&request, &world).await?;
+    let beside = definition_file(&args.definition.path).with_file_name(LOCK);
+    match args.lock.unwrap_or(beside) {
+        path if path == Path::new("-") => Ok(lock.to_json()),
+        path => {
+            write_whole(&path, &lock.to_json())?;
+            progress.say(format!("wrote {}", path.display()));
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// A lock is committed beside the definition: it is there whole or as it was.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let error =
+        |error: io::Error| anyhow::anyhow!("cannot write {}: {}", path.display(), without_place(&error));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(error)?;
+    file.write_all(bytes).map_err(error)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode).map_err(error)?;
+    file.persist(path).map_err(|failed| error(failed.error))?;
+    Ok(())
+}
+
+/// Returns what went wrong without the name of a temporary file, which tells nobody anything.
+fn without_place(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path \"").map_or(text.as_str(), |(reason, _)| reason).to_owned()
+}
+
+pub(crate) async fn graph(args: GraphArgs, progress: Progress, cancel: Cancel) -> Result<Vec<u8>> {
+    let mut request = request(&args.definition, nowhere())?;
+    request.lock = lock_of(args.lock.as_deref(), &definition_file(&args.definition.path))?;
+    let world = world(&args.definition.world, slice::from_ref(&request), progress, cancel)?;
+    let graph = build::make_graph(&request, &world).await?;
+    Ok(build::dot::dot(&graph).into_bytes())
+}
+
+pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
+    let registry = Registry::open(&args.image, &access(&args.world)?)?;
+    let media_type = match args.format {
+        Format::Yaml => bom::YAML_MEDIA_TYPE,
+    };
+    let tag = args.image.tag_or_digest();
+    let image =
+        registry.resolve(&tag).await?.with_context(|| format!("cannot find image {}", registry.name()))?;
+    let newest = build::attach::newest(&registry, &image.digest, media_type).await?.with_context(|| {
+        format!(
+            "cannot print the bill of materials of {}@{}: none of this format refers to it",
+            registry.name(),
+            image.digest
+        )
+    })?;
+    Ok(registry.artifact(&newest, LARGEST_BOM).await?)
+}
+
+/// The destination of verbs that have none.
+fn nowhere() -> Location {
+    Location::Layout { directory: PathBuf::new(), tag: String::new() }
+}
+
+fn definition_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(DEFINITION) } else { path.to_owned() }
+}
+
+fn request(args: &DefinitionArgs, location: Location) -> Result<Request> {
+    let file = definition_file(&args.path);
+    let text = fs::read_to_string(&file)
+        .map_err(|error| WrongRequest(format!("cannot read definition {}: {error}", file.display())))?;
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let context = args.context.clone().unwrap_or_else(|| directory.to_owned());
+    if !context.is_dir() {
+        bail!(WrongRequest(format!("cannot use context {}: it is no directory", context.display())));
+    }
+    let tag = tag(&location)?;
+    Ok(Request {
+        text,
+        file_name: file.display().to_string(),
+        variables: variables(&args.variables)?,
+        context: Context::new(context),
+        lock: None,
+        platform: args.platform.clone().unwrap_or_else(Platform::host),
+        destination: Destination { location, tag },
+    })
+}
+
+fn tag(location: &Location) -> Result<String> {
+    match location {
+        Location::Layout { directory, .. } if directory.as_os_str().is_empty() => Ok(String::new()),
+        Location::Layout { tag, .. } => {
+            Registry::open(location, &Access::default()).map_err(|error| WrongRequest(error.to_string()))?;
+            Ok(tag.clone())
+        }
+        Location::Remote(reference) if reference.digest.is_some() => {
+            bail!(WrongRequest(format!(
+                "cannot push to {reference}: a digest is what comes out\nhint: name a tag"
+            )))
+        }
+        Location::Remote(reference) => Ok(reference.tag.clone().unwrap_or_else(|| "latest".into())),
+    }
+}
+
+fn variables(pairs: &[String]) -> Result<BTreeMap<String, String>> {
+    let pairs = pairs.iter().map(|pair| match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => bail!(WrongRequest(format!("cannot read --var `{pair}`: expected NAME=VALUE"))),
+    });
+    pairs.collect()
+}
+
+/// A lock that is named must be there; one beside the definition may be.
+fn lock_of(named: Option<&Path>, definition: &Path) -> Result<Option<Lock>> {
+    let beside = definition.with_file_name(LOCK);
+    let path = named.unwrap_or(&beside);
+    if named.is_none() && !path.exists() {
+        return Ok(None);
+    }
+    let bytes = fs::read(path)
+        .map_err(|error| WrongRequest(format!("cannot read lock {}: {error}", path.display())))?;
+    Ok(Some(Lock::parse(&bytes).map_err(|error| {
+        let text = error.to_string();
+        let reason = text.strip_prefix("cannot read lock: ").unwrap_or(&text);
+        WrongRequest(format!("cannot read lock {}: {reason}", path.display()))
+    })?))
+}
+
+/// Opens the world for these requests, which differ in nothing but where they go.
+fn world(args: &WorldArgs, requests: &[Request], progress: Progress, cancel: Cancel) -> Result<World> {
+    let access = access(args)?;
+    let registry = registry(requests)?;
+    if registry.is_none() && access.credentials.is_some() {
+        progress
+            .warn("the user name and password are for no registry: nothing is pushed, and there is no base");
+    }
+    let others = Access { ca_certs: access.ca_certs.clone(), ..Access::default() };
+    let settings = Settings {
+        state: args.state.clone(),
+        apt_config: args.apt_config.clone(),
+        uses_machine_sources: true,
+        ca_certs: access.ca_certs.clone(),
+        accesses: Accesses {
+            by_host: registry.map(|host| (host, access)).into_iter().collect(),
+            default: others,
+        },
+        apt: AptSource::default(),
+    };
+    World::new(settings, progress, cancel)
+}
+
+/// Returns the one registry that credentials are for: the one that is pushed to, else the base image's.
+fn registry(requests: &[Request]) -> Result<Option<String>> {
+    let pushed_to = requests.iter().find_map(|request| match &request.destination.location {
+        Location::Remote(reference) => Some(reference.registry.clone()),
+        Location::Layout { .. } => None,
+    });
+    let (None, Some(request)) = (&pushed_to, requests.first()) else { return Ok(pushed_to) };
+    let definition = definition::parse(&request.text, &request.file_name, &request.variables)?;
+    Ok(match definition.image.base {
+        definition::Base::Scratch => None,
+        definition::Base::Image(reference) => Some(reference.value.registry),
+    })
+}
+
+/// Reads certificates of an authority, and refuses what holds none.
+fn certificates(path: &PathBuf) -> Result<String, WrongRequest> {
+    let error =
+        |reason: String| WrongRequest(format!("cannot read certificate {}: {reason}", path.display()));
+    let text = fs::read_to_string(path).map_err(|failed| error(failed.to_string()))?;
+    let options = transport::Options { ca_certs: vec![text.clone()], ..transport::Options::default() };
+    transport::Client::new(&options).map_err(|failed| match failed {
+        transport::Error::Tls { reason } => error(reason.trim_start_matches("ca_certs: ").to_owned()),
+        other => error(other.to_string()),
+    })?;
+    Ok(text)
+}
+
+fn access(args: &WorldArgs) -> Result<Access> {
+    let credentials = match (&args.username, &args.password) {
+        (Some(username), Some(password)) => {
+            Some(Credentials { username: username.clone(), password: Secret::new(password.clone()) })
+        }
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            bail!(WrongRequest("cannot log in: a user name and a password go together".into()))
+        }
+    };
+    Ok(Access {
+        credentials,
+        insecure: args.insecure,
+        ca_certs: args.ca_certs.iter().map(certificates).collect::<Result<_, _>>()?,
+        ..Access::default()
+    })
+}
