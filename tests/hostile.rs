@@ -1,0 +1,25 @@
+//! What the builder is up against: archives, tarballs and packages that lie, registries that refuse, disks that
+//! fill up, and people who interrupt it. Each story ends in a message, and with nothing half done left behind.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod support;
+
+#[path = "hostile/archives.rs"]
+mod archives;
+#[path = "hostile/base.rs"]
+mod base;
+#[path = "hostile/credentials.rs"]
+mod credentials;
+#[path = "hostile/interruption.rs"]
+mod interruption;
+#[path = "hostile/packages.rs"]
+mod packages;
+#[path = "hostile/requests.rs"]
+mod requests;
+#[path = "hostile/site.rs"]
+mod site;
+#[path = "hostile/space.rs"]
+mod space;
+#[path = "hostile/tarballs.rs"]
+mod tarballs;

@@ -1,0 +1,14 @@
+//! Puts, gets and checks as a pipeline does them: the real programs, driven by a Concourse, against real registries
+//! and one whose log is read.
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod again;
+mod arrival;
+mod base;
+mod debian;
+mod order;
+mod params;
+mod pier;

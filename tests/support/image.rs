@@ -1,0 +1,148 @@
+//! Small images, written as JSON by hand, for registries and for OCI layout directories.
+
+use std::fs;
+use std::path::Path;
+
+use estaleiro::digest::Digest;
+use serde_json::{Value, json};
+
+use super::deb::{Compression, compress};
+use super::registry::TestRegistry;
+use super::tarball::Tarball;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+struct Layer {
+    media_type: &'static str,
+    bytes: Vec<u8>,
+    diff_id: Digest,
+}
+
+/// An image in the making.
+pub struct TestImage {
+    layers: Vec<Layer>,
+    config: Value,
+}
+
+impl Default for TestImage {
+    fn default() -> TestImage {
+        TestImage::new()
+    }
+}
+
+impl TestImage {
+    /// Returns an image for linux/amd64 without layers.
+    pub fn new() -> TestImage {
+        TestImage {
+            layers: Vec::new(),
+            config: json!({"architecture": "amd64", "os": "linux", "config": {}}),
+        }
+    }
+
+    /// Adds a layer, compressed by gzip.
+    pub fn layer(self, tarball: &Tarball) -> TestImage {
+        self.layer_in(tarball, Compression::Gz)
+    }
+
+    /// Adds a layer.
+    ///
+    /// # Panics
+    /// For xz, of which the OCI knows nothing.
+    pub fn layer_in(mut self, tarball: &Tarball, compression: Compression) -> TestImage {
+        let media_type = match compression {
+            Compression::Gz => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Compression::Zst => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Compression::None => "application/vnd.oci.image.layer.v1.tar",
+            Compression::Xz => panic!("there are no xz layers"),
+        };
+        let plain = tarball.build();
+        let diff_id = Digest::of(&plain);
+        self.layers.push(Layer { media_type, bytes: compress(compression, &plain), diff_id });
+        self
+    }
+
+    /// Sets a field of the inner `config`: `Env`, `Entrypoint`, `User` …
+    pub fn config(mut self, key: &str, value: Value) -> TestImage {
+        self.config["config"][key] = value;
+        self
+    }
+
+    /// Sets a field of the whole configuration: `created`, `architecture` …
+    pub fn field(mut self, key: &str, value: Value) -> TestImage {
+        self.config[key] = value;
+        self
+    }
+
+    /// Returns the configuration's bytes.
+    pub fn config_bytes(&self) -> Vec<u8> {
+        let mut config = self.config.clone();
+        let diff_ids: Vec<String> = self.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
+        config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
+        config.to_string().into_bytes()
+    }
+
+    /// Returns the manifest's bytes.
+    pub fn manifest_bytes(&self) -> Vec<u8> {
+        let layers: Vec<Value> =
+            self.layers.iter().map(|layer| descriptor(layer.media_type, &layer.bytes)).collect();
+        let config = descriptor(CONFIG, &self.config_bytes());
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers})
+            .to_string()
+            .into_bytes()
+    }
+
+    /// Returns the manifest's digest.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.manifest_bytes())
+    }
+
+    /// Puts it into a registry, without a request; no tag leaves it reachable by digest alone.
+    pub fn put(&self, registry: &TestRegistry, repository: &str, tag: Option<&str>) -> Digest {
+        for bytes in self.blobs() {
+            registry.put_blob(repository, &bytes);
+        }
+        registry.put_manifest(repository, tag, MANIFEST, &self.manifest_bytes())
+    }
+
+    /// Writes it as an OCI layout directory.
+    pub fn write_layout(&self, directory: &Path, tag: &str) {
+        let blobs = directory.join("blobs/sha256");
+        fs::create_dir_all(&blobs).unwrap();
+        for bytes in self.blobs().into_iter().chain([self.manifest_bytes()]) {
+            fs::write(blobs.join(Digest::of(&bytes).hex()), bytes).unwrap();
+        }
+        let mut manifest = descriptor(MANIFEST, &self.manifest_bytes());
+        manifest["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest]});
+        fs::write(directory.join("index.json"), index.to_string()).unwrap();
+        fs::write(directory.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    }
+
+    fn blobs(&self) -> Vec<Vec<u8>> {
+        let layers = self.layers.iter().map(|layer| layer.bytes.clone());
+        layers.chain([self.config_bytes()]).collect()
+    }
+
+    fn platform(&self) -> Value {
+        json!({"os": self.config["os"], "architecture": self.config["architecture"]})
+    }
+}
+
+/// Puts an index of several images into a registry, without a request.
+pub fn put_index(registry: &TestRegistry, repository: &str, tag: &str, images: &[&TestImage]) -> Digest {
+    let describe = |image: &&TestImage| {
+        image.put(registry, repository, None);
+        let mut descriptor = descriptor(MANIFEST, &image.manifest_bytes());
+        descriptor["platform"] = image.platform();
+        descriptor
+    };
+    let manifests: Vec<Value> = images.iter().map(describe).collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string();
+    registry.put_manifest(repository, Some(tag), INDEX, index.as_bytes())
+}
+
+fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": Digest::of(bytes).to_string(), "size": bytes.len()})
+}
