@@ -13,6 +13,9 @@ use crate::build::lock::InvalidLock;
 use crate::progress::Progress;
 use crate::sandbox::Cancel;
 
+/// What an answer that nobody takes is told as.
+const TO_STDOUT: &str = "cannot write to stdout";
+
 /// How long work that was told to end may take to put its things away.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -73,7 +76,7 @@ async fn interruption() -> Result<&'static str> {
 
 fn print(answer: &[u8]) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(answer).and_then(|()| stdout.flush()).context("cannot write to stdout")
+    stdout.write_all(answer).and_then(|()| stdout.flush()).context(TO_STDOUT)
 }
 
 /// Returns what could not be done, and why, as people read it. Mistakes in a definition say `error: ` themselves.
@@ -82,7 +85,7 @@ fn shown(error: &anyhow::Error, colour: bool) -> String {
         return mistakes.render(colour);
     }
     let reasons = reasons(error);
-    let is_helped = !is_full(&reasons) || reasons.contains("\nhint: ");
+    let is_helped = !is_full(&reasons) || reasons.starts_with(TO_STDOUT) || reasons.contains("\nhint: ");
     let hint =
         if is_helped { "" } else { "\nhint: free some space, or choose another place with --state DIR" };
     format!("error: {reasons}{hint}")

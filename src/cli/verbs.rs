@@ -115,11 +115,13 @@ pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
         Format::Yaml => bom::YAML_MEDIA_TYPE,
     };
     let tag = args.image.tag_or_digest();
-    let image =
-        registry.resolve(&tag).await?.with_context(|| format!("cannot find image {}", registry.name()))?;
+    let image = registry
+        .resolve(&tag)
+        .await?
+        .with_context(|| format!("cannot find image {}\nhint: check its name and tag", args.image))?;
     let newest = build::attach::newest(&registry, &image.digest, media_type).await?.with_context(|| {
         format!(
-            "cannot print the bill of materials of {}@{}: none of this format refers to it",
+            "cannot print the bill of materials of {}@{}: none of this format refers to it\nhint: an image has one if estaleiro built it",
             registry.name(),
             image.digest
         )
@@ -133,13 +135,16 @@ fn nowhere() -> Location {
 }
 
 fn definition_file(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(DEFINITION) } else { path.to_owned() }
+    match path.is_dir() {
+        true if path == Path::new(".") => DEFINITION.into(),
+        true => path.join(DEFINITION),
+        false => path.to_owned(),
+    }
 }
 
 fn request(args: &DefinitionArgs, location: Location) -> Result<Request> {
     let file = definition_file(&args.path);
-    let text = fs::read_to_string(&file)
-        .map_err(|error| WrongRequest(format!("cannot read definition {}: {error}", file.display())))?;
+    let text = fs::read_to_string(&file).map_err(|error| WrongRequest(unreadable(&file, &error)))?;
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let context = args.context.clone().unwrap_or_else(|| directory.to_owned());
     if !context.is_dir() {
@@ -155,6 +160,14 @@ fn request(args: &DefinitionArgs, location: Location) -> Result<Request> {
         platform: args.platform.clone().unwrap_or_else(Platform::host),
         destination: Destination { location, tag },
     })
+}
+
+fn unreadable(definition: &Path, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "\nhint: name a definition, or a directory with an estaleiro.hcl",
+        _ => "",
+    };
+    format!("cannot read definition {}: {error}{hint}", definition.display())
 }
 
 fn tag(location: &Location) -> Result<String> {
@@ -181,6 +194,10 @@ fn variables(pairs: &[String]) -> Result<BTreeMap<String, String>> {
     pairs.collect()
 }
 
+fn unreadable_lock(path: &Path, error: &io::Error) -> String {
+    format!("cannot read lock {}: {error}\nhint: write one with `estaleiro lock`", path.display())
+}
+
 /// A lock that is named must be there; one beside the definition may be.
 fn lock_of(named: Option<&Path>, definition: &Path) -> Result<Option<Lock>> {
     let beside = definition.with_file_name(LOCK);
@@ -188,8 +205,7 @@ fn lock_of(named: Option<&Path>, definition: &Path) -> Result<Option<Lock>> {
     if named.is_none() && !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(path)
-        .map_err(|error| WrongRequest(format!("cannot read lock {}: {error}", path.display())))?;
+    let bytes = fs::read(path).map_err(|error| WrongRequest(unreadable_lock(path, &error)))?;
     Ok(Some(Lock::parse(&bytes).map_err(|error| {
         let text = error.to_string();
         let reason = text.strip_prefix("cannot read lock: ").unwrap_or(&text);
@@ -254,7 +270,7 @@ fn access(args: &WorldArgs) -> Result<Access> {
         }
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
-            bail!(WrongRequest("cannot log in: a user name and a password go together".into()))
+            bail!(WrongRequest("cannot log in: a user name and a password go together\nhint: give --username or ESTALEIRO_USERNAME, and --password or ESTALEIRO_PASSWORD".into()))
         }
     };
     Ok(Access {

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use crate::base;
 use crate::site::{Site, assert_said};
+use crate::space::noise;
 use crate::support::fault::ALWAYS;
 use crate::support::{Archive, Deb, Fault, Key, ServedArchive};
 
@@ -63,7 +64,7 @@ impl Story {
     /// Returns an archive with a package whose script sleeps.
     fn archive(nap: &str, version: &str) -> Archive {
         let script = format!("#!/bin/sh\n(sleep {nap} &)\nsleep {nap}\n");
-        let deb = Deb::new("sleeper", version).file("/usr/bin/sleeper", 0o755, vec![7; 1 << 20]);
+        let deb = Deb::new("sleeper", version).file("/usr/bin/sleeper", 0o755, noise(1 << 20));
         Archive::new().add(deb.script("postinst", &script))
     }
 

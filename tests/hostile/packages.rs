@@ -143,6 +143,10 @@ fn a_layer_holds_exactly_what_a_package_changed() {
          dir  0755 0:0 /var/lib/dpkg/info\n\
          dir  0700 0:0 /var/lib/tool",
     );
+    assert_eq!(
+        crate::site::names_in(&tool().root.join("var/lib/tool")),
+        ["arguments", "environment", "interfaces", "kernel", "network", "policy", "processes"]
+    );
     for name in ["conffiles", "list", "md5sums", "postinst", "preinst"] {
         assert!(tool().layer.contains(&format!(" /var/lib/dpkg/info/tool.{name}\n")), "{name}");
     }

@@ -54,7 +54,7 @@ fn a_lock_that_is_none_is_named() {
     site.put("estaleiro.lock", "{}");
     assert_said(
         &site.fails(2, &mut site.build()),
-        "error: cannot read lock ./estaleiro.lock: missing field `format` at line 1 column 2\n\
+        "error: cannot read lock estaleiro.lock: missing field `format` at line 1 column 2\n\
          hint: write it anew with `estaleiro lock`",
     );
     site.put("other.lock", "{\"format\": 99}");

@@ -1,6 +1,8 @@
 //! A place to build in, and what a build must leave there: nothing on stdout but the result, no half-written layout,
 //! an empty scratch directory, and no blob that isn't what its name says.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,11 @@ use crate::build::definition::{FileBlock, FileOrigin, Glob, Spanned};
 const ORIGINS: &str = "write one of from_step, from_tarball, from_image, from_package, from_context";
 
 /// Reads what is in `file "path" { … }`.
-pub(super) fn file(reader: &mut Reader<'_>, block: &Block, path: Spanned<String>) -> Option<FileBlock> {
+pub(super) fn file(
+    reader: &mut Reader<'_>,
+    block: &Block,
+    path: Option<Spanned<String>>,
+) -> Option<FileBlock> {
     let mut fields = Fields::of("`file`", &block.body);
     let origin = file_origin(reader, &mut fields, block);
     let mode = fields.attribute("mode").map(|expression| check::mode(reader, expression));
@@ -20,7 +24,7 @@ pub(super) fn file(reader: &mut Reader<'_>, block: &Block, path: Spanned<String>
         check::owner(reader, "invalid owner", &text)
     });
     fields.finish(reader);
-    Some(FileBlock { path, origin: origin?, mode: all_or_none(mode)?, owner: all_or_none(owner)? })
+    Some(FileBlock { path: path?, origin: origin?, mode: all_or_none(mode)?, owner: all_or_none(owner)? })
 }
 
 fn file_origin(reader: &mut Reader<'_>, fields: &mut Fields<'_>, block: &Block) -> Option<FileOrigin> {

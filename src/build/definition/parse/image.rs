@@ -19,23 +19,26 @@ pub(super) fn image(reader: &mut Reader<'_>, block: &Block, product_name: Text) 
     let apt = apt::apt(reader, &fields.blocks("apt"));
     let mut paths = BTreeMap::new();
     let files = labelled(reader, &fields.blocks("file"), FILE, |reader, block, name| {
-        let path = check::absolute_path(reader, "path", &name)?;
+        let path = check::absolute_path(reader, "path", &name);
         // Several may land in one directory.
-        if !path.ends_with('/') {
+        if let Some(path) = path.as_ref().filter(|path| !path.ends_with('/')) {
             reader.unique(&mut paths, "path", &name.with(path.value.clone()));
         }
+        // What stands in the block is read however wrong its label is: all mistakes are told at once.
         file::file(reader, block, path)
     });
     let symlinks = labelled(reader, &fields.blocks("symlink"), SYMLINK, |reader, block, name| {
-        let path = check::absolute_path(reader, "path", &name)?;
-        reader.unique(&mut paths, "path", &name.with(path.value.clone()));
+        let path = check::absolute_path(reader, "path", &name);
+        if let Some(path) = &path {
+            reader.unique(&mut paths, "path", &name.with(path.value.clone()));
+        }
         symlink(reader, block, path)
     });
     let mut names = BTreeMap::new();
     let users = labelled(reader, &fields.blocks("user"), USER, |reader, block, name| {
-        check::user_name(reader, &name)?;
+        let is_name = check::user_name(reader, &name).is_some();
         reader.unique(&mut names, "user", &name);
-        user(reader, block, name)
+        user(reader, block, name).filter(|_| is_name)
     });
     let removes = removes(reader, fields.attribute("remove"));
     let config = config(reader, &mut fields);
@@ -136,15 +139,15 @@ fn base_block(reader: &mut Reader<'_>, block: &Block) -> Option<Base> {
     check::reference(reader, &(full.span.start..tag.span.end.max(full.span.end)), &full).map(Base::Image)
 }
 
-fn symlink(reader: &mut Reader<'_>, block: &Block, path: Spanned<String>) -> Option<Symlink> {
+fn symlink(reader: &mut Reader<'_>, block: &Block, path: Option<Spanned<String>>) -> Option<Symlink> {
     let place = reader.span(&block.ident);
-    if path.ends_with('/') {
-        return reader.mistake(
-            path.span,
-            "a `symlink` cannot end in `/`",
-            "write the path of the link itself",
-        );
-    }
+    let path = path.and_then(|path| match path.ends_with('/') {
+        true => {
+            let hint = "write the path of the link itself";
+            reader.mistake(path.span, "a `symlink` cannot end in `/`", hint)
+        }
+        false => Some(path),
+    });
     let mut fields = Fields::of("`symlink`", &block.body);
     let target = fields.required(reader, &place, "target", "write where it leads: target = \"…\"");
     let target = target.and_then(|expression| {
@@ -152,7 +155,7 @@ fn symlink(reader: &mut Reader<'_>, block: &Block, path: Spanned<String>) -> Opt
         check::filled(reader, "`target`", text)
     });
     fields.finish(reader);
-    Some(Symlink { path, target: target? })
+    Some(Symlink { path: path?, target: target? })
 }
 
 fn user(reader: &mut Reader<'_>, block: &Block, name: Text) -> Option<User> {

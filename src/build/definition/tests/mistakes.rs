@@ -1001,11 +1001,27 @@ tarball "/t" {}
       |
       = hint: paths in an image begin with `/`: "/a"
 
+    error: `path` is absolute
+     --> estaleiro.hcl:3:36
+      |
+    3 |   file "a" { from_context { path = "/a" } }
+      |                                    ^^^^
+      |
+      = hint: paths in a context or tarball do not begin with `/`: "a"
+
     error: path `/../a` has `..` in it
      --> estaleiro.hcl:4:8
       |
     4 |   file "/../a" { from_context { path = "../a" } }
       |        ^^^^^^^
+      |
+      = hint: write where it leads to instead
+
+    error: `path` has `..` in it
+     --> estaleiro.hcl:4:40
+      |
+    4 |   file "/../a" { from_context { path = "../a" } }
+      |                                        ^^^^^^
       |
       = hint: write where it leads to instead
 
@@ -1032,6 +1048,14 @@ tarball "/t" {}
       |           ^^^^^
       |
       = hint: write the path of the link itself
+
+    error: `target` is empty
+     --> estaleiro.hcl:7:28
+      |
+    7 |   symlink "/d/" { target = "" }
+      |                            ^^
+      |
+      = hint: write a text, or leave it out
 
     error: cannot remove `/`: it is the whole image
      --> estaleiro.hcl:8:13
@@ -1206,6 +1230,14 @@ image "x" {
        |        ^^^^
        |
        = hint: a user's name has up to 32 letters, digits, `_`, `-`, `.` and begins with a letter or `_`
+
+    error: `uid` is out of range: expected a whole number from 0 to 4294967294
+      --> estaleiro.hcl:17:21
+       |
+    17 |   user "0u" { uid = 1.5 }
+       |                     ^^^
+       |
+       = hint: choose a number in that range
 
     error: invalid port `0`
       --> estaleiro.hcl:18:12
