@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# examples/hello beside the same root made with mmdebstrap and committed by buildah: wall, CPU and peak RSS.
+# examples/hello beside the same root made with mmdebstrap and buildah (--isolation chroot): wall, CPU and peak RSS.
 # Usage: benches/hello.sh [ROUNDS]      as root, on Debian; installs buildah, mmdebstrap and time if they are missing.
 # Runs are interleaved; each line is one run: what, wall seconds, CPU seconds, peak RSS of the largest process in MB.
 set -euo pipefail
@@ -39,6 +39,7 @@ theirs() { # OUTPUT
   mmdebstrap --variant=essential --include=ca-certificates,jq "$suite" "$mount"
   buildah umount "$container"
   buildah copy --chmod 0755 "$container" "$work/hello/hello.sh" /usr/local/bin/hello
+  buildah run --isolation chroot "$container" -- jq --version </dev/null
   buildah config --env GREETING=hello --entrypoint '["/usr/local/bin/hello"]' "$container"
   buildah commit "$container" "oci:$1:latest"
   buildah rm "$container"
