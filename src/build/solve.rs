@@ -1,5 +1,6 @@
 //! From a graph to a snapshot: every vertex once, after those it needs, as many at a time as there are processors.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex};
 
 use anyhow::{Context, Result, anyhow};
@@ -98,7 +99,10 @@ impl Solving {
     fn work(&self, graph: &Graph, keys: &[Digest], executor: &dyn Executor) {
         while let Some(ready) = self.take(graph) {
             let vertex = graph.vertex(ready.id);
-            let result = run(vertex, &keys[ready.id.index()], &ready, executor);
+            let execution = || run(vertex, &keys[ready.id.index()], &ready, executor);
+            // Whoever waits for this vertex must hear of a panic too, or they would wait for ever.
+            let result = catch_unwind(AssertUnwindSafe(execution))
+                .unwrap_or_else(|_| Err(anyhow!("internal error: it panicked")));
             self.settle(ready.id, result.with_context(|| format!("cannot {}", vertex.title())));
         }
     }
@@ -206,6 +210,7 @@ mod tests {
     struct Recorder {
         seen: Mutex<Vec<String>>,
         fails_at: Option<&'static str>,
+        panics_at: Option<&'static str>,
     }
 
     impl Executor for Recorder {
@@ -214,6 +219,7 @@ mod tests {
             if self.fails_at.is_some_and(|title| vertex.title().starts_with(title)) {
                 return Err(anyhow!("no"));
             }
+            assert!(!self.panics_at.is_some_and(|title| vertex.title().starts_with(title)));
             Ok(match &vertex.op {
                 Op::Source(source) => Outcome::Source(source.clone()),
                 Op::Scratch => Outcome::Base(Box::new(Snapshot {
@@ -258,5 +264,12 @@ mod tests {
         let error = solve(&graph(), &recorder).unwrap_err();
         assert_eq!(format!("{error:#}"), "cannot copy : no");
         assert!(!recorder.seen.into_inner().unwrap().contains(&"link ".to_owned()));
+    }
+
+    #[test]
+    fn a_panic_ends_the_build_like_an_error() {
+        let recorder = Recorder { panics_at: Some("copy"), ..Recorder::default() };
+        let error = solve(&graph(), &recorder).unwrap_err();
+        assert_eq!(format!("{error:#}"), "cannot copy : internal error: it panicked");
     }
 }

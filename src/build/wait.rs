@@ -30,9 +30,11 @@ impl Waiter {
     pub fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut interest = self.interest.clone();
         self.runtime.block_on(async move {
+            // In this order: a runtime that is being shut down has no timers for `work` to be polled with.
             tokio::select! {
-                result = work => result,
+                biased;
                 _ = interest.changed() => bail!("interrupted"),
+                result = work => result,
             }
         })
     }
@@ -51,5 +53,14 @@ mod tests {
         let stuck = tokio::task::spawn_blocking(move || waiter.wait(std::future::pending::<Result<()>>()));
         drop(interest);
         assert_eq!(stuck.await.unwrap().unwrap_err().to_string(), "interrupted");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_nobody_wants_any_longer_is_not_begun() {
+        let (interest, waiter) = Waiter::new();
+        drop(interest);
+        let work = std::future::poll_fn(|_| -> std::task::Poll<Result<()>> { panic!("it was polled") });
+        let idle = tokio::task::spawn_blocking(move || waiter.wait(work));
+        assert_eq!(idle.await.unwrap().unwrap_err().to_string(), "interrupted");
     }
 }
