@@ -50,6 +50,9 @@ pub struct PlatformLock {
     pub base: Option<LockedBase>,
     /// The packages to install, in their order.
     pub packages: Vec<LockedPackage>,
+    /// The packages of the base that go, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
     /// The releases that list them.
     pub suites: Vec<LockedSuite>,
     /// The keys that vouch for those.
@@ -240,6 +243,7 @@ mod tests {
             request: Digest::of("request"),
             base: None,
             packages: vec![],
+            remove: vec![],
             suites: vec![suite],
             keys: vec![],
             files: vec![],

@@ -67,6 +67,7 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         request: super::request(subject.definition),
         base: base.as_ref().map(|(locked, _)| locked.clone()),
         packages: chosen.packages,
+        remove: chosen.remove,
         suites: chosen.suites,
         keys: chosen.keys,
         files: Vec::new(),
@@ -95,6 +96,7 @@ pub async fn load_base(
 #[derive(Default)]
 struct Chosen {
     packages: Vec<LockedPackage>,
+    remove: Vec<String>,
     suites: Vec<super::LockedSuite>,
     keys: Vec<bom::Key>,
 }
@@ -293,7 +295,7 @@ fn select(
         wanted.push(Wanted { name: MERGED_USR.into(), version: None });
     }
     let universe = Universe::new(candidates, architecture)?;
-    let request = Request { install: wanted, installed, essential: is_scratch, recommends: false };
+    let request = Request { install: wanted, installed, essential: is_scratch, ..Request::default() };
     let selection = resolve::resolve(&universe, &request)?;
     let chosen: Vec<&Candidate> = selection.install.iter().map(|&id| universe.candidate(id)).collect();
     let packages: Vec<&Package> = chosen.iter().map(|candidate| &candidate.package).collect();
@@ -316,6 +318,7 @@ fn pin(candidates: &[Candidate], suites: &[Suite]) -> Chosen {
     }
     Chosen {
         packages,
+        remove: Vec::new(),
         suites: suites.iter().map(|suite| suite.locked.clone()).collect(),
         keys: keys.into_values().collect(),
     }
