@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use estaleiro::apt::index::{self, RepositoryId};
+use estaleiro::apt::index::{Index, RepositoryId};
 use estaleiro::apt::resolve::{CandidateId, Request, Selection, Universe, Wanted, resolve};
 use estaleiro::debian::deb822::{self, Paragraph};
 use estaleiro::debian::{Installed, status};
@@ -105,12 +105,11 @@ struct Archive {
 impl Archive {
     fn of_this_machine() -> Archive {
         let indexes: Vec<String> = index_files().iter().map(|file| read_index(file)).collect();
-        let parse = |(number, text): (usize, &String)| {
-            index::parse(text, RepositoryId(number)).expect("the index is valid")
-        };
-        let candidates = indexes.iter().enumerate().flat_map(parse).collect();
         let architecture = output(Command::new("dpkg").arg("--print-architecture")).trim().to_owned();
-        let universe = Universe::new(candidates, &architecture).expect("every Provides is valid");
+        let parse = |(number, text): (usize, &String)| {
+            Index::parse(text, &architecture, RepositoryId(number)).expect("the index is valid")
+        };
+        let universe = Universe::new(indexes.iter().enumerate().map(parse), &architecture);
         let directory = tempfile::tempdir().expect("a temporary directory");
         let bare = Base { status: directory.path().join("bare"), installed: Vec::new(), essential: true };
         std::fs::write(&bare.status, "").expect("an empty status file");
@@ -119,8 +118,9 @@ impl Archive {
 
     /// A root of packages from the first index alone, which the others have newer versions of.
     fn older_base(&self, names: &str) -> Base {
-        let first = index::parse(&self.indexes[0], RepositoryId(0)).expect("the index is valid");
-        let universe = Universe::new(first, self.universe.architecture()).expect("valid");
+        let architecture = self.universe.architecture();
+        let first = Index::parse(&self.indexes[0], architecture, RepositoryId(0));
+        let universe = Universe::new([first.expect("the index is valid")], architecture);
         let request = Request { install: wanted(&words(names)), essential: true, ..Request::default() };
         let selection = resolve(&universe, &request).expect("the base can be installed");
         let chosen = |paragraph: &Paragraph<'_>| {

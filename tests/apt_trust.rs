@@ -7,6 +7,7 @@ use std::process::Command;
 use base64::Engine as _;
 use estaleiro::apt::keyring::{Fingerprint, Keyring, VerifyError, verify_detached, verify_inrelease};
 use estaleiro::apt::release::Release;
+use estaleiro::apt::sources::Validity;
 use estaleiro::fetch::Fetcher;
 use estaleiro::progress::Progress;
 use estaleiro::store::Store;
@@ -701,7 +702,7 @@ async fn the_archive_of_this_machine_is_believed_and_a_changed_one_is_not() {
         assert!(gpgv_believes(&keyring_bytes, &[&document]), "{suite}");
         assert!(verified.signers.iter().all(|it| it.identities.iter().any(|id| id.contains("Debian"))));
         let release = Release::parse(&verified.text).unwrap();
-        release.check(&suite, now, true).unwrap();
+        release.check(&suite, now, &Validity::default()).unwrap();
         let index = release.index("main", "amd64").unwrap();
         assert!(
             index.path.ends_with("Packages.xz") && index.by_hash.is_some() && index.size > 0,

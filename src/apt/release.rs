@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use super::date;
+use super::sources::Validity;
 use crate::digest::Digest;
 
 /// Debian's `sid` lists some 4,000 files.
@@ -140,15 +141,24 @@ impl Release {
     /// Whether it is what was asked for, and neither too old nor from the future.
     ///
     /// `wanted` is the suite as a source names it; one that ends in `/` is a directory and has no name.
-    pub fn check(&self, wanted: &str, now: i64, check_valid_until: bool) -> Result<(), InvalidRelease> {
+    pub fn check(&self, wanted: &str, now: i64, validity: &Validity) -> Result<(), InvalidRelease> {
         self.check_suite(wanted)?;
         if let Some(date) = self.date.filter(|&date| date > now + CLOCK_SKEW) {
             return Err(InvalidRelease::FromTheFuture { date });
         }
-        match self.valid_until.filter(|&valid_until| check_valid_until && valid_until < now) {
+        let is_checked = validity.check.unwrap_or(true);
+        match self.end(validity).filter(|&valid_until| is_checked && valid_until < now) {
             Some(valid_until) => Err(InvalidRelease::Expired { valid_until }),
             None => Ok(()),
         }
+    }
+
+    /// Returns when it ceases to count: what a source says about it is said relative to its `Date`.
+    fn end(&self, validity: &Validity) -> Option<i64> {
+        let after_date = |seconds: Option<i64>| Some(self.date?.saturating_add(seconds?));
+        let latest = after_date(validity.at_most);
+        let end = self.valid_until.map_or(latest, |end| Some(latest.map_or(end, |latest| latest.min(end))));
+        end.map(|end| after_date(validity.at_least).map_or(end, |earliest| earliest.max(end)))
     }
 
     /// Returns the `Packages` index of a component and architecture, in the best compression there is.
@@ -159,6 +169,14 @@ impl Release {
     /// Returns the `Sources` index of a component.
     pub fn sources(&self, component: &str) -> Option<IndexFile> {
         self.file(&format!("{component}/source/Sources"))
+    }
+
+    /// Returns the indexes of a component and architecture: its own, and that of the packages for all architectures
+    /// where that is one apart.
+    pub fn indexes(&self, component: &str, architecture: &str) -> Vec<IndexFile> {
+        let is_apart = !self.all_is_in_each_index && self.architectures.iter().any(|known| known == "all");
+        let all = is_apart.then(|| self.index(component, "all")).flatten();
+        self.index(component, architecture).into_iter().chain(all).collect()
     }
 
     /// Returns an index by its path without ending, such as `Packages` in a flat repository.
@@ -245,6 +263,8 @@ fn file(line: &str) -> Result<(String, (Digest, u64)), InvalidRelease> {
     };
     let digest = Digest::from_hex(&hex.to_ascii_lowercase()).map_err(|error| malformed(error.to_string()))?;
     let size = size.parse().map_err(|_| malformed("a file's size is no number"))?;
+    // Flat repositories write it so.
+    let path = path.strip_prefix("./").unwrap_or(path);
     match is_below(path) {
         true => Ok((path.to_owned(), (digest, size))),
         false => Err(malformed("a file's path leads out of the suite's directory")),
@@ -263,6 +283,7 @@ mod tests {
 
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const NOW: i64 = 1_783_765_429;
+    const CHECKED: Validity = Validity { check: None, at_least: None, at_most: None };
 
     fn release(more: &str) -> Result<Release, InvalidRelease> {
         Release::parse(&format!("Suite: stable\nCodename: bookworm\n{more}"))
@@ -332,9 +353,9 @@ mod tests {
     fn only_the_suite_that_was_asked_for_will_do() {
         let release = with_files(&[]);
         for wanted in ["stable", "bookworm", "bookworm/updates", "./", "bookworm/"] {
-            assert_eq!(release.check(wanted, NOW, true), Ok(()), "{wanted}");
+            assert_eq!(release.check(wanted, NOW, &CHECKED), Ok(()), "{wanted}");
         }
-        let error = release.check("trixie", NOW, true).unwrap_err().to_string();
+        let error = release.check("trixie", NOW, &CHECKED).unwrap_err().to_string();
         assert_eq!(error, "cannot use the Release file: expected suite trixie, got stable, bookworm");
     }
 
@@ -345,14 +366,46 @@ mod tests {
         )
         .unwrap();
         let week = 7 * 86_400;
-        assert_eq!(release.check("stable", NOW, true), Ok(()));
-        assert_eq!(release.check("stable", NOW + week, true), Ok(()));
-        let error = release.check("stable", NOW + week + 1, true).unwrap_err();
+        assert_eq!(release.check("stable", NOW, &CHECKED), Ok(()));
+        assert_eq!(release.check("stable", NOW + week, &CHECKED), Ok(()));
+        let error = release.check("stable", NOW + week + 1, &CHECKED).unwrap_err();
         assert_eq!(error, InvalidRelease::Expired { valid_until: NOW + week });
         assert!(error.to_string().contains("it was valid until 2026-07-18"));
-        assert_eq!(release.check("stable", NOW + week + 1, false), Ok(()));
-        assert_eq!(release.check("stable", NOW - 3600, true), Ok(()));
-        let error = release.check("stable", NOW - week, false).unwrap_err();
+        let unchecked = Validity { check: Some(false), ..CHECKED };
+        assert_eq!(release.check("stable", NOW + week + 1, &unchecked), Ok(()));
+        assert_eq!(release.check("stable", NOW - 3600, &CHECKED), Ok(()));
+        let error = release.check("stable", NOW - week, &unchecked).unwrap_err();
         assert!(error.to_string().contains("it is of 2026-07-11, which is yet to come"));
+    }
+
+    #[test]
+    fn a_source_can_make_that_time_shorter_or_longer() {
+        let date = "Date: Sat, 11 Jul 2026 10:23:49 UTC\n";
+        let dated = release(&format!("{date}Valid-Until: Sun, 12 Jul 2026 10:23:49 UTC\nSHA256:\n")).unwrap();
+        let undated = release(&format!("{date}SHA256:\n")).unwrap();
+        let hour = 3600;
+        let ends = |release: &Release, at_least, at_most| {
+            release.end(&Validity { check: None, at_least, at_most }).map(|end| end - NOW)
+        };
+        assert_eq!(ends(&dated, None, None), Some(24 * hour));
+        assert_eq!(ends(&dated, None, Some(hour)), Some(hour));
+        assert_eq!(ends(&dated, Some(48 * hour), Some(hour)), Some(48 * hour));
+        assert_eq!(ends(&undated, None, None), None);
+        assert_eq!(ends(&undated, None, Some(hour)), Some(hour));
+        assert_eq!(ends(&undated, Some(hour), None), None);
+    }
+
+    #[test]
+    fn packages_for_all_architectures_may_have_an_index_of_their_own() {
+        let paths = ["main/binary-amd64/Packages", "main/binary-all/Packages"];
+        let indexes = |more: &str| -> Vec<String> {
+            let text: String = paths.iter().map(|path| format!(" {HEX} 7 {path}\n")).collect();
+            let release = release(&format!("{more}SHA256:\n{text}")).unwrap();
+            release.indexes("main", "amd64").into_iter().map(|index| index.path).collect()
+        };
+        assert_eq!(indexes("Architectures: all amd64\n"), paths);
+        assert_eq!(indexes("Architectures: amd64\n"), paths[..1]);
+        let apart = "Architectures: all amd64\nNo-Support-for-Architecture-all: Packages\n";
+        assert_eq!(indexes(apart), paths[..1]);
     }
 }

@@ -26,10 +26,23 @@ pub struct Repository {
     pub signed_by: SignedBy,
     /// Whether it is trusted without a signature, or not even with one.
     pub trusted: Option<bool>,
-    /// Whether an expired Release is refused.
-    pub check_valid_until: Option<bool>,
+    /// The option, as it is written, by which it asks to be believed with less than a good signature.
+    pub lenience: Option<&'static str>,
+    /// For how long its Release file counts.
+    pub validity: Validity,
     /// Where it was written.
     pub place: Place,
+}
+
+/// For how long a Release file counts, as far as a source says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Validity {
+    /// Whether an expired or older one is refused; it is unless this says no.
+    pub check: Option<bool>,
+    /// It counts for so many seconds after its `Date`, whatever its `Valid-Until` says.
+    pub at_least: Option<i64>,
+    /// It counts for no more than so many seconds after its `Date`.
+    pub at_most: Option<i64>,
 }
 
 /// Binary packages or source packages.
@@ -193,7 +206,8 @@ fn read_line(line: &str, place: &Place) -> Result<Option<Repository>, SourceErro
         architectures: None,
         signed_by: SignedBy::Unset,
         trusted: None,
-        check_valid_until: None,
+        lenience: None,
+        validity: Validity::default(),
         place: place.clone(),
     };
     for option in options.split_whitespace() {
@@ -218,8 +232,16 @@ fn read_option(option: &str, repository: &mut Repository) -> Result<(), String> 
         "arch" => repository.architectures = Some(values()),
         "arch+" => repository.architectures.get_or_insert_default().extend(values()),
         "signed-by" => repository.signed_by = SignedBy::of_list(values())?,
-        "trusted" => repository.trusted = Some(parse_bool(name, value)?),
-        "check-valid-until" => repository.check_valid_until = Some(parse_bool(name, value)?),
+        "trusted" => {
+            repository.trusted = Some(parse_bool(name, value)?);
+            repository.lenience = lenience(name, value)?.or(repository.lenience);
+        }
+        "check-valid-until" => repository.validity.check = Some(parse_bool(name, value)?),
+        "valid-until-min" => repository.validity.at_least = parse_seconds(name, value)?,
+        "valid-until-max" => repository.validity.at_most = parse_seconds(name, value)?,
+        "allow-weak" | "allow-insecure" | "allow-downgrade-to-insecure" => {
+            repository.lenience = lenience(name, value)?.or(repository.lenience);
+        }
         _ if is_without_effect(name) => {}
         _ => return Err(format!("{:?} is not an option of a source", excerpt(name))),
     }
@@ -232,8 +254,28 @@ fn is_without_effect(name: &str) -> bool {
     matches!(
         name,
         "lang" | "target" | "pdiffs" | "by-hash" | "check-date" | "date-max-future" | "inrelease-path"
-    ) || matches!(name, "valid-until-min" | "valid-until-max" | "allow-weak" | "allow-insecure")
-        || matches!(name, "allow-downgrade-to-insecure" | "snapshot")
+    ) || name == "snapshot"
+}
+
+/// The options by which apt can be told to believe what nobody signed well.
+const LENIENCES: [(&str, &str); 4] = [
+    ("trusted", "trusted=yes"),
+    ("allow-insecure", "allow-insecure=yes"),
+    ("allow-weak", "allow-weak=yes"),
+    ("allow-downgrade-to-insecure", "allow-downgrade-to-insecure=yes"),
+];
+
+fn lenience(name: &str, value: &str) -> Result<Option<&'static str>, String> {
+    let asked_for = parse_bool(name, value)?;
+    let known = LENIENCES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    Ok(known.map(|(_, shown)| shown).filter(|_| asked_for))
+}
+
+fn parse_seconds(name: &str, value: &str) -> Result<Option<i64>, String> {
+    let seconds = value.parse::<u32>();
+    let seconds = seconds.map_err(|_| format!("{name} is a number of seconds, not {:?}", excerpt(value)))?;
+    // As with apt, 0 is as good as not given.
+    Ok(Some(i64::from(seconds)).filter(|seconds| *seconds != 0))
 }
 
 fn read_paragraph(paragraph: &Paragraph<'_>, file: &str, sources: &mut Sources) -> Result<(), SourceError> {
@@ -283,9 +325,26 @@ impl Stanza<'_> {
             architectures: self.words("Architectures"),
             signed_by: self.signed_by()?,
             trusted: self.flag("Trusted")?,
-            check_valid_until: self.flag("Check-Valid-Until")?,
+            lenience: self.lenience()?,
+            validity: Validity {
+                check: self.flag("Check-Valid-Until")?,
+                at_least: self.seconds("Valid-Until-Min")?,
+                at_most: self.seconds("Valid-Until-Max")?,
+            },
             place: self.place(),
         })
+    }
+
+    fn lenience(&self) -> Result<Option<&'static str>, SourceError> {
+        let given = LENIENCES.iter().filter_map(|(name, _)| Some((name, self.paragraph.get(name)?)));
+        let read = given.map(|(name, value)| lenience(name, value));
+        let all = read.collect::<Result<Vec<_>, _>>().map_err(|problem| self.fail(problem))?;
+        Ok(all.into_iter().flatten().next())
+    }
+
+    fn seconds(&self, field: &str) -> Result<Option<i64>, SourceError> {
+        let seconds = self.paragraph.get(field).map(|value| parse_seconds(field, value)).transpose();
+        seconds.map(Option::flatten).map_err(|problem| self.fail(problem))
     }
 
     fn signed_by(&self) -> Result<SignedBy, SourceError> {
@@ -424,8 +483,35 @@ mod tests {
         );
         assert_eq!(repository.architectures, Some(vec!["amd64".to_owned(), "arm64".to_owned()]));
         assert_eq!(repository.signed_by, SignedBy::Paths(vec!["docker".to_owned()]));
-        assert_eq!((repository.trusted, repository.check_valid_until), (Some(false), Some(false)));
+        assert_eq!((repository.trusted, repository.validity.check), (Some(false), Some(false)));
+        assert_eq!(repository.lenience, None);
         assert!(repository.offers("arm64") && !repository.offers("i386"));
+    }
+
+    #[test]
+    fn who_asks_to_be_believed_without_a_good_signature_is_noted() {
+        for (options, expected) in [
+            ("trusted=yes", Some("trusted=yes")),
+            ("allow-weak=1 trusted=no", Some("allow-weak=yes")),
+            ("allow-insecure=true", Some("allow-insecure=yes")),
+            ("allow-downgrade-to-insecure=on", Some("allow-downgrade-to-insecure=yes")),
+            ("allow-weak=no trusted=no allow-insecure=no", None),
+        ] {
+            assert_eq!(one(&format!("deb [{options}] http://archive.example a b")).lenience, expected);
+        }
+        let text = "Types: deb\nURIs: http://archive.example\nSuites: ./\nAllow-Insecure: yes\n";
+        let sources = parse_deb822(text, "f").unwrap();
+        assert_eq!(sources.repositories[0].lenience, Some("allow-insecure=yes"));
+    }
+
+    #[test]
+    fn a_source_may_say_for_how_long_its_release_file_counts() {
+        let validity = |options: &str| one(&format!("deb [{options}] http://archive.example a b")).validity;
+        let expected = Validity { check: None, at_least: Some(86_400), at_most: Some(172_800) };
+        assert_eq!(validity("valid-until-min=86400 valid-until-max=172800"), expected);
+        assert_eq!(validity("valid-until-max=0"), Validity::default());
+        let text = "Types: deb\nURIs: http://archive.example\nSuites: ./\nValid-Until-Max: 60\n";
+        assert_eq!(parse_deb822(text, "f").unwrap().repositories[0].validity.at_most, Some(60));
     }
 
     #[test]
@@ -486,6 +572,10 @@ mod tests {
             ("deb [singed-by=x] http://archive.example a b", "\"singed-by\" is not an option of a source"),
             ("deb [signed-by=] http://archive.example a b", "signed-by names no key"),
             ("deb [trusted=maybe] http://archive.example a b", "trusted is `yes` or `no`, not \"maybe\""),
+            (
+                "deb [valid-until-max=week] http://archive.example a b",
+                "valid-until-max is a number of seconds, not \"week\"",
+            ),
             ("deb [arch=a/b] http://archive.example a b", "\"a/b\" is not an architecture"),
             ("deb archive.example a b", "\"archive.example\" is not a URI"),
             ("deb http://archive.example a", "suite \"a\" needs a component, as `main`"),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::base::Facts;
+use super::lock::logins::{self, Login};
 
 /// No file of an apt configuration is larger.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -23,6 +24,17 @@ pub fn facts(apt: &Path) -> Facts {
         take(&Path::new("/").join(path), path, &mut files);
     }
     Facts::from_files(files)
+}
+
+/// Reads the names and passwords that this machine's apt configuration has for archives (apt_auth.conf(5)).
+pub fn logins(apt: &Path) -> Vec<Login> {
+    let mut files = BTreeMap::new();
+    take(&apt.join("auth.conf"), "auth.conf", &mut files);
+    let mut parts = BTreeMap::new();
+    take_all(&apt.join("auth.conf.d"), "auth.conf.d", &mut parts);
+    let parts = parts.into_iter().filter(|(name, _)| name.ends_with(".conf"));
+    let texts = files.into_iter().chain(parts).map(|(_, content)| content);
+    texts.flat_map(|content| logins::auth_conf(&String::from_utf8_lossy(&content))).collect()
 }
 
 fn take_all(directory: &Path, name: &str, files: &mut BTreeMap<String, Vec<u8>>) {

@@ -34,7 +34,7 @@ use cache::{CacheRecord, Caching, Fate, VertexRecord};
 use context::Context;
 use definition::Definition;
 use graph::{Graph, Snapshot};
-use lock::logins::Logins;
+use lock::places::Places;
 use lock::resolve::Subject;
 use lock::{InvalidLock, Lock, PlatformLock};
 use publish::{Publication, Published};
@@ -121,8 +121,8 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let locked = lock.platform(&request.platform)?;
     let graph = plan::plan(&definition, locked, lock.epoch, &request.context)?;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
-    let logins = lock::resolve::logins(&definition, base.as_ref().map(|base| &base.facts), world);
-    let work = Work { request, world, registry: &registry, base: base.clone(), lock: &lock, logins };
+    let places = lock::resolve::places(&definition, base.as_ref().map(|base| &base.facts), world);
+    let work = Work { request, world, registry: &registry, base: base.clone(), lock: &lock, places };
     let solved = work.solve(graph, recalled.vertices).await?;
     let subject = subject(request, &definition, &lock);
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, solved.snapshot.bom.to_yaml(&subject)?.into_bytes());
@@ -267,7 +267,7 @@ struct Work<'a> {
     registry: &'a Registry,
     base: Option<Base>,
     lock: &'a Lock,
-    logins: Logins,
+    places: Places,
 }
 
 /// What solving came to.
@@ -291,7 +291,7 @@ impl Work<'_> {
         let worker = Worker {
             store: self.world.store.clone(),
             fetcher: self.world.fetcher.clone(),
-            logins: self.logins.clone(),
+            places: self.places.clone(),
             blobs: blobs.clone(),
             context: self.request.context.clone(),
             base: self.base.clone(),

@@ -8,7 +8,7 @@ use super::base::Base;
 use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{Change, Delta, Install, Op, Snapshot, Source, Vertex};
-use super::lock::logins::Logins;
+use super::lock::places::Places;
 use super::ops::{configure, copy, install, symlinks};
 use super::solve::{Executor, Inputs, Outcome, Yield};
 use super::wait::Waiter;
@@ -33,8 +33,8 @@ pub struct Worker {
     pub store: Store,
     /// Brings archives.
     pub fetcher: Fetcher,
-    /// Let it in where a repository asks for a name and a password.
-    pub logins: Logins,
+    /// Where archives may be had.
+    pub places: Places,
     /// Brings layers.
     pub blobs: Blobs,
     /// The files that a definition may name.
@@ -104,7 +104,7 @@ impl Worker {
     }
 
     fn install(&self, op: &Install, parent: &Snapshot) -> Result<Delta> {
-        let wanted: Vec<Wanted> = op.packages.iter().map(|package| wanted(package, &self.logins)).collect();
+        let wanted: Vec<Wanted> = op.packages.iter().map(|package| wanted(package, &self.places)).collect();
         self.waiter.wait(async { Ok(self.fetcher.all(&wanted, N_PARALLEL).await?) })?;
         let base = match parent.image.layers.as_slice() {
             [] => None,
@@ -163,10 +163,11 @@ fn file<'a>(mount: &&'a Yield) -> Result<&'a Source> {
 }
 
 /// Returns a locked package as something to be fetched.
-pub fn wanted(package: &super::lock::LockedPackage, logins: &Logins) -> Wanted {
+pub fn wanted(package: &super::lock::LockedPackage, places: &Places) -> Wanted {
+    let base = package.repository.split(' ').next().unwrap_or_default();
     Wanted {
         name: format!("{} {}", package.name, package.version),
-        uris: vec![logins.uri(&package.uri)],
+        uris: places.of(base, &package.uri),
         digest: package.sha256,
         size: Some(package.size),
     }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use super::base::Facts;
+use super::lock::logins::Login;
 use super::machine;
 use crate::fetch::Fetcher;
 use crate::progress::Progress;
@@ -55,6 +56,10 @@ pub struct AptSource {
     pub repositories: Vec<String>,
     /// Keys by name.
     pub keys: Vec<AptKey>,
+    /// Further places where what archives hold may be had.
+    pub mirrors: Vec<String>,
+    /// Names and passwords for archives and mirrors.
+    pub credentials: Vec<Login>,
 }
 
 /// A key that the pipeline gives.

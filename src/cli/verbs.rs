@@ -231,7 +231,7 @@ fn world(args: &WorldArgs, requests: &[Request], progress: Progress, cancel: Can
             by_host: registry.map(|host| (host, access)).into_iter().collect(),
             default: others,
         },
-        apt: AptSource::default(),
+        apt: AptSource { credentials: build::machine::logins(&args.apt_config), ..AptSource::default() },
     };
     World::new(settings, progress, cancel)
 }

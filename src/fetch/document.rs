@@ -21,7 +21,7 @@ struct Kept {
 
 /// Returns the document at `url`: the kept one where the server says that it has not changed.
 pub(super) async fn get(client: &Client, store: &Store, url: &str, limit: u64) -> Result<Vec<u8>, Error> {
-    let key = Digest::of(url);
+    let key = Digest::of(without_credentials(url));
     let kept = store.record(RECORD, &key).and_then(|record| read_record(&record, limit));
     let mut headers = kept.as_ref().map(|(kept, _)| conditions(kept)).unwrap_or_default();
     headers.push(FRESH);
@@ -36,6 +36,14 @@ pub(super) async fn get(client: &Client, store: &Store, url: &str, limit: u64) -
     let document = read(client, response, url, limit).await?;
     store.set_record(RECORD, &key, &record(&said, &document))?;
     Ok(document)
+}
+
+/// Not even a digest of a password is kept.
+fn without_credentials(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return redact::url(url) };
+    // An address without a host has no place for them.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.into()
 }
 
 fn conditions(kept: &Kept) -> Vec<(&str, &str)> {

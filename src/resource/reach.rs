@@ -61,6 +61,8 @@ pub(super) fn world(source: &Source, progress: Progress, cancel: Cancel) -> Resu
         apt: AptSource {
             repositories: source.apt.repositories.clone(),
             keys: keys.map(|key| AptKey { name: key.name.clone(), armoured: key.armoured.clone() }).collect(),
+            mirrors: source.apt.mirrors.clone(),
+            credentials: source.apt.credentials.clone(),
         },
         ca_certs: source.ca_certs.clone(),
     };

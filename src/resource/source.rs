@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::fields::{Fields, InvalidRequest};
+use crate::build::lock::logins::{Login, Machine};
 use crate::oci::{Platform, Reference};
 use crate::redact::Secret;
 
@@ -90,6 +91,10 @@ pub struct AptSource {
     pub repositories: Vec<String>,
     /// Keys by name.
     pub keys: Vec<AptKey>,
+    /// Further places where what archives hold may be had.
+    pub mirrors: Vec<String>,
+    /// Names and passwords for archives and mirrors; the first that fits is sent.
+    pub credentials: Vec<Login>,
 }
 
 /// A key that the pipeline gives.
@@ -200,8 +205,30 @@ fn apt(fields: &mut Fields) -> Result<AptSource, InvalidRequest> {
     if keys.iter().any(is_twice) {
         return Err(object.refusal("keys", "two keys have the same name"));
     }
-    object.finish(|name| name == "mirrors" || name == "credentials")?;
-    Ok(AptSource { repositories, keys })
+    let mirrors = object.texts("mirrors")?;
+    let is_place = |text: &String| ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    if !mirrors.iter().all(is_place) {
+        return Err(object.refusal("mirrors", "expected a list of addresses, http or https"));
+    }
+    let credentials = object.objects("credentials")?.into_iter().map(login).collect::<Result<Vec<_>, _>>()?;
+    object.finish(|_| false)?;
+    Ok(AptSource { repositories, keys, mirrors, credentials })
+}
+
+/// An entry of apt_auth.conf(5), with its words for names.
+fn login(mut object: Fields) -> Result<Login, InvalidRequest> {
+    let machine = object.text("machine")?;
+    let (username, password) = (object.text("login")?, object.text_or_number("password")?);
+    let whole = match (machine.as_deref().map(Machine::parse), username, password) {
+        (None, _, _) => Err(object.refusal("machine", "it is missing; write for whom the password is")),
+        (Some(Err(problem)), _, _) => Err(object.refusal("machine", &problem.to_string())),
+        (Some(Ok(machine)), Some(username), Some(password)) => {
+            Ok(Login { machine, username: Secret::new(username), password: Secret::new(password) })
+        }
+        (Some(Ok(_)), None, _) => Err(object.refusal("login", "it is missing")),
+        (Some(Ok(_)), Some(_), None) => Err(object.refusal("password", "it is missing")),
+    };
+    object.finish(|_| false).and(whole)
 }
 
 fn apt_key(mut object: Fields) -> Result<AptKey, InvalidRequest> {
@@ -251,6 +278,8 @@ mod tests {
             "apt": {
                 "repositories": ["deb http://archive.example/debian bookworm main"],
                 "keys": [{"name": "archive", "key": key}],
+                "mirrors": ["https://mirror.example/debian"],
+                "credentials": [{"machine": "mirror.example", "login": "sailor", "password": "hunter3"}],
             },
         }));
         let source = source.unwrap();
@@ -261,8 +290,12 @@ mod tests {
         assert_eq!(source.platform.as_ref().unwrap().to_string(), "linux/arm64");
         assert_eq!(source.apt.repositories.len(), 1);
         assert_eq!(source.apt.keys, [AptKey { name: "archive".into(), armoured: key.into() }]);
+        assert_eq!(source.apt.mirrors, ["https://mirror.example/debian"]);
+        assert_eq!(source.apt.credentials[0].password.expose(), "hunter3");
         let shown = format!("{source:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("shipwright"), "{shown}");
+        for secret in ["hunter2", "hunter3", "shipwright", "sailor"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 
     #[test]
@@ -310,7 +343,6 @@ mod tests {
             assert!(text.contains(&format!("`{name}`: it is not built yet")), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
-        assert!(error(with("apt", json!({"mirrors": {}}))).contains("`apt.mirrors`: it is not built yet"));
     }
 
     #[test]
@@ -321,6 +353,19 @@ mod tests {
             ("apt", json!({"keys": [{"key": "hunter2"}]}), "`apt.keys[0].name`"),
             ("apt", json!({"keys": [{"name": "a", "key": "hunter2"}]}), "`apt.keys[0].key`"),
             ("apt", json!({"keys": [{"name": "a", "fingerprint": "hunter2"}]}), "`apt.keys[0].fingerprint`"),
+            ("apt", json!({"mirrors": ["hunter2"]}), "`apt.mirrors`"),
+            ("apt", json!({"credentials": [{"login": "hunter2"}]}), "`apt.credentials[0].machine`"),
+            ("apt", json!({"credentials": [{"machine": "a:hunter2@b"}]}), "`apt.credentials[0].machine`"),
+            (
+                "apt",
+                json!({"credentials": [{"machine": "a", "login": "hunter2"}]}),
+                "`apt.credentials[0].password`",
+            ),
+            (
+                "apt",
+                json!({"credentials": [{"machine": "a", "password": "hunter2"}]}),
+                "`apt.credentials[0].login`",
+            ),
             ("platform", json!({"arch": "arm64"}), "`platform.arch`"),
             ("platform", json!("linux/arm64"), "`platform`"),
             ("ca_certs", json!(["hunter2"]), "`ca_certs`"),

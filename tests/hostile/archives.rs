@@ -33,21 +33,23 @@ fn story_of(archive: Archive, packages: &str) -> String {
     site.fails(1, &mut site.build())
 }
 
-const NO_INRELEASE: &str = "\
-error: cannot use repository http://archive.example bookworm: cannot fetch \
-http://archive.example/dists/bookworm/InRelease: there is no such file
-hint: check URI and suite; an archive that is not signed in a file InRelease is not used";
-
 #[test]
 fn an_archive_without_a_signature_is_not_used() {
     let key = Key::ed25519();
-    let unsigned = archive().publish_key(&key).wrong(Wrong::Unsigned);
-    assert_said(&story(unsigned), NO_INRELEASE);
-}
-
-#[test]
-fn a_detached_signature_is_not_enough() {
-    assert_said(&story(archive().wrong(Wrong::NoInRelease)), NO_INRELEASE);
+    let unsigned = || archive().publish_key(&key).wrong(Wrong::Unsigned);
+    assert_said(
+        &story(unsigned()),
+        "error: cannot use repository http://archive.example bookworm: it is not signed: there is a Release file, but neither InRelease nor Release.gpg\n\
+         hint: what nobody signed is not used",
+    );
+    let served = unsigned().serve();
+    served.set("dists/bookworm/Release", None);
+    let site = Site::of_archive(&served);
+    assert_said(
+        &site.fails(1, &mut site.build()),
+        "error: cannot use repository http://archive.example bookworm: cannot fetch http://archive.example/dists/bookworm/Release: there is no such file, and no InRelease\n\
+         hint: check URI and suite",
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Small worlds and what is chosen in them.
 
 use super::*;
-use crate::apt::index::{self, RepositoryId};
+use crate::apt::index::{Index, RepositoryId};
 use crate::debian::status;
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -12,7 +12,7 @@ fn universe(packages: &[&str]) -> Universe {
         .iter()
         .map(|line| entry(line) + &format!("Filename: x\nSize: 1\nSHA256: {HEX}\n\n"))
         .collect();
-    Universe::new(index::parse(&text, RepositoryId(0)).unwrap(), "amd64").unwrap()
+    Universe::new([Index::parse(&text, "amd64", RepositoryId(0)).unwrap()], "amd64")
 }
 
 fn entry(line: &str) -> String {
@@ -256,15 +256,11 @@ fn where_a_choice_is_left_who_is_named_first_chooses_first() {
 
 #[test]
 fn a_pinned_repository_wins_over_a_newer_version() {
-    let mut candidates =
-        index::parse(&(entry("a 1") + &format!("Filename: x\nSize: 1\nSHA256: {HEX}\n")), RepositoryId(0))
-            .unwrap();
-    candidates.extend(
-        index::parse(&(entry("a 2") + &format!("Filename: x\nSize: 1\nSHA256: {HEX}\n")), RepositoryId(1))
-            .unwrap(),
-    );
-    candidates[0].pin = 990;
-    let universe = Universe::new(candidates, "amd64").unwrap();
+    let index = |line: &str, repository| {
+        let text = entry(line) + &format!("Filename: x\nSize: 1\nSHA256: {HEX}\n");
+        Index::parse(&text, "amd64", RepositoryId(repository)).unwrap()
+    };
+    let universe = Universe::new([index("a 1", 0).with_pin(990), index("a 2", 1)], "amd64");
     let request = Request { install: wanted("a"), ..Request::default() };
     assert_eq!(show(&universe, resolve(&universe, &request)).unwrap(), "a 1");
 }

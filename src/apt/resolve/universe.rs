@@ -1,23 +1,22 @@
 //! Everything that could be installed, found by name and by what it provides.
+//!
+//! A package is read out of its index when somebody looks at it: of sixty thousand a build asks for some hundreds.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::apt::index::Candidate;
+use crate::apt::index::{Candidate, Index};
 use crate::debian::Version;
-use crate::debian::package::{RelationError, RelationField};
 
-/// The candidates of all indexes that fit one architecture.
+/// The candidates of all indexes, which are of one architecture.
 #[derive(Debug)]
 pub struct Universe {
-    candidates: Vec<Candidate>,
+    indexes: Vec<Index>,
+    /// The number of each index's first candidate.
+    starts: Vec<u32>,
+    candidates: Vec<OnceLock<Box<Candidate>>>,
     architecture: Box<str>,
     /// Sorted by name, then the one apt prefers first.
     by_name: Vec<CandidateId>,
-    /// Sorted by name, then as the indexes have them.
-    provided: Vec<Provision>,
-    /// When a name of each candidate is first mentioned; only ties ask for it.
-    mentions: OnceLock<Vec<u32>>,
 }
 
 /// A candidate of a [`Universe`].
@@ -27,43 +26,70 @@ pub struct CandidateId(pub(super) u32);
 /// That a candidate provides a name.
 #[derive(Debug)]
 pub(super) struct Provision {
-    name: Box<str>,
     pub(super) version: Option<Version>,
     pub(super) by: CandidateId,
 }
 
 impl Universe {
-    /// Gathers the candidates that can be installed on `architecture`: its own and those for all.
-    pub fn new(candidates: Vec<Candidate>, architecture: &str) -> Result<Universe, RelationError> {
-        let fits = |name: &str| name == architecture || name == "all";
-        let candidates: Vec<_> =
-            candidates.into_iter().filter(|one| fits(&one.package.architecture)).collect();
-        let ids = || (0..candidates.len()).filter_map(|index| u32::try_from(index).ok().map(CandidateId));
-        let mut by_name: Vec<_> = ids().collect();
-        by_name.sort_by(|a, b| {
-            let (a, b) = (&candidates[a.0 as usize], &candidates[b.0 as usize]);
-            let names = a.package.name.cmp(&b.package.name);
-            names.then_with(|| b.pin.cmp(&a.pin)).then_with(|| b.package.version.cmp(&a.package.version))
-        });
-        let mut provided = Vec::new();
-        for id in ids() {
-            for one in candidates[id.0 as usize].package.provides()? {
-                provided.push(Provision { name: one.name, version: one.version, by: id });
+    /// Gathers the candidates of `indexes`, which were read for `architecture`.
+    pub fn new(indexes: impl IntoIterator<Item = Index>, architecture: &str) -> Universe {
+        let indexes: Vec<Index> = indexes.into_iter().collect();
+        let mut starts = Vec::with_capacity(indexes.len());
+        let mut n_candidates = 0;
+        for index in &indexes {
+            starts.push(u32::try_from(n_candidates).unwrap_or(u32::MAX));
+            n_candidates += index.len();
+        }
+        let candidates = std::iter::repeat_with(OnceLock::new).take(n_candidates).collect();
+        let mut universe =
+            Universe { indexes, starts, candidates, architecture: architecture.into(), by_name: Vec::new() };
+        universe.by_name = universe.sorted();
+        universe
+    }
+
+    /// Every index is sorted already: what is left to do is to merge them, and to compare versions of one name.
+    fn sorted(&self) -> Vec<CandidateId> {
+        let ids = |(index, start): (&Index, &u32)| {
+            let start = *start;
+            index.by_name().map(move |number| id(start, number)).collect::<Vec<_>>()
+        };
+        let mut by_name: Vec<CandidateId> = self.indexes.iter().zip(&self.starts).flat_map(ids).collect();
+        by_name.sort_by(|a, b| self.name(*a).cmp(self.name(*b)));
+        for versions in by_name.chunk_by_mut(|a, b| self.name(*a) == self.name(*b)) {
+            if versions.len() > 1 {
+                versions.sort_by_cached_key(|id| std::cmp::Reverse((self.pin(*id), self.version(*id))));
             }
         }
-        provided.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Universe {
-            candidates,
-            architecture: architecture.into(),
-            by_name,
-            provided,
-            mentions: OnceLock::new(),
-        })
+        by_name
     }
 
     /// Returns a candidate.
     pub fn candidate(&self, id: CandidateId) -> &Candidate {
-        &self.candidates[id.0 as usize]
+        self.candidates[id.0 as usize].get_or_init(|| {
+            let (index, number) = self.place(id);
+            Box::new(index.candidate(number))
+        })
+    }
+
+    /// Returns a candidate's name, without looking at the rest of it.
+    fn name(&self, id: CandidateId) -> &str {
+        let (index, number) = self.place(id);
+        index.name(number)
+    }
+
+    fn version(&self, id: CandidateId) -> Version {
+        let (index, number) = self.place(id);
+        index.version(number)
+    }
+
+    fn pin(&self, id: CandidateId) -> i16 {
+        self.place(id).0.pin()
+    }
+
+    /// Returns the index that a candidate stands in, and its number there.
+    fn place(&self, id: CandidateId) -> (&Index, usize) {
+        let index = self.starts.partition_point(|start| *start <= id.0) - 1;
+        (&self.indexes[index], (id.0 - self.starts[index]) as usize)
     }
 
     /// Returns the architecture everything is installed for.
@@ -73,67 +99,59 @@ impl Universe {
 
     /// Returns all versions of a package, the one apt prefers first.
     pub fn versions(&self, name: &str) -> &[CandidateId] {
-        let name_of = |id: &CandidateId| &*self.candidate(*id).package.name;
-        let begin = self.by_name.partition_point(|id| name_of(id) < name);
-        let count = self.by_name[begin..].partition_point(|id| name_of(id) == name);
+        let begin = self.by_name.partition_point(|id| self.name(*id) < name);
+        let count = self.by_name[begin..].partition_point(|id| self.name(*id) == name);
         &self.by_name[begin..begin + count]
     }
 
     /// Returns the names of all packages, sorted, each once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.preferred().map(|candidate| &*candidate.package.name)
+        let names = self.by_name.chunk_by(|a, b| self.name(*a) == self.name(*b));
+        names.map(|versions| versions[0]).filter(|id| self.pin(*id) >= 0).map(|id| self.name(id))
     }
 
-    /// Returns the names of the packages that every installation has.
+    /// Returns the names of the packages that every installation has, sorted: those whose preferred version says so.
     pub fn essential(&self) -> impl Iterator<Item = &str> {
-        self.preferred()
-            .filter(|candidate| candidate.package.essential)
-            .map(|candidate| &*candidate.package.name)
-    }
-
-    /// Returns the preferred version of every package, by name.
-    fn preferred(&self) -> impl Iterator<Item = &Candidate> {
-        let names =
-            self.by_name.chunk_by(|a, b| self.candidate(*a).package.name == self.candidate(*b).package.name);
-        names.map(|versions| self.candidate(versions[0])).filter(|candidate| candidate.pin >= 0)
+        let mut names: Vec<&str> = self
+            .indexes
+            .iter()
+            .flat_map(|index| index.essential().map(|number| index.name(number)))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().filter(|name| {
+            let preferred = self.versions(name).first().map(|id| self.candidate(*id));
+            preferred.is_some_and(|candidate| candidate.pin >= 0 && candidate.package.essential)
+        })
     }
 
     pub(super) fn len(&self) -> usize {
         self.candidates.len()
     }
 
-    pub(super) fn provisions(&self, name: &str) -> &[Provision] {
-        let begin = self.provided.partition_point(|one| &*one.name < name);
-        let count = self.provided[begin..].partition_point(|one| &*one.name == name);
-        &self.provided[begin..begin + count]
+    /// Returns who provides a name, as the indexes have them.
+    pub(super) fn provisions(&self, name: &str) -> impl Iterator<Item = Provision> {
+        self.indexes.iter().zip(&self.starts).flat_map(move |(index, start)| {
+            index.provisions(name).map(|(number, version)| Provision { version, by: id(*start, number) })
+        })
     }
 
-    /// Returns how many other names are mentioned in the indexes before this candidate's.
+    /// Returns a number that is lower the earlier a candidate's name is mentioned in the indexes.
     ///
     /// apt numbers packages as it reads of them, and where nothing else decides it takes the last.
     pub(super) fn mention(&self, id: CandidateId) -> u32 {
-        self.mentions.get_or_init(|| count_mentions(&self.candidates))[id.0 as usize]
-    }
-}
-
-fn count_mentions(candidates: &[Candidate]) -> Vec<u32> {
-    let mut first: HashMap<&str, u32> = HashMap::with_capacity(candidates.len());
-    let mut next = 0;
-    for candidate in candidates {
-        let fields =
-            RelationField::ALL.into_iter().flat_map(|field| names_in(candidate.package.relation_text(field)));
-        for name in std::iter::once(&*candidate.package.name).chain(fields) {
-            first.entry(name).or_insert_with(|| {
-                next += 1;
-                next
-            });
+        let name = self.name(id);
+        let mut before: u32 = 0;
+        for index in &self.indexes {
+            match index.mention(name) {
+                Some(number) => return before.saturating_add(number),
+                None => before = before.saturating_add(index.n_mentions()),
+            }
         }
+        before
     }
-    candidates.iter().map(|candidate| first.get(&*candidate.package.name).copied().unwrap_or(0)).collect()
 }
 
-/// Returns the names in a relation field; with `:any` they count as names of their own.
-fn names_in(field: &str) -> impl Iterator<Item = &str> {
-    let words = field.split([',', '|']).map(str::trim_start).filter(|word| !word.is_empty());
-    words.map(|word| word.split([' ', '(', '[', '\n']).next().unwrap_or(word))
+fn id(start: u32, number: usize) -> CandidateId {
+    CandidateId(start.saturating_add(u32::try_from(number).unwrap_or(u32::MAX)))
 }

@@ -220,13 +220,11 @@ impl<'a> View<'a> {
             .chain(self.installed(&relation.name));
         let mut nodes: Vec<Node> = own.filter(|node| relation.admits(&self.package(*node).version)).collect();
         if relation.qualifier.is_none() {
-            let provisions =
-                self.universe.provisions(&relation.name).iter().map(|one| (Node(one.by.0), &one.version));
+            let admits = |version: &Option<Version>| admits_provided(relation, version.as_ref());
+            let provisions = self.universe.provisions(&relation.name).filter(|one| admits(&one.version));
+            nodes.extend(provisions.map(|one| Node(one.by.0)));
             let installed = self.installed_provisions.get(&relation.name).into_iter().flatten();
-            let all = provisions.chain(installed.map(|(node, version)| (*node, version)));
-            nodes.extend(
-                all.filter(|(_, version)| admits_provided(relation, version.as_ref())).map(|(node, _)| node),
-            );
+            nodes.extend(installed.filter(|(_, version)| admits(version)).map(|(node, _)| *node));
         }
         let mut seen = BTreeSet::new();
         nodes.retain(|node| seen.insert(*node));
@@ -236,7 +234,7 @@ impl<'a> View<'a> {
     /// Returns the packages whose version to choose provides `name`.
     pub(super) fn providers_of(&self, name: &str) -> Vec<&'a str> {
         let installed = self.installed_provisions.get(name).into_iter().flatten().map(|(node, _)| *node);
-        let nodes = self.universe.provisions(name).iter().map(|one| Node(one.by.0)).chain(installed);
+        let nodes = self.universe.provisions(name).map(|one| Node(one.by.0)).chain(installed);
         let names = nodes.filter(|node| self.candidate(&self.package(*node).name) == Some(*node));
         let names: BTreeSet<&str> = names.map(|node| &*self.package(node).name).collect();
         names.into_iter().collect()

@@ -90,6 +90,8 @@ pub enum Base {
 pub struct Apt {
     /// `deb …` and `deb-src …` lines (or deb822 paragraphs); none: those of the base image.
     pub repositories: Vec<Spanned<String>>,
+    /// Further places where what the archives hold may be had.
+    pub mirrors: Vec<Spanned<String>>,
     /// Keys that repositories are signed by.
     pub keys: Vec<Key>,
     /// The packages asked for.

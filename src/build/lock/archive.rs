@@ -1,19 +1,25 @@
 //! Repositories read: a verified Release file, and the packages that its indexes list.
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use std::io::{BufReader, Read};
 
-use super::LockedSuite;
+use anyhow::{Context as _, Result, anyhow, bail};
+use futures_util::future::try_join_all;
+
+use super::places::Places;
 use super::trust::{Author, Trust};
-use crate::apt::index::{self, Candidate, RepositoryId};
-use crate::apt::keyring;
+use super::{LockedSuite, seen};
+use crate::apt::index::{DEFAULT_PIN, Index, RepositoryId};
+use crate::apt::keyring::{self, Keyring, Verified};
 use crate::apt::release::{IndexFile, Release};
 use crate::apt::sources::Repository;
 use crate::bom;
 use crate::digest::Digest;
-use crate::fetch::{self, Fetcher, Wanted};
+use crate::fetch::{self, Compression, Fetcher, Wanted};
 use crate::redact;
 use crate::store::Store;
 
+/// Indexes as they are kept, by what they were read from.
+const INDEX: &str = "index";
 /// No InRelease file is larger; Debian's has 150 kB.
 const LARGEST_RELEASE: u64 = 16 << 20;
 /// No index is larger when unpacked; Debian's main has 50 MB.
@@ -31,121 +37,190 @@ pub struct Suite {
     pub keys: Vec<bom::Key>,
 }
 
-/// Fetches and verifies the Release file of a repository.
-pub async fn open(
-    repository: &Repository,
-    author: Author,
-    trust: &Trust<'_>,
-    fetcher: &Fetcher,
-    now: i64,
-) -> Result<Suite> {
-    let trusted = trust.keys_for(repository, author)?;
-    let shown = format!("{} {}", redact::url(&repository.uri), repository.suite);
-    let error = || format!("cannot use repository {shown}");
-    let uri = format!("{}InRelease", suite_uri(repository));
-    let bytes = fetcher.text(&uri, LARGEST_RELEASE).await.map_err(with_a_way_out).with_context(error)?;
-    let verified = keyring::verify_inrelease(&bytes, &trusted.keyring, now).with_context(error)?;
-    let release = Release::parse(&verified.text).with_context(error)?;
-    let is_dated = repository.check_valid_until.unwrap_or(true);
-    release.check(&repository.suite, now, is_dated).with_context(error)?;
-    let keys: Vec<bom::Key> = verified.signers.iter().map(|signer| trusted.account(signer)).collect();
-    let mut signed_by: Vec<String> = keys.iter().map(|key| key.fingerprint.clone()).collect();
-    signed_by.sort();
-    signed_by.dedup();
-    let locked = LockedSuite {
-        uri: redact::url(&repository.uri),
-        suite: repository.suite.clone(),
-        release: Digest::of(&bytes),
-        date: release.date.map(crate::build::time::rfc3339).unwrap_or_default(),
-        signed_by,
-    };
-    Ok(Suite { repository: repository.clone(), release, locked, keys })
+/// What it takes to believe a repository.
+pub struct Desk<'a> {
+    /// Which keys may vouch for it.
+    pub trust: &'a Trust<'a>,
+    /// Brings its files.
+    pub fetcher: &'a Fetcher,
+    /// Remembers them.
+    pub store: &'a Store,
+    /// Where they may be had.
+    pub places: &'a Places,
+    /// The suites that the last lock holds.
+    pub last: &'a [LockedSuite],
+    /// Seconds since 1970.
+    pub now: i64,
 }
 
-/// Whoever misspells a suite, and whoever names an archive without a signature, meets the same answer.
-fn with_a_way_out(error: fetch::Error) -> anyhow::Error {
-    match error.is_not_found() {
-        true => anyhow!(
-            "{error}\nhint: check URI and suite; an archive that is not signed in a file InRelease is not used"
-        ),
-        false => error.into(),
-    }
-}
-
-/// Fetches and reads the package indexes of a suite.
-pub async fn packages(
-    suite: &Suite,
-    id: RepositoryId,
-    architecture: &str,
-    fetcher: &Fetcher,
-    store: &Store,
-) -> Result<Vec<Candidate>> {
-    let mut candidates = Vec::new();
-    for (name, file) in indexes(suite, architecture)? {
-        let base = suite_uri(&suite.repository);
-        let paths = file.by_hash.iter().chain([&file.path]);
-        let wanted = Wanted {
-            name: format!("{} {name}", suite.repository.suite),
-            uris: paths.map(|path| format!("{base}{path}")).collect(),
-            digest: file.digest,
-            size: Some(file.size),
+impl Desk<'_> {
+    /// Fetches and verifies the Release file of a repository.
+    pub async fn open(&self, repository: &Repository, author: Author) -> Result<Suite> {
+        let error = || format!("cannot use repository {}", shown(repository));
+        let trusted = self.trust.keys_for(repository, author)?;
+        let (verified, digest) = self.release(repository, &trusted.keyring).await.with_context(error)?;
+        let release = Release::parse(&verified.text).with_context(error)?;
+        release.check(&repository.suite, self.now, &repository.validity).with_context(error)?;
+        let keys: Vec<bom::Key> = verified.signers.iter().map(|signer| trusted.account(signer)).collect();
+        let mut signed_by: Vec<String> = keys.iter().map(|key| key.fingerprint.clone()).collect();
+        signed_by.sort();
+        signed_by.dedup();
+        let locked = LockedSuite {
+            uri: redact::url(&repository.uri),
+            suite: repository.suite.clone(),
+            release: digest,
+            date: release.date.map(crate::build::time::rfc3339).unwrap_or_default(),
+            signed_by,
         };
-        fetcher.blob(&wanted).await?;
-        let (store, file, name) = (store.clone(), file.clone(), wanted.name);
-        let read = tokio::task::spawn_blocking(move || read_index(&store, &file, id));
-        let read = read.await?.with_context(|| format!("cannot read the packages index {name}"))?;
-        let pin = pin(&suite.release);
-        candidates.extend(read.into_iter().map(|candidate| Candidate { pin, ..candidate }));
+        if repository.validity.check.unwrap_or(true) {
+            seen::check(&locked, self.store, self.last).with_context(error)?;
+            seen::remember(&locked, self.store)?;
+        }
+        Ok(Suite { repository: repository.clone(), release, locked, keys })
     }
-    Ok(candidates)
+
+    /// Returns what an InRelease file says or, where there is none, a Release file with its signature beside it; and
+    /// the digest of that file.
+    async fn release(&self, repository: &Repository, keyring: &Keyring) -> Result<(Verified, Digest)> {
+        let bytes = match self.text(repository, "InRelease").await {
+            Err(error) if error.is_not_found() => return self.detached(repository, keyring).await,
+            bytes => bytes?,
+        };
+        Ok((keyring::verify_inrelease(&bytes, keyring, self.now)?, Digest::of(&bytes)))
+    }
+
+    async fn detached(&self, repository: &Repository, keyring: &Keyring) -> Result<(Verified, Digest)> {
+        let document =
+            self.text(repository, "Release").await.map_err(|error| match error.is_not_found() {
+                true => anyhow!("{error}, and no InRelease\nhint: check URI and suite"),
+                false => error.into(),
+            })?;
+        let signature = self.text(repository, "Release.gpg").await.map_err(|error| match error.is_not_found() {
+            true => anyhow!("it is not signed: there is a Release file, but neither InRelease nor Release.gpg\nhint: what nobody signed is not used"),
+            false => error.into(),
+        })?;
+        let verified = keyring::verify_detached(&document, &signature, keyring, self.now)?;
+        Ok((verified, Digest::of(&document)))
+    }
+
+    async fn text(&self, repository: &Repository, name: &str) -> Result<Vec<u8>, fetch::Error> {
+        let uri = format!("{}{name}", suite_uri(repository));
+        self.fetcher.text(&self.places.logins.uri(&uri), LARGEST_RELEASE).await
+    }
+
+    /// Fetches and reads the package indexes of a suite.
+    pub async fn packages(&self, suite: &Suite, id: RepositoryId, architecture: &str) -> Result<Vec<Index>> {
+        let base = suite_uri(&suite.repository);
+        let mut read = Vec::new();
+        for (name, file) in indexes(suite, architecture)? {
+            let paths = file.by_hash.iter().chain([&file.path]).map(|path| format!("{base}{path}"));
+            let wanted = Wanted {
+                name: format!("{} {name}", suite.repository.suite).trim_end().to_owned(),
+                uris: paths.flat_map(|uri| self.places.of(&suite.repository.uri, &uri)).collect(),
+                digest: file.digest,
+                size: Some(file.size),
+            };
+            let architecture = architecture.to_owned();
+            let reading = Reading { file, architecture, repository: id, store: self.store.clone() };
+            read.push(reading.index(wanted, self.fetcher));
+        }
+        let indexes = try_join_all(read).await?;
+        Ok(indexes.into_iter().map(|index| index.with_pin(pin(&suite.release))).collect())
+    }
+}
+
+/// One index, on its way.
+#[derive(Clone)]
+struct Reading {
+    file: IndexFile,
+    architecture: String,
+    repository: RepositoryId,
+    store: Store,
+}
+
+impl Reading {
+    /// Once read, an index is kept in a form that is quick to load, and is neither fetched nor read again.
+    async fn index(self, wanted: Wanted, fetcher: &Fetcher) -> Result<Index> {
+        if let Some(known) = self.clone().blocking(Reading::remembered).await? {
+            return Ok(known);
+        }
+        fetcher.blob(&wanted).await?;
+        let read = self.blocking(Reading::read).await?;
+        read.with_context(|| format!("cannot read the packages index {}", wanted.name))
+    }
+
+    async fn blocking<T: Send + 'static>(self, work: fn(Reading) -> T) -> Result<T> {
+        Ok(tokio::task::spawn_blocking(move || work(self)).await?)
+    }
+
+    fn remembered(self) -> Option<Index> {
+        Index::from_record(self.store.record(INDEX, &self.key())?, self.repository)
+    }
+
+    fn read(self) -> Result<Index> {
+        let blob = BufReader::with_capacity(1 << 17, self.store.open_blob(&self.file.digest)?);
+        let mut text = String::new();
+        fetch::decompress(blob, &self.file.path, LARGEST_INDEX)?.read_to_string(&mut text)?;
+        let index = Index::parse(&text, &self.architecture, self.repository)?;
+        self.store.set_record(INDEX, &self.key(), index.to_record())?;
+        Ok(index)
+    }
+
+    /// What the bytes of a file say depends on how they are packed, and whom they are read for.
+    fn key(&self) -> Digest {
+        let Reading { file, architecture, .. } = self;
+        Digest::of(format!("{} {:?} {architecture}", file.digest, Compression::of(&file.path)))
+    }
 }
 
 /// Returns the priority that a Release file gives its packages (apt_preferences(5)): backports and experimental ones
 /// are there for those who ask for them.
 fn pin(release: &Release) -> i16 {
     match (release.not_automatic, release.but_automatic_upgrades) {
-        (false, _) => index::DEFAULT_PIN,
+        (false, _) => DEFAULT_PIN,
         (true, true) => 100,
         (true, false) => 1,
     }
 }
 
+/// Returns the indexes that list a suite's packages for an architecture, with names for them.
 fn indexes(suite: &Suite, architecture: &str) -> Result<Vec<(String, IndexFile)>> {
-    let repository = &suite.repository;
-    if repository.suite.ends_with('/') {
-        bail!("cannot use repository {}: flat repositories are not built yet", redact::url(&repository.uri));
+    let Suite { repository, release, .. } = suite;
+    if repository.is_flat() {
+        let file = release.file("Packages").with_context(|| {
+            format!(
+                "cannot use repository {}: its Release file lists no Packages that we can read",
+                shown(repository)
+            )
+        })?;
+        return Ok(vec![(String::new(), file)]);
     }
-    repository
-        .components
-        .iter()
-        .map(|component| {
-            let file = suite.release.index(component, architecture).with_context(|| {
-                format!(
-                    "cannot use repository {} {}: its Release file lists no packages of component {component} for {architecture}; it has {} for {}",
-                    redact::url(&repository.uri),
-                    repository.suite,
-                    suite.release.components.join(", "),
-                    suite.release.architectures.join(", ")
-                )
-            })?;
-            Ok((component.clone(), file))
-        })
-        .collect()
+    let mut indexes = Vec::new();
+    for component in &repository.components {
+        let found = release.indexes(component, architecture);
+        if found.is_empty() {
+            bail!(
+                "cannot use repository {}: its Release file lists no packages of component {component} for {architecture}; it has {} for {}",
+                shown(repository),
+                release.components.join(", "),
+                release.architectures.join(", ")
+            );
+        }
+        indexes.extend(found.into_iter().map(|file| (component.clone(), file)));
+    }
+    Ok(indexes)
 }
 
-fn read_index(store: &Store, file: &IndexFile, id: RepositoryId) -> Result<Vec<Candidate>> {
-    use std::io::Read;
-    let blob = std::io::BufReader::with_capacity(1 << 17, store.open_blob(&file.digest)?);
-    let mut text = String::new();
-    fetch::decompress(blob, &file.path, LARGEST_INDEX)?.read_to_string(&mut text)?;
-    Ok(index::parse(&text, id)?)
+fn shown(repository: &Repository) -> String {
+    format!("{} {}", redact::url(&repository.uri), repository.suite)
 }
 
 /// Returns where the suite's Release file lies, with a slash at the end.
 fn suite_uri(repository: &Repository) -> String {
     let base = repository.uri.trim_end_matches('/');
-    match repository.suite.strip_suffix('/') {
-        Some(flat) => format!("{base}/{flat}/"),
-        None => format!("{base}/dists/{}/", repository.suite),
+    if !repository.is_flat() {
+        return format!("{base}/dists/{}/", repository.suite);
     }
+    let steps = repository.suite.split('/').filter(|step| !matches!(*step, "" | "."));
+    steps.fold(format!("{base}/"), |uri, step| uri + step + "/")
 }

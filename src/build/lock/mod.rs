@@ -5,7 +5,9 @@
 
 pub mod archive;
 pub mod logins;
+pub mod places;
 pub mod resolve;
+pub mod seen;
 pub mod trust;
 
 use serde::{Deserialize, Serialize};
@@ -116,7 +118,7 @@ pub struct LockedSuite {
     pub uri: String,
     /// The suite as asked for.
     pub suite: String,
-    /// The digest of its InRelease.
+    /// The digest of its InRelease, or of its Release where that is signed apart.
     pub release: Digest,
     /// Its `Date`.
     pub date: String,

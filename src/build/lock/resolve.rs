@@ -8,11 +8,12 @@ use std::io::BufReader;
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 
-use super::archive::{self, Suite};
+use super::archive::{Desk, Suite};
 use super::logins::Logins;
+use super::places::Places;
 use super::trust::{Author, NamedKeyring, Trust, host};
 use super::{Lock, LockedBase, LockedPackage, LockedSource, PlatformLock};
-use crate::apt::index::{Candidate, RepositoryId, pool_uri};
+use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
 use crate::apt::keyring::{Fingerprint, Keyring};
 use crate::apt::order::{self, Step};
 use crate::apt::resolve::{self, Request, Universe, Wanted};
@@ -101,20 +102,36 @@ struct Chosen {
     keys: Vec<bom::Key>,
 }
 
-/// Finds the credentials of the repositories that packages come from; where there are none, nobody asks for any.
-pub fn logins(definition: &Definition, base: Option<&Facts>, world: &World) -> Logins {
-    let repositories = repositories(definition, base, world);
-    repositories.map(|(_, repositories)| Logins::of(&repositories)).unwrap_or_default()
+/// Finds where the files of the repositories that packages come from may be had.
+pub fn places(definition: &Definition, base: Option<&Facts>, world: &World) -> Places {
+    let repositories = repositories(definition, base, world).map(|(_, repositories)| repositories);
+    places_of(&repositories.unwrap_or_default(), definition, world)
+}
+
+fn places_of(repositories: &[Repository], definition: &Definition, world: &World) -> Places {
+    let written = definition.image.apt.mirrors.iter().map(|mirror| &mirror.value);
+    let mirrors: Vec<String> = written.chain(&world.apt.mirrors).cloned().collect();
+    let repositories = repositories.iter().map(|repository| &repository.uri);
+    let logins = Logins::new(repositories.chain(&mirrors).map(String::as_str), &world.apt.credentials);
+    Places::new(logins, mirrors)
 }
 
 async fn choose_packages(subject: &Subject<'_>, base: Option<&Facts>, world: &World) -> Result<Chosen> {
     let (author, mut repositories) = repositories(subject.definition, base, world)?;
     let architecture = subject.platform.debian_architecture();
     repositories.retain(|repository| repository.offers(architecture));
-    let trust = Trust { named: named_keyrings(subject, world).await?, base, machine: &world.machine };
-    let opened = repositories
-        .iter()
-        .map(|repository| archive::open(repository, author, &trust, &world.fetcher, world.now));
+    let places = places_of(&repositories, subject.definition, world);
+    let trust =
+        Trust { named: named_keyrings(subject, &places, world).await?, base, machine: &world.machine };
+    let desk = Desk {
+        trust: &trust,
+        fetcher: &world.fetcher,
+        store: &world.store,
+        places: &places,
+        last: last_suites(subject),
+        now: world.now,
+    };
+    let opened = repositories.iter().map(|repository| desk.open(repository, author));
     let mut suites = try_join_all(opened).await?;
     if author == Author::Machine {
         let release = base.unwrap_or(&world.machine).os_release();
@@ -123,18 +140,21 @@ async fn choose_packages(subject: &Subject<'_>, base: Option<&Facts>, world: &Wo
     if suites.is_empty() {
         bail!(no_repository());
     }
-    let read = suites.iter().enumerate().map(|(id, suite)| {
-        archive::packages(suite, RepositoryId(id), architecture, &world.fetcher, &world.store)
-    });
-    let candidates = try_join_all(read).await?.into_iter().flatten().collect();
+    let read = suites.iter().enumerate();
+    let read = read.map(|(id, suite)| desk.packages(suite, RepositoryId(id), architecture));
+    let indexes = try_join_all(read).await?.into_iter().flatten().collect();
     let installed = base.map(Facts::installed).transpose()?.unwrap_or_default();
     let wanted = wanted_packages(subject.definition)?;
     let is_scratch = base.is_none();
     let architecture = architecture.to_owned();
-    let selection = tokio::task::spawn_blocking(move || {
-        select(candidates, &architecture, wanted, &installed, is_scratch)
-    });
+    let selection =
+        tokio::task::spawn_blocking(move || select(indexes, &architecture, wanted, &installed, is_scratch));
     Ok(pin(&selection.await??, &suites))
+}
+
+fn last_suites<'a>(subject: &Subject<'a>) -> &'a [super::LockedSuite] {
+    let last = subject.recalled.lock.as_ref().and_then(|lock| lock.platform(subject.platform).ok());
+    last.map_or(&[], |last| &last.suites)
 }
 
 fn no_repository() -> String {
@@ -229,13 +249,14 @@ fn is_of(suite: &Suite, release: &OsRelease) -> bool {
     is_same_release && origin.starts_with(&release.id)
 }
 
-async fn named_keyrings(subject: &Subject<'_>, world: &World) -> Result<Vec<NamedKeyring>> {
+async fn named_keyrings(subject: &Subject<'_>, places: &Places, world: &World) -> Result<Vec<NamedKeyring>> {
     let mut named = Vec::new();
     for key in &subject.definition.image.apt.keys {
         let error = || format!("cannot use key \"{}\"", key.name.value);
         let (bytes, host) = match &key.source {
             KeySource::Uri(uri) => {
-                (world.fetcher.text(&uri.value, LARGEST_KEY).await.with_context(error)?, host(&uri.value))
+                let asked = places.logins.uri(&uri.value);
+                (world.fetcher.text(&asked, LARGEST_KEY).await.with_context(error)?, host(&uri.value))
             }
             KeySource::Path(path) => {
                 (subject.context.read(&path.value, LARGEST_KEY).with_context(error)?, None)
@@ -285,16 +306,16 @@ fn wanted_packages(definition: &Definition) -> Result<Vec<Wanted>> {
 }
 
 fn select(
-    candidates: Vec<Candidate>,
+    indexes: Vec<Index>,
     architecture: &str,
     mut wanted: Vec<Wanted>,
     installed: &[debian::Installed],
     is_scratch: bool,
 ) -> Result<Vec<Candidate>> {
-    if is_scratch && candidates.iter().any(|candidate| &*candidate.package.name == MERGED_USR) {
+    let universe = Universe::new(indexes, architecture);
+    if is_scratch && !universe.versions(MERGED_USR).is_empty() {
         wanted.push(Wanted { name: MERGED_USR.into(), version: None });
     }
-    let universe = Universe::new(candidates, architecture)?;
     let request = Request { install: wanted, installed, essential: is_scratch, ..Request::default() };
     let selection = resolve::resolve(&universe, &request)?;
     let chosen: Vec<&Candidate> = selection.install.iter().map(|&id| universe.candidate(id)).collect();
@@ -360,8 +381,8 @@ async fn epoch(
     if let Some(epoch) = remembered_epoch(subject, packages) {
         return Ok(epoch);
     }
-    let logins = logins(subject.definition, base.map(|base| &base.facts), world);
-    let archives: Vec<_> = packages.iter().map(|package| wanted(package, &logins)).collect();
+    let places = places(subject.definition, base.map(|base| &base.facts), world);
+    let archives: Vec<_> = packages.iter().map(|package| wanted(package, &places)).collect();
     world.fetcher.all(&archives, N_PARALLEL).await?;
     let (store, digests) =
         (world.store.clone(), packages.iter().map(|package| package.sha256).collect::<Vec<_>>());

@@ -79,6 +79,7 @@ impl Trust<'_> {
     /// When it names one that can't be found, or when there is none at all.
     pub fn keys_for(&self, repository: &Repository, author: Author) -> Result<Trusted> {
         let shown = format!("{} {}", redact::url(&repository.uri), repository.suite);
+        refuse_lenience(repository).with_context(|| format!("cannot trust repository {shown}"))?;
         let trusted =
             self.find(repository, author).with_context(|| format!("cannot trust repository {shown}"))?;
         match trusted.keyring.is_empty() {
@@ -147,6 +148,17 @@ impl Trust<'_> {
             (Author::Machine, _) => trusted_parts(self.machine)?,
         });
         Ok(Trusted::new(parts))
+    }
+}
+
+/// What is written for apt to believe less than a good signature, or not even that, is not passed over in silence.
+fn refuse_lenience(repository: &Repository) -> Result<()> {
+    match (repository.lenience, repository.trusted) {
+        (Some(option), _) => bail!(
+            "it says {option}, and what nobody signed well is not used\nhint: take the option away; if the archive is signed, name its key with signed-by"
+        ),
+        (None, Some(false)) => bail!("it says trusted=no\nhint: take the option away, or the repository"),
+        (None, Some(true) | None) => Ok(()),
     }
 }
 

@@ -22,6 +22,7 @@ struct Sum {
     recommends: Option<Spanned<bool>>,
     essential: Option<Spanned<bool>>,
     repositories: Seen,
+    mirrors: Seen,
     keys: Seen,
     packages: Seen,
     removes: Seen,
@@ -49,6 +50,7 @@ impl Sum {
     fn add(&mut self, reader: &mut Reader<'_>, block: &Block) {
         let mut fields = Fields::of("`apt`", &block.body);
         self.add_repositories(reader, fields.attribute("repositories"));
+        self.add_mirrors(reader, fields.attribute("mirrors"));
         for block in fields.blocks("key") {
             self.add_key(reader, block);
         }
@@ -75,6 +77,15 @@ impl Sum {
             if check::repository(reader, &text).is_some() {
                 self.apt.repositories.push(text.spanned());
             }
+        }
+    }
+
+    fn add_mirrors(&mut self, reader: &mut Reader<'_>, expression: Option<&Expression>) {
+        let texts = expression.and_then(|expression| reader.texts("`mirrors`", expression));
+        for text in texts.unwrap_or_default() {
+            let text = Text { is_literal: false, ..text };
+            reader.unique(&mut self.mirrors, "mirror", &text);
+            self.apt.mirrors.extend(check::url(reader, "mirror", text));
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use hcl_edit::expr::Expression;
 
 use super::reader::{Reader, Text};
+use crate::apt::sources;
 use crate::build::definition::{Glob, Id, Owner, Spanned};
 use crate::digest::Digest;
 use crate::oci::Reference;
@@ -270,10 +271,24 @@ pub(super) fn port(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
 pub(super) fn repository(reader: &mut Reader<'_>, text: &Text) -> Option<()> {
     let is_deb822 = text.value.lines().any(|line| line.starts_with("URIs:"));
     if is_deb822 || is_source_line(&text.value) {
-        return Some(());
+        return not_lenient(reader, text, is_deb822);
     }
     let hint = "write `deb [options] https://archive.example/debian suite component…`, or `deb-src …`";
     reader.mistake(text.span.clone(), "cannot read this repository", hint)
+}
+
+/// What nobody signed well is never used: better said here, with its place, than once it is fetched.
+fn not_lenient(reader: &mut Reader<'_>, text: &Text, is_deb822: bool) -> Option<()> {
+    let read = match is_deb822 {
+        true => sources::parse_deb822(&text.value, ""),
+        false => sources::parse_one_line(&text.value, ""),
+    };
+    let repositories = read.map(|sources| sources.repositories).unwrap_or_default();
+    let Some(option) = repositories.iter().find_map(|repository| repository.lenience) else {
+        return Some(());
+    };
+    let hint = "take the option away; if the archive is signed, declare its key and name it with signed-by";
+    reader.mistake(text.span.clone(), format!("{option}: what nobody signed well is not used"), hint)
 }
 
 fn is_source_line(text: &str) -> bool {

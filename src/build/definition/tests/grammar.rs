@@ -17,7 +17,7 @@ image "team/everything" {
   }
 
   apt {
-    repositories = ["deb [arch=amd64 signed-by=docker] https://archive.example/linux bookworm stable", "deb-src http://archive.example/debian ./"]
+    repositories = ["deb [arch=amd64 signed-by=docker] https://archive.example/linux bookworm stable", "deb-src http://archive.example/debian ./"]  mirrors = ["https://mirror.example/debian"]
     key "docker" { uri = "https://archive.example/gpg"  fingerprint = "9dc8 5822 9fc7 dd38 854a e2d8 8d81 803c 0ebf cd88" }
     key "local" { path = "./keys/local.asc" }
     package "jq" { version = "1.6-2.1" }
@@ -97,6 +97,8 @@ fn everything_the_language_has_becomes_types() {
             repositories: [
                 "deb [arch=amd64 signed-by=docker] https://archive.example/linux bookworm stable",
                 "deb-src http://archive.example/debian ./",
+            mirrors: [
+                "https://mirror.example/debian",
             keys: [
                 Key {
                     name: "docker",

@@ -1,0 +1,353 @@
+//! A packages index: which packages a repository offers and where each lies in its pool.
+//!
+//! The index is a text already fetched and verified. Only SHA-256 is believed; a package without it is refused.
+
+mod record;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::debian::Version;
+use crate::debian::deb822::{self, Paragraph};
+use crate::debian::package::{self, Package, RelationError};
+use crate::digest::Digest;
+use record::{Record, Writer};
+
+/// Larger than any package, so that a hostile number stays a number.
+const LARGEST: u64 = 1 << 40;
+/// Longer than any index; Debian's main has 50 MB.
+const LONGEST: u64 = 1 << 30;
+
+/// Which repository of a build a candidate comes from: its place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryId(pub usize);
+
+/// A package that could be installed.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// What its control paragraph says.
+    pub package: Package,
+    /// Its path below the repository's base: relative, without `..`.
+    pub filename: Box<str>,
+    /// The size of the `.deb` in bytes.
+    pub size: u64,
+    /// The digest of the `.deb`.
+    pub sha256: Digest,
+    /// Where it comes from.
+    pub repository: RepositoryId,
+    /// apt's priority of the origin: a higher one wins over a newer version.
+    pub pin: i16,
+}
+
+/// apt's priority of a repository that nobody pinned.
+pub const DEFAULT_PIN: i16 = 500;
+
+/// An index that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not made of paragraphs.
+    #[error("cannot read packages index: {0}")]
+    Format(#[from] deb822::Error),
+    /// A paragraph describes no package.
+    #[error("cannot read packages index: {0}")]
+    Package(#[from] package::Error),
+    /// What a package provides cannot be read.
+    #[error("cannot read packages index: {0}")]
+    Provides(#[from] RelationError),
+    /// It is longer than any index.
+    #[error("cannot read packages index: it is longer than {LONGEST} bytes")]
+    TooLong,
+    /// What is needed to fetch a package is missing or wrong.
+    #[error("cannot read packages index: {package} at line {line}: {problem}")]
+    Location {
+        /// The package.
+        package: String,
+        /// Where its paragraph begins.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// The packages of one index that can be installed on one architecture.
+///
+/// Cheap to clone. A paragraph is looked at when its package is asked for; all of them were read once and are valid.
+#[derive(Clone)]
+pub struct Index {
+    record: Arc<Record>,
+    repository: RepositoryId,
+    pin: i16,
+}
+
+impl Index {
+    /// Reads the text of a `Packages` file, and keeps what can be installed on `architecture`: its own packages and
+    /// those for all.
+    pub fn parse(text: &str, architecture: &str, repository: RepositoryId) -> Result<Index, Error> {
+        if text.len() as u64 > LONGEST {
+            return Err(Error::TooLong);
+        }
+        let mut writer = Writer::default();
+        for paragraph in deb822::paragraphs(text) {
+            let paragraph = paragraph?;
+            let package = read_candidate(&paragraph, repository)?.package;
+            if *package.architecture == *architecture || &*package.architecture == "all" {
+                writer.add(&package, &paragraph)?;
+            }
+        }
+        let record = Record::load(writer.finish()).expect("what was just written is a record");
+        Ok(Index { record: Arc::new(record), repository, pin: DEFAULT_PIN })
+    }
+
+    /// Reads what [`Index::to_record`] gave; none if it is damaged or of another version.
+    pub fn from_record(bytes: Vec<u8>, repository: RepositoryId) -> Option<Index> {
+        let record = Arc::new(Record::load(bytes)?);
+        Some(Index { record, repository, pin: DEFAULT_PIN })
+    }
+
+    /// Returns a form that is quick to read again.
+    pub fn to_record(&self) -> &[u8] {
+        self.record.bytes()
+    }
+
+    /// Sets the priority of its packages.
+    pub fn with_pin(self, pin: i16) -> Index {
+        Index { pin, ..self }
+    }
+
+    /// Returns the priority of its packages.
+    pub fn pin(&self) -> i16 {
+        self.pin
+    }
+
+    /// Returns how many packages it has; they are numbered as they stand in it.
+    pub fn len(&self) -> usize {
+        self.record.len()
+    }
+
+    /// Whether it has no package.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the name of a package.
+    pub fn name(&self, number: usize) -> &str {
+        self.record.name(number)
+    }
+
+    /// Returns the version of a package.
+    pub fn version(&self, number: usize) -> Version {
+        Version::parse(self.record.version(number)).expect("every paragraph was read before it was recorded")
+    }
+
+    /// Returns a package.
+    pub fn candidate(&self, number: usize) -> Candidate {
+        let paragraph = deb822::paragraphs(self.record.paragraph(number)).next();
+        let paragraph = paragraph.and_then(Result::ok);
+        let candidate = paragraph.and_then(|paragraph| read_candidate(&paragraph, self.repository).ok());
+        let candidate = candidate.expect("every paragraph was read before it was recorded");
+        Candidate { pin: self.pin, ..candidate }
+    }
+
+    /// Returns all packages, sorted by name; those of one name stay in the order of the index.
+    pub fn by_name(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.record.by_name()
+    }
+
+    /// Returns the packages that are `Essential: yes`.
+    pub fn essential(&self) -> impl Iterator<Item = usize> {
+        self.record.essential()
+    }
+
+    /// Returns who provides `name`, and in which version.
+    pub fn provisions(&self, name: &str) -> impl Iterator<Item = (usize, Option<Version>)> {
+        self.record.provisions(name)
+    }
+
+    /// Returns how many other names are mentioned before `name`, in packages and their relations; none if it never is.
+    pub fn mention(&self, name: &str) -> Option<u32> {
+        self.record.mention(name)
+    }
+
+    /// Returns how many names are mentioned.
+    pub fn n_mentions(&self) -> u32 {
+        self.record.n_mentions()
+    }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Index({:?}, {} packages, pin {})", self.repository, self.len(), self.pin)
+    }
+}
+
+fn read_candidate(paragraph: &Paragraph<'_>, repository: RepositoryId) -> Result<Candidate, Error> {
+    let package = Package::from_paragraph(paragraph)?;
+    let fail = |problem: String| Error::Location {
+        package: package.name.to_string(),
+        line: paragraph.line,
+        problem,
+    };
+    let required = |field: &str| {
+        paragraph
+            .get(field)
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| fail(format!("field {field} is missing")))
+    };
+    let filename = required("Filename")?;
+    if !is_inside(filename) {
+        return Err(fail(format!("field Filename leads out of the archive: {:?}", excerpt(filename))));
+    }
+    let size = required("Size")?;
+    let size = size.parse().ok().filter(|size| *size <= LARGEST);
+    let size = size.ok_or_else(|| fail("field Size is not a number of bytes".to_owned()))?;
+    let sha256 =
+        Digest::from_hex(required("SHA256")?).map_err(|error| fail(format!("field SHA256: {error}")))?;
+    Ok(Candidate { filename: filename.into(), size, sha256, repository, pin: DEFAULT_PIN, package })
+}
+
+/// Whether a path stays below where it begins; `./` in front is common in flat repositories.
+fn is_inside(path: &str) -> bool {
+    !path.starts_with('/')
+        && path.split('/').all(|part| part != "..")
+        && path.bytes().all(|byte| !byte.is_ascii_control() && byte != b'\\')
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// Returns the URI of a pool file: `base`, a slash, and `filename` with what a URI cannot carry percent-encoded.
+pub fn pool_uri(base: &str, filename: &str) -> String {
+    let mut uri = base.trim_end_matches('/').to_owned();
+    uri.push('/');
+    for byte in filename.strip_prefix("./").unwrap_or(filename).bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                uri.push(char::from(byte));
+            }
+            other => uri.push_str(&format!("%{other:02x}")),
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn entry(fields: &str) -> String {
+        format!("Package: a\nVersion: 1:2-3\nArchitecture: amd64\n{fields}\n")
+    }
+
+    #[test]
+    fn an_entry_becomes_a_candidate_of_its_repository() {
+        let text = entry(&format!("Filename: pool/a_2-3_amd64.deb\nSize: 12\nSHA256: {HEX}\nMD5sum: x\n"));
+        let index = Index::parse(&text.repeat(2), "amd64", RepositoryId(3)).unwrap();
+        assert_eq!(index.len(), 2);
+        let candidate = index.candidate(0);
+        assert_eq!(
+            (&*candidate.package.name, candidate.size, candidate.repository),
+            ("a", 12, RepositoryId(3))
+        );
+        assert_eq!(candidate.sha256.hex(), HEX);
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_safely_is_refused() {
+        for (fields, problem) in [
+            ("Size: 1\n".to_owned(), "field Filename is missing"),
+            ("Filename: ../x\n".to_owned(), "field Filename leads out of the archive: \"../x\""),
+            ("Filename: a/../../x\n".to_owned(), "field Filename leads out of the archive: \"a/../../x\""),
+            ("Filename: /etc/x\n".to_owned(), "field Filename leads out of the archive: \"/etc/x\""),
+            ("Filename: x\nSize: -1\n".to_owned(), "field Size is not a number of bytes"),
+            ("Filename: x\nSize: 99999999999999999999\n".to_owned(), "field Size is not a number of bytes"),
+            ("Filename: x\nSize: 1\n".to_owned(), "field SHA256 is missing"),
+        ] {
+            let error = Index::parse(&entry(&fields), "amd64", RepositoryId(0)).unwrap_err();
+            assert_eq!(error.to_string(), format!("cannot read packages index: a at line 1: {problem}"));
+        }
+        let text = entry("Filename: x\nSize: 1\nSHA256: 12\n");
+        let error = Index::parse(&text, "amd64", RepositoryId(0)).unwrap_err();
+        assert!(error.to_string().contains("field SHA256: cannot read digest"), "{error}");
+    }
+
+    /// Packages written as `Package: …` with what is needed to fetch them.
+    fn index(packages: &[&str]) -> Index {
+        let rest = format!("Filename: pool/x.deb\nSize: 1\nSHA256: {HEX}\n\n");
+        let text: String = packages.iter().map(|fields| format!("{fields}\n{rest}")).collect();
+        Index::parse(&text, "amd64", RepositoryId(0)).unwrap()
+    }
+
+    const WORLD: [&str; 5] = [
+        "Package: b\nVersion: 1\nArchitecture: all\nDepends: z, a:any | é\nDescription: b\n long\nTag: x",
+        "Package: a\nVersion: 2:1-1\nArchitecture: amd64\nProvides: v (= 3),\n w\nEssential: yes",
+        "Package: c\nVersion: 1\nArchitecture: i386\nProvides: v\nEssential: yes",
+        "Package: b\nVersion: 2\nArchitecture: amd64\nProvides: v\nX-More: kept",
+        "Package: a\nVersion: 1\nArchitecture: amd64",
+    ];
+
+    fn shown(index: &Index) -> Vec<String> {
+        (0..index.len()).map(|number| format!("{:?}", index.candidate(number))).collect()
+    }
+
+    #[test]
+    fn a_record_tells_what_its_index_told() {
+        let index = index(&WORLD);
+        let again = Index::from_record(index.to_record().to_vec(), RepositoryId(0)).unwrap();
+        assert_eq!(shown(&again), shown(&index));
+        for index in [index, again] {
+            let names: Vec<_> =
+                index.by_name().map(|n| (index.name(n), index.version(n).to_string())).collect();
+            assert_eq!(
+                names,
+                [("a", "2:1-1"), ("a", "1"), ("b", "1"), ("b", "2")].map(|(n, v)| (n, v.to_owned()))
+            );
+            assert_eq!(index.essential().collect::<Vec<_>>(), [1]);
+            let provisions = |name: &str| -> Vec<_> {
+                index.provisions(name).map(|(by, version)| (by, version.map(|it| it.to_string()))).collect()
+            };
+            assert_eq!(provisions("v"), [(1, Some("3".to_owned())), (2, None)]);
+            assert_eq!((provisions("w"), provisions("a")), (vec![(1, None)], vec![]));
+            let mentions = ["b", "z", "a:any", "é", "a", "v", "w", "c"].map(|name| index.mention(name));
+            assert_eq!(mentions, [Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), None]);
+            assert_eq!(index.n_mentions(), 7);
+        }
+    }
+
+    #[test]
+    fn a_record_leaves_out_what_nobody_decides_by() {
+        let index = index(&WORLD);
+        let text = String::from_utf8_lossy(index.to_record()).into_owned();
+        assert!(text.contains("X-More: kept") && !text.contains("long") && !text.contains("Tag"), "{text}");
+    }
+
+    #[test]
+    fn a_record_that_is_damaged_or_of_another_version_is_none() {
+        let record = index(&WORLD).to_record().to_vec();
+        let load = |bytes: &[u8]| Index::from_record(bytes.to_vec(), RepositoryId(0));
+        assert!(load(&record).is_some());
+        for at in 0..record.len() {
+            let mut damaged = record.clone();
+            damaged[at] ^= 0x10;
+            assert!(load(&damaged).is_none(), "byte {at}");
+            assert!(load(&record[..at]).is_none(), "cut at {at}");
+        }
+        assert!(load(&[record, vec![0]].concat()).is_none());
+    }
+
+    #[test]
+    fn a_pool_uri_is_percent_encoded() {
+        for (base, filename, uri) in [
+            (
+                "http://archive.example/debian/",
+                "pool/g/g++_1%3a2~1_all.deb",
+                "http://archive.example/debian/pool/g/g%2b%2b_1%253a2~1_all.deb",
+            ),
+            ("http://archive.example", "./a b.deb", "http://archive.example/a%20b.deb"),
+        ] {
+            assert_eq!(pool_uri(base, filename), uri);
+        }
+    }
+}
