@@ -8,4 +8,5 @@ pub mod keyring;
 pub mod order;
 pub mod release;
 pub mod resolve;
+pub mod source_index;
 pub mod sources;

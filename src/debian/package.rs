@@ -78,6 +78,9 @@ pub enum RelationField {
     Replaces,
     Enhances,
     Provides,
+    BuiltUsing,
+    StaticBuiltUsing,
+    XCargoBuiltUsing,
 }
 
 /// A name that a package provides besides its own.
@@ -185,6 +188,12 @@ impl Package {
         })
     }
 
+    /// Reads by name and version which other sources parts of it were built from (Debian policy 7.8), as `field` says.
+    pub fn built_using(&self, field: RelationField) -> Result<Vec<(Box<str>, Version)>, RelationError> {
+        let relations = self.relations(field)?.into_iter().flatten();
+        Ok(relations.filter_map(|relation| Some((relation.name, relation.constraint?.version))).collect())
+    }
+
     /// Reads `Provides`; a relation other than `=` provides the name without a version.
     pub fn provides(&self) -> Result<Vec<Provided>, RelationError> {
         let groups = self.relations(RelationField::Provides)?;
@@ -200,7 +209,7 @@ impl Provided {
 }
 
 impl RelationField {
-    /// All of them, in the order apt reads them.
+    /// Those between packages, in the order apt reads them.
     pub const ALL: [RelationField; 9] = [
         RelationField::Depends,
         RelationField::PreDepends,
@@ -212,6 +221,10 @@ impl RelationField {
         RelationField::Enhances,
         RelationField::Provides,
     ];
+
+    /// Those that name sources rather than packages.
+    pub const OF_SOURCES: [RelationField; 3] =
+        [RelationField::BuiltUsing, RelationField::StaticBuiltUsing, RelationField::XCargoBuiltUsing];
 
     /// Returns the field's name in a control file.
     pub fn name(self) -> &'static str {
@@ -225,6 +238,9 @@ impl RelationField {
             RelationField::Replaces => "Replaces",
             RelationField::Enhances => "Enhances",
             RelationField::Provides => "Provides",
+            RelationField::BuiltUsing => "Built-Using",
+            RelationField::StaticBuiltUsing => "Static-Built-Using",
+            RelationField::XCargoBuiltUsing => "X-Cargo-Built-Using",
         }
     }
 }
@@ -244,7 +260,7 @@ impl Priority {
 
 fn relation_fields(paragraph: &Paragraph<'_>) -> Box<[(RelationField, Box<str>)]> {
     let text = |field: RelationField| Some((field, paragraph.get(field.name())?.into()));
-    RelationField::ALL.into_iter().filter_map(text).collect()
+    RelationField::ALL.into_iter().chain(RelationField::OF_SOURCES).filter_map(text).collect()
 }
 
 /// Reads single fields and knows how to complain about them.
@@ -337,6 +353,18 @@ mod tests {
                 read(&format!("Package: jq\n{field}Version: 1.6-2+b1\nArchitecture: amd64\n")).unwrap();
             assert_eq!((package.source_name(), package.source_version().as_str()), (name, version));
         }
+    }
+
+    #[test]
+    fn other_sources_are_read_by_name_and_version() {
+        let package = read(
+            "Package: a\nVersion: 1\nArchitecture: all\nBuilt-Using: b (= 1:2), c (= 3)\nX-Cargo-Built-Using: d (= 4)\n",
+        )
+        .unwrap();
+        let sources = RelationField::OF_SOURCES.map(|field| package.built_using(field).unwrap());
+        let names: Vec<String> =
+            sources.iter().flatten().map(|(name, version)| format!("{name} {version}")).collect();
+        assert_eq!(names, ["b 1:2", "c 3", "d 4"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use record::{Record, Writer};
 
 /// Larger than any package, so that a hostile number stays a number.
-const LARGEST: u64 = 1 << 40;
+pub(super) const LARGEST: u64 = 1 << 40;
 /// Longer than any index; Debian's main has 50 MB.
 const LONGEST: u64 = 1 << 30;
 
@@ -206,7 +206,7 @@ fn read_candidate(paragraph: &Paragraph<'_>, repository: RepositoryId) -> Result
 }
 
 /// Whether a path stays below where it begins; `./` in front is common in flat repositories.
-fn is_inside(path: &str) -> bool {
+pub(super) fn is_inside(path: &str) -> bool {
     !path.starts_with('/')
         && path.split('/').all(|part| part != "..")
         && path.bytes().all(|byte| !byte.is_ascii_control() && byte != b'\\')
