@@ -149,7 +149,7 @@ impl Archive {
             install: wanted(names),
             installed: &base.installed,
             essential: base.essential,
-            recommends: false,
+            ..Request::default()
         };
         let ours = resolve(&self.universe, &request).map(|selection| self.shown(&selection));
         match (ours, theirs) {

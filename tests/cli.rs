@@ -147,7 +147,7 @@ fn what_is_not_built_yet_is_refused_in_a_sentence_each() {
     debconf    = { "tzdata/Areas" = "Etc" }
     deb "tool.deb" {}
     package "jq" {
-      vcs "git" { repository = "https://git.example/jq" ref = "1" }
+      version = "1"
     }
   }
   user "app" {}
@@ -220,14 +220,6 @@ error: installing single .deb files is not built yet
   |         ^^^^^^^^^^
   |
   = hint: serve it from a repository
-
-error: declaring a package's source by hand is not built yet
-  --> estaleiro.hcl:10:63
-   |
-10 |       vcs "git" { repository = "https://git.example/jq" ref = "1" }
-   |                                                               ^^^
-   |
-   = hint: leave it out for now
 
 error: making users is not built yet
   --> estaleiro.hcl:13:8
@@ -436,21 +428,24 @@ fn a_lock_holds_the_packages_that_the_definition_names() {
     site.put("estaleiro.hcl", definition_of(&archive, "scratch", "package \"jo\" {}"));
     assert_said(
         &told_of_lock(&site, &lock_of_jq),
-        "error: cannot use lock: it does not hold package jo\n\
+        "error: cannot use lock: it is of another definition\n\
+         - the definition has package jo, the lock hasn't\n\
+         - the lock has package jq, the definition hasn't\n\
          hint: write it anew with `estaleiro lock`",
     );
     site.put("estaleiro.hcl", definition_of(&archive, "scratch", "package \"jq\" { version = \"1.7\" }"));
     assert_said(
         &told_of_lock(&site, &lock_of_jq),
-        "error: cannot use lock: it does not hold package jq 1.7\n\
+        "error: cannot use lock: it is of another definition\n\
+         - the definition has package jq = 1.7, the lock hasn't\n\
+         - the lock has package jq, the definition hasn't\n\
          hint: write it anew with `estaleiro lock`",
     );
     site.put("estaleiro.hcl", "image \"x\" {}\n");
-    assert_said(
-        &told_of_lock(&site, &lock_of_jq),
-        "error: cannot use lock: it holds packages, and the definition names none\n\
-         hint: write it anew with `estaleiro lock`",
-    );
+    let said = told_of_lock(&site, &lock_of_jq);
+    for difference in ["package jq", "repository deb [signed-by=archive] ", "key archive"] {
+        assert!(said.contains(&format!("\n- the lock has {difference}")), "{said}");
+    }
 
     // On a base, what the base has itself need not be in the lock; what it has not must be.
     let registry = TestRegistry::start();
@@ -464,11 +459,24 @@ fn a_lock_holds_the_packages_that_the_definition_names() {
     site.put("estaleiro.hcl", definition_of(&archive, &base, "package \"here\" {}\n    package \"jq\" {}"));
     assert_said(
         &told_of_lock(&site, &lock_of_nothing),
-        "error: cannot use lock: it does not hold package jq\n\
+        "error: cannot use lock: the definition has package jq, the lock hasn't\n\
          hint: write it anew with `estaleiro lock`",
     );
     site.put("estaleiro.hcl", definition_of(&archive, &base, "package \"here\" {}"));
     site.succeeds(site.build().arg("--locked"));
+}
+
+#[test]
+fn a_lock_that_was_edited_still_has_to_hold_what_it_says() {
+    let archive = Archive::new().add(Deb::new("jq", "1.6-2").essential()).sign_with(&Key::ed25519()).serve();
+    let site = Site::of_archive(&archive);
+    let mut edited = lock(&site);
+    edited["platforms"][0]["packages"] = json!([]);
+    assert_said(
+        &told_of_lock(&site, &edited),
+        "error: cannot use lock: it does not hold package jq\n\
+         hint: write it anew with `estaleiro lock`",
+    );
 }
 
 #[test]

@@ -225,3 +225,72 @@ fn no_program_of_this_machine_is_run() {
     let before = trace.lines().take(first_pivot).filter(|line| line.contains("execve(")).count();
     assert_eq!(before, 1, "nothing is run before the first root is entered");
 }
+
+/// Returns a copy of the example with a lock, and a copy of the state in which all that was built is forgotten.
+fn locked_copy(directory: &Path) -> (PathBuf, PathBuf) {
+    let (example, state) = (directory.join("hello"), directory.join("state"));
+    let [from, to] = [hello().state(), state.clone()].map(|path| path.to_str().unwrap().to_owned());
+    run("cp", &["-al", &from, &to]);
+    fs::remove_dir_all(state.join("records/vertex-1")).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello");
+    run("cp", &["-a", source.to_str().unwrap(), example.to_str().unwrap()]);
+    succeeded(estaleiro().args(["lock", example.to_str().unwrap(), "--state"]).arg(hello().state()));
+    (example, state)
+}
+
+#[test]
+fn a_locked_build_without_a_network_makes_the_same_image() {
+    let directory = tempfile::tempdir().unwrap();
+    let (example, state) = locked_copy(directory.path());
+    let layout = directory.path().join("layout");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", env!("CARGO_BIN_EXE_estaleiro"), "build", "--locked", example.to_str().unwrap()])
+        .args(["--output", &format!("oci:{}", layout.display()), "--state", state.to_str().unwrap()]);
+    let output = succeeded(&mut command);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("install"), "it was built again");
+    assert_eq!(json(&layout.join("index.json")), json(&hello().layout().join("index.json")));
+}
+
+/// Returns what apt names as the files of source packages: `NAME SIZE DIGEST`.
+fn files_that_apt_names(sources: &BTreeSet<String>) -> BTreeSet<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let lines: Vec<String> = support::machine::debian()
+        .iter()
+        .map(|source| source.line().replacen("deb ", "deb-src ", 1))
+        .collect();
+    fs::write(path("sources.list"), lines.join("\n")).unwrap();
+    for name in ["state/lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(path(name)).unwrap();
+    }
+    let apt_get = |arguments: &[&str]| {
+        let options = [
+            format!("Dir::State={}", path("state")),
+            format!("Dir::Cache={}", path("cache")),
+            format!("Dir::Etc::SourceList={}", path("sources.list")),
+            "Dir::Etc::SourceParts=-".to_owned(),
+            "Acquire::ForceHash=SHA256".to_owned(),
+            "APT::Sandbox::User=root".to_owned(),
+        ];
+        let options = options.iter().flat_map(|option| ["-o", option]);
+        run("apt-get", &options.chain(arguments.iter().copied()).collect::<Vec<_>>())
+    };
+    apt_get(&["update"]);
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let printed = apt_get(&[&["source", "--print-uris", "--only-source"], &sources[..]].concat());
+    let files = printed.lines().filter(|line| line.starts_with('\''));
+    files.map(|line| line.split_once(' ').unwrap().1.replace("SHA256:", "sha256:")).collect()
+}
+
+#[test]
+fn the_account_names_the_source_files_that_apt_names() {
+    let account = bom();
+    let packages = account["changeset"]["packages"].as_array().unwrap();
+    let word = |value: &Value, field: &str| value[field].as_str().unwrap().to_owned();
+    let source =
+        |package: &Value| format!("{}={}", word(package, "source_package"), word(package, "source_version"));
+    let file = |file: &Value| format!("{} {} {}", word(file, "name"), file["size"], word(file, "digest"));
+    let files = packages.iter().flat_map(|package| package["sources"].as_array().unwrap()).map(file);
+    assert_eq!(files.collect::<BTreeSet<_>>(), files_that_apt_names(&packages.iter().map(source).collect()),);
+}

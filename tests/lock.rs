@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::{Archive, Deb, Key, ServedArchive};
+use support::image::a_base_that_unpacks;
+use support::{Archive, Deb, Key, ServedArchive, TestRegistry};
 
 /// A directory with a definition, and a state of its own.
 struct Site {
@@ -141,7 +142,163 @@ fn a_lock_is_one_of_its_definition_and_of_no_other() {
     let output = site.run("build", &["--output", &format!("oci:{}", site.path("out").display())], &[]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && stderr.contains("estaleiro lock"), "{stderr}");
-    assert!(stderr.contains("base image, packages, repositories or keys have changed"), "{stderr}");
+    assert!(stderr.contains("the definition has package base, the lock hasn't"), "{stderr}");
+    assert!(stderr.contains("the lock has package tool, the definition hasn't"), "{stderr}");
+}
+
+/// Returns what a program said to stderr while it failed with `code`.
+fn failed(output: &Output, code: i32) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    stderr
+}
+
+/// Returns an archive of `key`, whose packages depend on each other as their versions say, at this version.
+fn of_version(key: &Key, version: &str) -> Archive {
+    let package = |name: &str| Deb::new(name, version).architecture("all");
+    let archive =
+        archive_of(key).add(essential()).add(package("tool").depends(&format!("libtool (= {version})")));
+    archive.add(package("libtool")).add(package("other"))
+}
+
+fn archive_of(key: &Key) -> Archive {
+    Archive::new().suite("stable").sign_with(key)
+}
+
+/// Returns the archive that has both versions.
+fn of_both_versions(key: &Key) -> Archive {
+    let package = |name: &str, version: &str| Deb::new(name, version).architecture("all");
+    let both = |archive: Archive, name: &str| archive.add(package(name, "1")).add(package(name, "2"));
+    let tool = |version: &str| package("tool", version).depends(&format!("libtool (= {version})"));
+    let archive = archive_of(key).date("Sun, 02 Jun 2024 00:00:00 UTC").add(essential());
+    both(both(archive.add(tool("1")).add(tool("2")), "libtool"), "other")
+}
+
+/// Returns a site whose lock holds `tool` and `other` in version 1, and whose archive has version 2 as well by now.
+fn a_site_with_an_old_lock() -> (ServedArchive, Site) {
+    let key = Key::ed25519();
+    let served = of_version(&key, "1").serve();
+    let site = site(&[&served], &[""]);
+    let both = definition(&[&served], &[""])
+        .replace("package \"tool\" {}", "package \"tool\" {}\n package \"other\" {}");
+    site.write("estaleiro.hcl", &both);
+    succeeded(&site.run("lock", &[], &[]));
+    served.publish(&of_both_versions(&key));
+    (served, site)
+}
+
+impl Site {
+    fn lock_beside(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.path("estaleiro.lock")).unwrap()).unwrap()
+    }
+
+    /// Runs `estaleiro lock` and returns what it printed.
+    fn moves(&self, arguments: &[&str]) -> Vec<String> {
+        let output = self.run("lock", arguments, &[]);
+        let stdout = String::from_utf8(succeeded(&output).stdout.clone()).unwrap();
+        stdout.lines().map(str::to_owned).collect()
+    }
+}
+
+fn all_versions(lock: &Value) -> Vec<String> {
+    let mut versions: Vec<String> = ["libtool", "other", "tool"]
+        .iter()
+        .flat_map(|name| versions(lock, name).into_iter().map(move |version| format!("{name} {version}")))
+        .collect();
+    versions.sort();
+    versions
+}
+
+#[test]
+fn a_lock_made_anew_tells_what_moved() {
+    let (served, site) = a_site_with_an_old_lock();
+    assert_eq!(
+        site.moves(&[]),
+        [
+            "~ libtool: 1 → 2".to_owned(),
+            "~ other: 1 → 2".to_owned(),
+            "~ tool: 1 → 2".to_owned(),
+            format!("~ suite {} stable: 2024-06-01T00:00:00Z → 2024-06-02T00:00:00Z", served.url()),
+        ]
+    );
+    assert_eq!(all_versions(&site.lock_beside()), ["libtool 2", "other 2", "tool 2"]);
+    assert!(site.moves(&[]).is_empty());
+}
+
+#[test]
+fn an_update_moves_what_is_named_with_what_that_needs_and_nothing_else() {
+    let (_served, site) = a_site_with_an_old_lock();
+    let moves = site.moves(&["--update", "tool"]);
+    assert_eq!(moves[..2], ["~ libtool: 1 → 2", "~ tool: 1 → 2"], "{moves:?}");
+    assert_eq!(all_versions(&site.lock_beside()), ["libtool 2", "other 1", "tool 2"]);
+    assert_eq!(site.moves(&["--update"])[0], "~ other: 1 → 2");
+}
+
+#[test]
+fn an_update_of_what_no_lock_holds_is_refused() {
+    let (_served, site) = a_site_with_an_old_lock();
+    let stderr = failed(&site.run("lock", &["--update", "tool", "jo"], &[]), 2);
+    assert!(stderr.contains("cannot update jo: the lock "), "{stderr}");
+    fs::remove_file(site.path("estaleiro.lock")).unwrap();
+    let stderr = failed(&site.run("lock", &["--update", "tool"], &[]), 2);
+    assert!(stderr.contains("cannot update tool alone: there is no lock "), "{stderr}");
+}
+
+#[test]
+fn a_check_writes_nothing_and_fails_if_something_would_move() {
+    let (_served, site) = a_site_with_an_old_lock();
+    let before = fs::read(site.path("estaleiro.lock")).unwrap();
+    let stderr = failed(&site.run("lock", &["--check"], &[]), 1);
+    assert!(stderr.contains("\n~ tool: 1 → 2\n"), "{stderr}");
+    assert_eq!(fs::read(site.path("estaleiro.lock")).unwrap(), before);
+    site.moves(&[]);
+    succeeded(&site.run("lock", &["--check"], &[]));
+}
+
+#[test]
+fn a_newer_release_file_alone_leaves_the_lock_as_it_is() {
+    let key = Key::ed25519();
+    let served = of_version(&key, "1").serve();
+    let site = site(&[&served], &[""]);
+    site.moves(&[]);
+    let before = fs::read(site.path("estaleiro.lock")).unwrap();
+    served.publish(&of_version(&key, "1").date("Sun, 02 Jun 2024 00:00:00 UTC"));
+    assert!(site.moves(&[]).is_empty());
+    assert_eq!(fs::read(site.path("estaleiro.lock")).unwrap(), before);
+}
+
+#[test]
+fn a_locked_build_needs_no_network_when_all_is_in_the_store() {
+    let served = archive("stable").add(Deb::new("tool", "1").file("/usr/bin/tool", 0o755, "tool")).serve();
+    let registry = TestRegistry::start();
+    a_base_that_unpacks("").put(&registry, "base", Some("1"));
+    let site = site(&[&served], &[""]);
+    let on_base = format!("image \"x/y\" {{\n base_image = \"{}\"\n", registry.name("base", "1"));
+    let text = definition(&[&served], &[""]).replace("image \"x/y\" {\n", &on_base);
+    site.write("estaleiro.hcl", &text);
+    site.moves(&[]);
+    let digest = site.build("out", &[]);
+    // All that was built is forgotten; what was fetched is there.
+    fs::remove_dir_all(site.path("state/records/vertex-1")).unwrap();
+
+    served.log().clear();
+    registry.log().clear();
+    let output = format!("oci:{}", site.path("again").display());
+    let again = Command::new("unshare")
+        .args(["--net", env!("CARGO_BIN_EXE_estaleiro"), "build", "--locked"])
+        .arg(site.directory.path())
+        .args(["--platform", "linux/amd64", "--output", &output, "--state"])
+        .arg(site.path("state"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&succeeded(&again).stdout), digest);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("install tool"));
+
+    // Neither does it ask where there is a network.
+    fs::remove_dir_all(site.path("again")).unwrap();
+    assert_eq!(site.build("again", &[]), digest);
+    assert_eq!(served.log().lines(), Vec::<String>::new());
+    assert_eq!(registry.log().lines(), Vec::<String>::new());
 }
 
 const SCRIPT: &str = "image \"x/y\" {\n file \"/bin/run\" {\n from_context { path = \"run\" }\n }\n}\n";

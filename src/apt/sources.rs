@@ -111,6 +111,14 @@ const CDROM: &str = "a cdrom is not at hand during a build";
 const DISABLED: &str = "it is disabled";
 const ONE_LINE_FORM: &str = "expected `deb [options] uri suite component…`";
 
+/// Reads a text of either form: lines of a `sources.list`, or paragraphs of a `.sources` file.
+pub fn parse(text: &str, file: &str) -> Result<Sources, SourceError> {
+    match text.trim_start().starts_with("deb") {
+        true => parse_one_line(text, file),
+        false => parse_deb822(text, file),
+    }
+}
+
 /// Reads a `sources.list`, or a single line of one.
 pub fn parse_one_line(text: &str, file: &str) -> Result<Sources, SourceError> {
     let mut sources = Sources::default();

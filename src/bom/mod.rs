@@ -70,6 +70,9 @@ pub struct BaseImage {
     pub codename: String,
     /// Its packages, as its dpkg database has them.
     pub packages: Vec<Package>,
+    /// What they were built from, where that is recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
 }
 
 /// An installed package.
@@ -99,8 +102,25 @@ pub struct AddedPackage {
     pub repository: String,
     /// Fingerprints of the keys that signed the repository's Release file.
     pub signed_by: Vec<String>,
+    /// The repository and commit that it was made from, as declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
     /// Its source files, where they are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceFile>,
+    /// Other sources that parts of it were built from, where they are recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub built_using: Vec<Source>,
+}
+
+/// A source package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name.
+    pub source_package: String,
+    /// Its version.
+    pub source_version: String,
+    /// Its files; none where they can't be had.
     pub sources: Vec<SourceFile>,
 }
 
@@ -126,6 +146,8 @@ pub struct SourceFile {
     pub digest: Digest,
     /// Its file name.
     pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// A key that vouches for a repository.
@@ -300,7 +322,9 @@ mod tests {
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec![signed_by.into()],
+            git: None,
             sources: Vec::new(),
+            built_using: Vec::new(),
         }
     }
 
@@ -315,6 +339,7 @@ mod tests {
             version: "12".into(),
             codename: "bookworm".into(),
             packages,
+            sources: Vec::new(),
         };
         Bom::default().then(BomDelta { base_image: Some(base), ..BomDelta::default() })
     }

@@ -105,7 +105,9 @@ mod tests {
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec!["AA".into()],
+            git: None,
             sources: vec![],
+            built_using: vec![],
         }
     }
 

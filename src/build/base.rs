@@ -149,6 +149,7 @@ impl Base {
             version: release.version_id,
             codename: release.codename,
             packages,
+            sources: Vec::new(),
         })
     }
 }

@@ -4,6 +4,8 @@
 //! names a path of the machine it was made on. What a vertex yields is decided by
 //! [`Executor`](super::solve::Executor)s; in what order, by [`solve`](super::solve::solve).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::bom::{Bom, BomDelta, Git, Url};
@@ -11,7 +13,7 @@ use crate::digest::Digest;
 use crate::layer::{Skeleton, SkeletonDelta};
 use crate::oci::{ContainerConfig, History, Image, Layer, Platform, canonical_json};
 
-use super::lock::LockedPackage;
+use super::lock::{LockedPackage, LockedSource};
 
 /// Raised when the bytes that a vertex yields may change: what older builders kept is not used then.
 pub const RECIPE: u32 = 1;
@@ -53,6 +55,8 @@ pub struct Pull {
     pub name: String,
     /// The digest of its manifest for the platform.
     pub digest: Digest,
+    /// What its packages were built from, where that is recorded.
+    pub sources: Vec<LockedSource>,
 }
 
 /// A file of the context; its key is its content alone.
@@ -75,6 +79,8 @@ pub struct Install {
     pub requested: Vec<String>,
     /// The keys that vouch for them.
     pub keys: Vec<crate::bom::Key>,
+    /// The sources that are declared by hand, by the package's name.
+    pub declared: BTreeMap<String, Git>,
 }
 
 /// Puts files into the root.

@@ -23,10 +23,10 @@ pub mod wait;
 pub mod worker;
 pub mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use base::Base;
 use blobs::{BlobSource, Blobs};
@@ -34,9 +34,10 @@ use cache::{CacheRecord, Caching, Fate, VertexRecord};
 use context::Context;
 use definition::Definition;
 use graph::{Graph, Snapshot};
+use lock::keep::Kept;
 use lock::places::Places;
 use lock::resolve::Subject;
-use lock::{InvalidLock, Lock, PlatformLock};
+use lock::{Lock, PlatformLock};
 use publish::{Publication, Published};
 use wait::Waiter;
 use worker::Worker;
@@ -122,7 +123,8 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let graph = plan::plan(&definition, locked, lock.epoch, &request.context)?;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
     let places = lock::resolve::places(&definition, base.as_ref().map(|base| &base.facts), world);
-    let work = Work { request, world, registry: &registry, base: base.clone(), lock: &lock, places };
+    let work =
+        Work { request, world, registry: &registry, base: base.clone(), lock: &lock, places: places.clone() };
     let solved = work.solve(graph, recalled.vertices).await?;
     let subject = subject(request, &definition, &lock);
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, solved.snapshot.bom.to_yaml(&subject)?.into_bytes());
@@ -163,9 +165,13 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
 }
 
 fn titled(mut artifact: Artifact, title: &str, epoch: i64) -> Artifact {
-    artifact.annotations.insert("org.opencontainers.image.created".into(), time::rfc3339(epoch));
+    artifact.annotations.extend(created(epoch));
     artifact.annotations.insert("org.opencontainers.image.title".into(), title.to_owned());
     artifact
+}
+
+fn created(epoch: i64) -> Annotations {
+    Annotations::from([("org.opencontainers.image.created".into(), time::rfc3339(epoch))])
 }
 
 fn is_known(fates: &[(String, Fate)], published: &Published) -> bool {
@@ -184,8 +190,24 @@ fn unless_the_same(lock: Lock, recalled: &CacheRecord) -> Lock {
 
 /// Makes the lock of a definition.
 pub async fn make_lock(request: &Request, world: &World) -> Result<Lock> {
+    update_lock(request, Kept::new(), world).await
+}
+
+/// Makes the lock of a definition anew, in which the versions of `kept` stay as far as they can.
+pub async fn update_lock(request: &Request, kept: Kept, world: &World) -> Result<Lock> {
     let definition = read(&request.text, &request.file_name, &request.variables, &world.progress)?;
-    Ok(lock(request, &definition, &CacheRecord::default(), world).await?.0)
+    let recalled = CacheRecord::default();
+    let subject = Subject { kept, ..subject_of_lock(request, &definition, &recalled) };
+    Ok(lock::resolve::resolve(&subject, world).await?.0)
+}
+
+fn subject_of_lock<'a>(
+    request: &'a Request,
+    definition: &'a Definition,
+    recalled: &'a CacheRecord,
+) -> Subject<'a> {
+    let (platform, context) = (&request.platform, &request.context);
+    Subject { definition, platform, context, recalled, kept: Kept::new() }
 }
 
 /// Makes the graph of a definition.
@@ -202,62 +224,18 @@ async fn lock(
     recalled: &CacheRecord,
     world: &World,
 ) -> Result<(Lock, Option<Base>)> {
-    let subject = Subject { definition, platform: &request.platform, context: &request.context, recalled };
+    let subject = subject_of_lock(request, definition, recalled);
     let Some(lock) = &request.lock else { return lock::resolve::resolve(&subject, world).await };
     let locked = lock.platform(&request.platform)?;
-    check_base(definition, locked)?;
+    lock::check::is_of(definition, locked)?;
     let base = match (&definition.image.base, &locked.base) {
         (definition::Base::Image(reference), Some(_)) => {
             Some(lock::resolve::load_base(&reference.value, locked.base.as_ref(), &subject, world).await?.1)
         }
         (definition::Base::Scratch | definition::Base::Image(_), _) => None,
     };
-    check_packages(definition, locked, base.as_ref())?;
-    if locked.request != lock::request(definition) {
-        bail!(InvalidLock::Unfit(
-            "since it was made, base image, packages, repositories or keys have changed".into()
-        ));
-    }
+    lock::check::is_complete(definition, locked, base.as_ref())?;
     Ok((lock.clone(), base))
-}
-
-/// Whether a lock begins where this definition does.
-fn check_base(definition: &Definition, locked: &PlatformLock) -> Result<(), InvalidLock> {
-    let base = match &definition.image.base {
-        definition::Base::Scratch => None,
-        definition::Base::Image(reference) => {
-            Some(crate::oci::Reference { digest: None, ..reference.value.clone() }.to_string())
-        }
-    };
-    let locked_base = locked.base.as_ref().map(|base| base.name.clone());
-    if base == locked_base {
-        return Ok(());
-    }
-    let name = |base: Option<String>| base.unwrap_or_else(|| "scratch".into());
-    let (base, locked) = (name(base), name(locked_base));
-    Err(InvalidLock::Unfit(format!("the definition's base is {base}, the lock's {locked}")))
-}
-
-/// Whether a lock holds the packages that this definition names, as far as the base doesn't.
-fn check_packages(definition: &Definition, locked: &PlatformLock, base: Option<&Base>) -> Result<()> {
-    let wanted = &definition.image.apt.packages;
-    if wanted.is_empty() && !locked.packages.is_empty() {
-        bail!(InvalidLock::Unfit("it holds packages, and the definition names none".into()));
-    }
-    let installed = base.map(|base| base.facts.installed()).transpose()?.unwrap_or_default();
-    let installed = installed.iter().filter(|package| package.is_installed());
-    let locked = locked.packages.iter().map(|package| (package.name.clone(), package.version.clone()));
-    let there: BTreeSet<(String, String)> = installed
-        .map(|there| (there.package.name.to_string(), there.package.version.to_string()))
-        .chain(locked)
-        .collect();
-    let is_there = |wanted: &&definition::PackageRequest| match &wanted.version {
-        Some(version) => there.contains(&(wanted.name.value.clone(), version.value.clone())),
-        None => there.iter().any(|(name, _)| *name == wanted.name.value),
-    };
-    let Some(missing) = wanted.iter().find(|wanted| !is_there(wanted)) else { return Ok(()) };
-    let version = missing.version.as_ref().map(|version| format!(" {}", version.value)).unwrap_or_default();
-    bail!(InvalidLock::Unfit(format!("it does not hold package {}{version}", missing.name.value)))
 }
 
 /// What solving needs of the walk so far.

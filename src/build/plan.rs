@@ -40,13 +40,29 @@ pub fn plan(definition: &Definition, lock: &PlatformLock, epoch: i64, context: &
 fn base(lock: &PlatformLock) -> Op {
     match &lock.base {
         None => Op::Scratch,
-        Some(base) => Op::Pull(Pull { name: base.name.clone(), digest: base.digest }),
+        Some(base) => {
+            Op::Pull(Pull { name: base.name.clone(), digest: base.digest, sources: base.sources.clone() })
+        }
     }
 }
 
 fn install(definition: &Definition, lock: &PlatformLock) -> Install {
     let names = definition.image.apt.packages.iter().map(|package| package.name.value.clone());
-    Install { packages: lock.packages.clone(), requested: names.collect(), keys: lock.keys.clone() }
+    Install {
+        packages: lock.packages.clone(),
+        requested: names.collect(),
+        keys: lock.keys.clone(),
+        declared: declared(&definition.image.apt),
+    }
+}
+
+/// Returns the sources that are declared by hand, by the package's name.
+fn declared(apt: &Apt) -> BTreeMap<String, bom::Git> {
+    let declared = apt.packages.iter().filter_map(|package| {
+        let origin = origin_of_vcs(package.vcs.as_ref()?);
+        Some((package.name.value.clone(), origin.git?))
+    });
+    declared.collect()
 }
 
 fn symlinks(definition: &Definition) -> Change {
@@ -220,9 +236,6 @@ impl Refusals<'_> {
         }
         for answer in apt.debconf.values() {
             self.add(answer, "answers to debconf are not built yet", later);
-        }
-        for package in apt.packages.iter().filter_map(|package| package.vcs.as_ref()) {
-            self.add(&package.reference, "declaring a package's source by hand is not built yet", later);
         }
     }
 

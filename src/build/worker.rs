@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result, anyhow};
 use super::base::Base;
 use super::blobs::Blobs;
 use super::context::Context;
-use super::graph::{Change, Delta, Install, Op, Snapshot, Source, Vertex};
+use super::graph::{Change, Delta, Install, Op, Pull, Snapshot, Source, Vertex};
 use super::lock::places::Places;
 use super::ops::{configure, copy, install, symlinks};
 use super::solve::{Executor, Inputs, Outcome, Yield};
 use super::wait::Waiter;
-use crate::bom::{Bom, BomDelta};
+use crate::bom::{self, Bom, BomDelta};
 use crate::debian::Installed;
 use crate::digest::Digest;
 use crate::fetch::{Fetcher, Wanted};
@@ -60,7 +60,7 @@ impl Executor for Worker {
         let parent = || inputs.parent.ok_or_else(|| anyhow!("internal error: nothing to build upon"));
         match &vertex.op {
             Op::Scratch => Ok(Outcome::Base(Box::new(self.scratch()))),
-            Op::Pull(pull) => self.pull(&pull.name).map(|snapshot| Outcome::Base(Box::new(snapshot))),
+            Op::Pull(pull) => self.pull(pull).map(|snapshot| Outcome::Base(Box::new(snapshot))),
             Op::Source(source) => Ok(Outcome::Source(source.clone())),
             Op::Install(op) => self.changed(vertex, inputs, self.install(op, parent()?)?),
             Op::Copy(op) => {
@@ -93,9 +93,11 @@ impl Worker {
         }
     }
 
-    fn pull(&self, name: &str) -> Result<Snapshot> {
+    fn pull(&self, op: &Pull) -> Result<Snapshot> {
         let base = self.base.as_ref().ok_or_else(|| anyhow!("internal error: the base is not loaded"))?;
-        let delta = BomDelta { base_image: Some(base.bom(name)?), ..BomDelta::default() };
+        let sources = op.sources.iter().map(install::account_of_source).collect();
+        let base_image = bom::BaseImage { sources, ..base.bom(&op.name)? };
+        let delta = BomDelta { base_image: Some(base_image), ..BomDelta::default() };
         Ok(Snapshot {
             image: base.image.clone(),
             bom: Bom::default().then(delta),

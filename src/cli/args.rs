@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     /// Build an image and put it, with its bill of materials, into a directory or a registry.
     Build(Box<BuildArgs>),
     /// Pin every floating name of a definition, and write estaleiro.lock beside it.
+    ///
+    /// Where there is a lock already, what moved is printed: what came (+), went (-) and changed (~).
     Lock(LockArgs),
     /// Print the build graph in Graphviz' DOT language.
     Graph(GraphArgs),
@@ -100,12 +102,21 @@ pub(crate) struct BuildArgs {
 }
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  estaleiro lock examples/hello\n  estaleiro lock examples/hello --update jq\n  estaleiro lock examples/hello --check"
+)]
 pub(crate) struct LockArgs {
     #[command(flatten)]
     pub(crate) definition: DefinitionArgs,
     /// Where to write it; `-` for stdout [default: estaleiro.lock beside the definition].
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: Option<PathBuf>,
+    /// Move only these packages, and what they can't do without; without a name, everything.
+    #[arg(long, value_name = "PACKAGE", num_args = 0..)]
+    pub(crate) update: Option<Vec<String>>,
+    /// Write nothing, and fail if anything would move.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(clap::Args)]

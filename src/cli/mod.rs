@@ -1,6 +1,7 @@
 //! The command line: its words, and what each verb prints.
 
 mod args;
+mod lock;
 mod verbs;
 
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ pub(crate) fn main() -> ExitCode {
         let progress = progress.clone();
         match args.verb {
             Verb::Build(build) => verbs::build(*build, progress, cancel).await,
-            Verb::Lock(lock) => verbs::lock(lock, progress, cancel).await,
+            Verb::Lock(args) => lock::lock(args, progress, cancel).await,
             Verb::Graph(graph) => verbs::graph(graph, progress, cancel).await,
             Verb::Bom(bom) => verbs::bom(bom).await,
         }

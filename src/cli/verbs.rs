@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::slice;
 
@@ -20,19 +20,19 @@ use estaleiro::registry::{Access, Credentials, Location, Registry};
 use estaleiro::sandbox::Cancel;
 use estaleiro::transport;
 
-use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, LockArgs, WorldArgs};
+use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, WorldArgs};
 
 /// The file that a directory's definition lies in.
 const DEFINITION: &str = "estaleiro.hcl";
 /// The file that a definition's lock lies in.
-const LOCK: &str = "estaleiro.lock";
+pub(super) const LOCK: &str = "estaleiro.lock";
 /// No bill of materials is larger.
 const LARGEST_BOM: u64 = 256 << 20;
 
 /// A request that can't be carried out as it stands.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct WrongRequest(String);
+pub(crate) struct WrongRequest(pub(super) String);
 
 pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -> Result<Vec<u8>> {
     let lock = lock_of(args.lock.as_deref(), &definition_file(&args.definition.path))?;
@@ -67,40 +67,6 @@ fn built_line(built: &Built, destination: &Destination) -> String {
     }
 }
 
-pub(crate) async fn lock(args: LockArgs, progress: Progress, cancel: Cancel) -> Result<Vec<u8>> {
-    let request = request(&args.definition, nowhere())?;
-    let world = world(&args.definition.world, slice::from_ref(&request), progress.clone(), cancel)?;
-    let lock = build::make_lock(&request, &world).await?;
-    let beside = definition_file(&args.definition.path).with_file_name(LOCK);
-    match args.lock.unwrap_or(beside) {
-        path if path == Path::new("-") => Ok(lock.to_json()),
-        path => {
-            write_whole(&path, &lock.to_json())?;
-            progress.say(format!("wrote {}", path.display()));
-            Ok(Vec::new())
-        }
-    }
-}
-
-/// A lock is committed beside the definition: it is there whole or as it was.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let error =
-        |error: io::Error| anyhow::anyhow!("cannot write {}: {}", path.display(), without_place(&error));
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(error)?;
-    file.write_all(bytes).map_err(error)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(mode).map_err(error)?;
-    file.persist(path).map_err(|failed| error(failed.error))?;
-    Ok(())
-}
-
-/// Returns what went wrong without the name of a temporary file, which tells nobody anything.
-fn without_place(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" at path \"").map_or(text.as_str(), |(reason, _)| reason).to_owned()
-}
-
 pub(crate) async fn graph(args: GraphArgs, progress: Progress, cancel: Cancel) -> Result<Vec<u8>> {
     let mut request = request(&args.definition, nowhere())?;
     request.lock = lock_of(args.lock.as_deref(), &definition_file(&args.definition.path))?;
@@ -130,11 +96,11 @@ pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
 }
 
 /// The destination of verbs that have none.
-fn nowhere() -> Location {
+pub(super) fn nowhere() -> Location {
     Location::Layout { directory: PathBuf::new(), tag: String::new() }
 }
 
-fn definition_file(path: &Path) -> PathBuf {
+pub(super) fn definition_file(path: &Path) -> PathBuf {
     match path.is_dir() {
         true if path == Path::new(".") => DEFINITION.into(),
         true => path.join(DEFINITION),
@@ -142,7 +108,7 @@ fn definition_file(path: &Path) -> PathBuf {
     }
 }
 
-fn request(args: &DefinitionArgs, location: Location) -> Result<Request> {
+pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Request> {
     let file = definition_file(&args.path);
     let text = fs::read_to_string(&file).map_err(|error| WrongRequest(unreadable(&file, &error)))?;
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -214,7 +180,12 @@ fn lock_of(named: Option<&Path>, definition: &Path) -> Result<Option<Lock>> {
 }
 
 /// Opens the world for these requests, which differ in nothing but where they go.
-fn world(args: &WorldArgs, requests: &[Request], progress: Progress, cancel: Cancel) -> Result<World> {
+pub(super) fn world(
+    args: &WorldArgs,
+    requests: &[Request],
+    progress: Progress,
+    cancel: Cancel,
+) -> Result<World> {
     let access = access(args)?;
     let registry = registry(requests)?;
     if registry.is_none() && access.credentials.is_some() {

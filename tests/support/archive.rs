@@ -17,6 +17,7 @@ use super::deb::{Compression, Deb, compress, md5};
 use super::fault::Faults;
 use super::http::{self, Handler, Log, Server};
 use super::key::{Key, clear_sign};
+use super::tarball::Tarball;
 
 /// What is wrong with an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,28 @@ impl Source {
         Source { name: name.to_owned(), version: version.to_owned(), files }
     }
 
+    /// Returns a source package of format `3.0 (native)` that dpkg-source unpacks: `debian/` and a file.
+    pub fn native(name: &str, version: &str, content: &str) -> Source {
+        let stem = format!("{name}_{}", version.split_once(':').map_or(version, |(_, rest)| rest));
+        let top = format!("{name}-{version}");
+        let tarball = Tarball::new()
+            .directory(&format!("{top}/"), 0o755)
+            .directory(&format!("{top}/debian/"), 0o755)
+            .file(&format!("{top}/debian/changelog"), 0o644, "")
+            .file(&format!("{top}/content"), 0o644, content);
+        let tarball = compress(Compression::Xz, &tarball.build());
+        let (file, size) = (format!("{stem}.tar.xz"), tarball.len());
+        let control = format!(
+            "Format: 3.0 (native)\nSource: {name}\nBinary: {name}\nArchitecture: all\nVersion: {version}\n\
+             Maintainer: Nobody <nobody@archive.example>\nChecksums-Sha256:\n {} {size} {file}\n\
+             Files:\n {} {size} {file}\n",
+            Digest::of(&tarball).hex(),
+            md5(&tarball),
+        );
+        let files = vec![(format!("{stem}.dsc"), control.into_bytes()), (file, tarball)];
+        Source { name: name.to_owned(), version: version.to_owned(), files }
+    }
+
     /// Adds a file.
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Source {
         self.files.push((name.to_owned(), content.as_ref().to_vec()));
@@ -93,6 +116,7 @@ pub struct Archive {
     is_flat: bool,
     wrongs: Vec<Wrong>,
     fields: Vec<(String, String)>,
+    lists_sources: bool,
 }
 
 impl Default for Archive {
@@ -120,7 +144,13 @@ impl Archive {
             is_flat: false,
             wrongs: Vec::new(),
             fields: Vec::new(),
+            lists_sources: true,
         }
+    }
+
+    /// Leaves the source packages and their index out.
+    pub fn without_sources(self) -> Archive {
+        Archive { lists_sources: false, ..self }
     }
 
     /// Sets the name under `dists/`, which is the codename and the suite.
@@ -279,7 +309,7 @@ impl Archive {
         for binary in &self.binaries {
             files.insert(self.pool_path(binary), binary.bytes.clone());
         }
-        for (component, source) in &self.sources {
+        for (component, source) in self.sources.iter().filter(|_| self.lists_sources) {
             let directory = self.directory_of(component, &source.name);
             for (name, bytes) in &source.files {
                 files.insert(format!("{directory}/{name}"), bytes.clone());
@@ -318,6 +348,9 @@ impl Archive {
             }
             let sources = self.sources_text(|of| of == component);
             texts.insert(format!("{component}/source/Sources"), sources);
+        }
+        if !self.lists_sources {
+            texts.retain(|path, _| !path.contains("Sources"));
         }
         let forms = [Compression::None, Compression::Gz, Compression::Xz];
         let compressed = texts.iter().flat_map(|(path, text)| {

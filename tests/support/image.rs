@@ -130,6 +130,36 @@ impl TestImage {
     }
 }
 
+/// What stands for dpkg in [`a_base_that_unpacks`]: it unpacks, and configures nothing.
+const UNPACKS: &str = "#!/bin/sh
+for word; do
+  case $word in
+    --unpack | --install) unpack=yes ;;
+    *.deb) [ -z \"$unpack\" ] || /bin/busybox dpkg-deb -x \"$word\" / ;;
+  esac
+done
+";
+
+/// Returns a base image of busybox alone, whose dpkg database is `status`, and whose dpkg only unpacks.
+///
+/// # Panics
+/// Without Debian's `busybox-static`.
+pub fn a_base_that_unpacks(status: &str) -> TestImage {
+    let busybox = fs::read("/bin/busybox").expect("this test needs Debian's busybox-static");
+    let root = Tarball::new()
+        .directory("bin/", 0o755)
+        .file("bin/busybox", 0o755, busybox)
+        .symlink("bin/sh", "busybox")
+        .directory("usr/", 0o755)
+        .directory("usr/bin/", 0o755)
+        .file("usr/bin/dpkg", 0o755, UNPACKS)
+        .directory("var/", 0o755)
+        .directory("var/lib/", 0o755)
+        .directory("var/lib/dpkg/", 0o755)
+        .file("var/lib/dpkg/status", 0o644, status);
+    TestImage::new().layer(&root).field("created", json!("2024-02-03T04:05:06Z"))
+}
+
 /// Puts an index of several images into a registry, without a request.
 pub fn put_index(registry: &TestRegistry, repository: &str, tag: &str, images: &[&TestImage]) -> Digest {
     let describe = |image: &&TestImage| {

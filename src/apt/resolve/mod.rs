@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub essential: bool,
     /// Whether `Recommends` are followed where they can be.
     pub recommends: bool,
+    /// The versions that come if their packages do, unless the request names others.
+    pub keep: BTreeMap<String, Version>,
 }
 
 /// What satisfies a request.
@@ -78,6 +80,9 @@ fn selection(view: &View<'_>, nodes: impl IntoIterator<Item = Node>) -> Selectio
 
 /// Returns the versions asked for, each once, then the essential ones by name.
 fn choose_wanted(view: &mut View<'_>, request: &Request<'_>) -> Result<Vec<Node>, Unsatisfiable> {
+    for (name, version) in &request.keep {
+        view.choose_version(name, version)?;
+    }
     let mut versions: BTreeMap<String, &Version> = BTreeMap::new();
     let mut names = Vec::new();
     for wanted in &request.install {

@@ -108,6 +108,41 @@ pub struct Apt {
     pub debs: Vec<Deb>,
     /// Answers to debconf questions, `package/question` → answer.
     pub debconf: BTreeMap<String, Spanned<String>>,
+    /// What becomes of the packages' sources; they are recorded unless said otherwise.
+    pub sources: Spanned<SourcePolicy>,
+    /// Whether the base image's packages count too; false unless said.
+    pub sources_of_base: Spanned<bool>,
+    /// Packages whose sources need not be had.
+    pub without_sources: Vec<Spanned<String>>,
+}
+
+impl Apt {
+    /// Whether the sources of the base image's packages are to be recorded.
+    pub fn wants_sources_of_base(&self) -> bool {
+        self.sources_of_base.value && self.sources.value != SourcePolicy::None
+    }
+}
+
+/// What becomes of the sources of packages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourcePolicy {
+    /// Nothing.
+    None,
+    /// They are named, with address and digest.
+    #[default]
+    Record,
+    /// They are named, and attached to the image.
+    Bundle,
+}
+
+impl fmt::Display for SourcePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SourcePolicy::None => "none",
+            SourcePolicy::Record => "record",
+            SourcePolicy::Bundle => "bundle",
+        })
+    }
 }
 
 /// `key "name" { … }`.

@@ -110,22 +110,24 @@ impl Desk<'_> {
 
     /// Fetches and reads the package indexes of a suite.
     pub async fn packages(&self, suite: &Suite, id: RepositoryId, architecture: &str) -> Result<Vec<Index>> {
-        let base = suite_uri(&suite.repository);
         let mut read = Vec::new();
         for (name, file) in indexes(suite, architecture)? {
-            let paths = file.by_hash.iter().chain([&file.path]).map(|path| format!("{base}{path}"));
-            let wanted = Wanted {
-                name: format!("{} {name}", suite.repository.suite).trim_end().to_owned(),
-                uris: paths.flat_map(|uri| self.places.of(&suite.repository.uri, &uri)).collect(),
-                digest: file.digest,
-                size: Some(file.size),
-            };
+            let name = format!("{} {name}", suite.repository.suite).trim_end().to_owned();
+            let wanted = self.wanted(suite, &file, name);
             let architecture = architecture.to_owned();
             let reading = Reading { file, architecture, repository: id, store: self.store.clone() };
             read.push(reading.index(wanted, self.fetcher));
         }
         let indexes = try_join_all(read).await?;
         Ok(indexes.into_iter().map(|index| index.with_pin(pin(&suite.release))).collect())
+    }
+
+    /// Returns an index of a suite as something to be fetched.
+    pub fn wanted(&self, suite: &Suite, file: &IndexFile, name: String) -> Wanted {
+        let base = suite_uri(&suite.repository);
+        let paths = file.by_hash.iter().chain([&file.path]).map(|path| format!("{base}{path}"));
+        let uris = paths.flat_map(|uri| self.places.of(&suite.repository.uri, &uri)).collect();
+        Wanted { name, uris, digest: file.digest, size: Some(file.size) }
     }
 }
 

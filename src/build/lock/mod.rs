@@ -4,19 +4,25 @@
 //! makes the same image. [`resolve`](resolve::resolve) makes one; building never writes one.
 
 pub mod archive;
+pub mod check;
+pub mod diff;
+pub mod keep;
 pub mod logins;
 pub mod places;
+pub mod request;
 pub mod resolve;
 pub mod seen;
+pub mod shelf;
+pub mod sources;
 pub mod trust;
+
+pub use request::LockRequest;
 
 use serde::{Deserialize, Serialize};
 
-use super::definition::{self, Definition, Spanned};
 use crate::bom;
 use crate::digest::Digest;
 use crate::oci::{Platform, canonical_json};
-use crate::redact;
 
 /// The media type, and artifact type, of a lock.
 pub const MEDIA_TYPE: &str = "application/vnd.estaleiro.lock.v1+json";
@@ -45,20 +51,20 @@ pub struct PlatformLock {
     /// Whom it is for.
     #[serde(with = "platform_text")]
     pub platform: Platform,
-    /// The digest of what the definition asks for.
-    pub request: Digest,
+    /// What the definition asks for.
+    pub request: LockRequest,
     /// The base image; absent on scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<LockedBase>,
+    /// The releases that list the packages.
+    pub suites: Vec<LockedSuite>,
+    /// The keys that vouch for those.
+    pub keys: Vec<bom::Key>,
     /// The packages to install, in their order.
     pub packages: Vec<LockedPackage>,
     /// The packages of the base that go, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
-    /// The releases that list them.
-    pub suites: Vec<LockedSuite>,
-    /// The keys that vouch for those.
-    pub keys: Vec<bom::Key>,
     /// What else is fetched from afar.
     pub files: Vec<LockedFile>,
 }
@@ -71,6 +77,9 @@ pub struct LockedBase {
     pub name: String,
     /// The digest of its manifest for the platform.
     pub digest: Digest,
+    /// The source packages it was built from, where they are recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<LockedSource>,
 }
 
 /// A package, pinned.
@@ -95,6 +104,9 @@ pub struct LockedPackage {
     pub signed_by: Vec<String>,
     /// The source package it was built from.
     pub source: LockedSource,
+    /// Others that parts of it were built from (`Built-Using` and its kin).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub built_using: Vec<LockedSource>,
 }
 
 /// A source package.
@@ -107,7 +119,21 @@ pub struct LockedSource {
     pub version: String,
     /// Its files, where they are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<bom::SourceFile>,
+    pub files: Vec<LockedSourceFile>,
+}
+
+/// A file of a source package: the `.dsc`, or one that it names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSourceFile {
+    /// Its file name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+    /// Where it lies, in the repository as the definition or the base writes it.
+    pub uri: String,
 }
 
 /// A suite's Release file, as it was when the lock was made. What varies from day to day stands here and nowhere else.
@@ -151,8 +177,8 @@ pub enum InvalidLock {
     #[error("cannot use lock: it holds nothing for {0}\nhint: write it anew with `estaleiro lock`")]
     Platform(Platform),
     /// It is of another definition.
-    #[error("cannot use lock: {0}\nhint: write it anew with `estaleiro lock`")]
-    Unfit(String),
+    #[error("cannot use lock: {}\nhint: write it anew with `estaleiro lock`", listed(.0))]
+    Unfit(Vec<String>),
 }
 
 impl Lock {
@@ -176,10 +202,10 @@ impl Lock {
 
     /// Returns the text that is kept beside the definition, readable in a review.
     pub fn to_json(&self) -> Vec<u8> {
-        let value = serde_json::to_value(self).unwrap_or_default();
-        let mut text = format!("{value:#}");
-        text.push('\n');
-        text.into_bytes()
+        // Unlike a `Value`, whose keys may come sorted, it keeps the order in which the types tell their fields.
+        let mut text = serde_json::to_vec_pretty(self).expect("a lock has a JSON form");
+        text.push(b'\n');
+        text
     }
 
     /// Returns the digest of all that decides the image: the lock without builder, suites and mirrors.
@@ -199,19 +225,12 @@ impl Lock {
     }
 }
 
-/// Returns the digest of what a definition asks a lock for: its base, packages, repositories and keys.
-pub fn request(definition: &Definition) -> Digest {
-    let apt = &definition.image.apt;
-    let base = match &definition.image.base {
-        definition::Base::Scratch => None,
-        definition::Base::Image(reference) => Some(reference.value.to_string()),
-    };
-    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.value.clone());
-    let packages: Vec<_> =
-        apt.packages.iter().map(|package| (&package.name.value, text(&package.version))).collect();
-    let repositories: Vec<String> = apt.repositories.iter().map(|line| redact::url(&line.value)).collect();
-    let keys: Vec<_> = apt.keys.iter().map(|key| (&key.name.value, text(&key.fingerprint))).collect();
-    Digest::of(canonical_json(&(base, packages, repositories, keys)))
+/// Returns what is wrong in a sentence, or in a list where it is several things.
+fn listed(differences: &[String]) -> String {
+    match differences {
+        [one] => one.clone(),
+        several => format!("it is of another definition\n- {}", several.join("\n- ")),
+    }
 }
 
 /// A platform is one text in a lock: `linux/amd64`.
@@ -242,12 +261,12 @@ mod tests {
         };
         let platform = PlatformLock {
             platform: Platform::host(),
-            request: Digest::of("request"),
+            request: LockRequest::default(),
             base: None,
-            packages: vec![],
-            remove: vec![],
             suites: vec![suite],
             keys: vec![],
+            packages: vec![],
+            remove: vec![],
             files: vec![],
         };
         Lock::new(7, vec![platform])

@@ -8,15 +8,17 @@ use std::io::BufReader;
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 
-use super::archive::{Desk, Suite};
+use super::archive::Suite;
+use super::keep::{self, Kept};
 use super::logins::Logins;
 use super::places::Places;
+use super::sources::{Archives, BuiltFrom, Recorder};
 use super::trust::{Author, NamedKeyring, Trust, host};
-use super::{Lock, LockedBase, LockedPackage, LockedSource, PlatformLock};
+use super::{Lock, LockRequest, LockedBase, LockedPackage, LockedSource, PlatformLock};
 use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
 use crate::apt::keyring::{Fingerprint, Keyring};
 use crate::apt::order::{self, Step};
-use crate::apt::resolve::{self, Request, Universe, Wanted};
+use crate::apt::resolve::{Request, Universe, Wanted};
 use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
 use crate::build::World;
@@ -47,6 +49,8 @@ pub struct Subject<'a> {
     pub context: &'a Context,
     /// What the last build left.
     pub recalled: &'a CacheRecord,
+    /// The versions that stay as far as they can.
+    pub kept: Kept,
 }
 
 /// Makes the lock, and returns what is known of the base with it.
@@ -56,24 +60,60 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         definition::Base::Scratch => None,
         definition::Base::Image(reference) => Some(load_base(&reference.value, None, subject, world).await?),
     };
-    let facts = base.as_ref().map(|(_, base)| &base.facts);
-    let chosen = match subject.definition.image.apt.packages.is_empty() {
-        true => Chosen::default(),
-        false => choose_packages(subject, facts, world).await?,
-    };
-    let epoch = epoch(subject, base.as_ref().map(|(_, base)| base), &chosen.packages, world).await?;
-    task.done(&format!("{} packages", chosen.packages.len()));
-    let platform = PlatformLock {
+    let loaded = base.as_ref().map(|(_, base)| base);
+    let facts = loaded.map(|base| &base.facts);
+    let apt = &subject.definition.image.apt;
+    let mut pinned = PlatformLock {
         platform: subject.platform.clone(),
-        request: super::request(subject.definition),
+        request: LockRequest::of(subject.definition)?,
         base: base.as_ref().map(|(locked, _)| locked.clone()),
-        packages: chosen.packages,
-        remove: chosen.remove,
-        suites: chosen.suites,
-        keys: chosen.keys,
+        suites: Vec::new(),
+        keys: Vec::new(),
+        packages: Vec::new(),
+        remove: Vec::new(),
         files: Vec::new(),
     };
-    Ok((Lock::new(epoch, vec![platform]), base.map(|(_, base)| base)))
+    let epoch = match apt.packages.is_empty() && !apt.wants_sources_of_base() {
+        true => epoch(subject, loaded, &[], world).await?,
+        false => {
+            let archives = open_archives(subject, facts, world).await?;
+            let candidates = match apt.packages.is_empty() {
+                true => Vec::new(),
+                false => choose_packages(subject, facts, &archives, world).await?,
+            };
+            pin(&candidates, &archives.suites, &mut pinned);
+            let recorder = Recorder::new(apt, &archives, subject.last());
+            // Fetching the archives and reading the indexes of sources take about as long as each other.
+            let (epoch, built_from, of_base) = tokio::try_join!(
+                epoch(subject, loaded, &pinned.packages, world),
+                recorder.of_packages(&candidates, world),
+                recorder.of_base(facts, world),
+            )?;
+            record(built_from, of_base, &mut pinned);
+            epoch
+        }
+    };
+    task.done(&format!("{} packages", pinned.packages.len()));
+    Ok((Lock::new(epoch, vec![pinned]), base.map(|(_, base)| base)))
+}
+
+/// Notes what was found of the sources.
+fn record(built_from: Vec<BuiltFrom>, of_base: Vec<LockedSource>, pinned: &mut PlatformLock) {
+    for (package, built_from) in pinned.packages.iter_mut().zip(built_from) {
+        package.source = built_from.source;
+        package.built_using = built_from.built_using;
+    }
+    if let Some(base) = &mut pinned.base {
+        base.sources = of_base;
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// Returns what the last build's lock pinned for the platform.
+    fn last(&self) -> Option<&'a PlatformLock> {
+        let lock = self.recalled.lock.as_ref()?;
+        lock.platforms.iter().find(|last| last.platform == *self.platform)
+    }
 }
 
 /// Loads the base that a definition names, at the digest that a lock holds or the one that its tag stands for now.
@@ -90,16 +130,7 @@ pub async fn load_base(
     };
     let base = base::load(digest, &subject.recalled.bases, &registry, &world.store, &world.progress).await?;
     let name = Reference { digest: None, ..reference.clone() }.to_string();
-    Ok((LockedBase { name, digest }, base))
-}
-
-/// What was chosen from the archives.
-#[derive(Default)]
-struct Chosen {
-    packages: Vec<LockedPackage>,
-    remove: Vec<String>,
-    suites: Vec<super::LockedSuite>,
-    keys: Vec<bom::Key>,
+    Ok((LockedBase { name, digest, sources: Vec::new() }, base))
 }
 
 /// Finds where the files of the repositories that packages come from may be had.
@@ -116,45 +147,52 @@ fn places_of(repositories: &[Repository], definition: &Definition, world: &World
     Places::new(logins, mirrors)
 }
 
-async fn choose_packages(subject: &Subject<'_>, base: Option<&Facts>, world: &World) -> Result<Chosen> {
-    let (author, mut repositories) = repositories(subject.definition, base, world)?;
-    let architecture = subject.platform.debian_architecture();
-    repositories.retain(|repository| repository.offers(architecture));
+async fn open_archives<'a>(
+    subject: &Subject<'a>,
+    base: Option<&'a Facts>,
+    world: &'a World,
+) -> Result<Archives<'a>> {
+    let (author, repositories) = repositories(subject.definition, base, world)?;
     let places = places_of(&repositories, subject.definition, world);
+    let (mut repositories, for_sources): (Vec<Repository>, Vec<Repository>) =
+        repositories.into_iter().partition(|repository| repository.kind == Kind::Binary);
+    repositories.retain(|repository| repository.offers(subject.platform.debian_architecture()));
     let trust =
         Trust { named: named_keyrings(subject, &places, world).await?, base, machine: &world.machine };
-    let desk = Desk {
-        trust: &trust,
-        fetcher: &world.fetcher,
-        store: &world.store,
-        places: &places,
-        last: last_suites(subject),
-        now: world.now,
-    };
+    let last = subject.last().map_or(&[][..], |last| &last.suites[..]);
+    let archives = Archives { author, suites: Vec::new(), for_sources, trust, places, last };
+    let desk = archives.desk(world);
     let opened = repositories.iter().map(|repository| desk.open(repository, author));
     let mut suites = try_join_all(opened).await?;
     if author == Author::Machine {
         let release = base.unwrap_or(&world.machine).os_release();
         suites.retain(|suite| is_of(suite, &release));
     }
-    if suites.is_empty() {
-        bail!(no_repository());
+    match suites.is_empty() {
+        true => bail!(no_repository()),
+        false => Ok(Archives { suites, ..archives }),
     }
-    let read = suites.iter().enumerate();
+}
+
+async fn choose_packages(
+    subject: &Subject<'_>,
+    base: Option<&Facts>,
+    archives: &Archives<'_>,
+    world: &World,
+) -> Result<Vec<Candidate>> {
+    let architecture = subject.platform.debian_architecture();
+    let desk = archives.desk(world);
+    let read = archives.suites.iter().enumerate();
     let read = read.map(|(id, suite)| desk.packages(suite, RepositoryId(id), architecture));
     let indexes = try_join_all(read).await?.into_iter().flatten().collect();
     let installed = base.map(Facts::installed).transpose()?.unwrap_or_default();
     let wanted = wanted_packages(subject.definition)?;
     let is_scratch = base.is_none();
-    let architecture = architecture.to_owned();
-    let selection =
-        tokio::task::spawn_blocking(move || select(indexes, &architecture, wanted, &installed, is_scratch));
-    Ok(pin(&selection.await??, &suites))
-}
-
-fn last_suites<'a>(subject: &Subject<'a>) -> &'a [super::LockedSuite] {
-    let last = subject.recalled.lock.as_ref().and_then(|lock| lock.platform(subject.platform).ok());
-    last.map_or(&[], |last| &last.suites)
+    let (architecture, kept) = (architecture.to_owned(), subject.kept.clone());
+    let selection = tokio::task::spawn_blocking(move || {
+        select(indexes, &architecture, wanted, &installed, &kept, is_scratch)
+    });
+    selection.await?
 }
 
 fn no_repository() -> String {
@@ -197,12 +235,9 @@ fn repositories(
 }
 
 fn parsed<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<Repository>> {
-    let parsed = texts.map(|(text, file)| match text.trim_start().starts_with("deb") {
-        true => sources::parse_one_line(text, file),
-        false => sources::parse_deb822(text, file),
-    });
-    let sources: Vec<Sources> = parsed.collect::<Result<_, _>>()?;
-    Ok(binary(sources.into_iter().flat_map(|sources| sources.repositories)))
+    let sources: Vec<Sources> =
+        texts.map(|(text, file)| sources::parse(text, file)).collect::<Result<_, _>>()?;
+    Ok(distinct(sources.into_iter().flat_map(|sources| sources.repositories)))
 }
 
 /// Returns the repositories that a root's apt configuration names.
@@ -220,18 +255,14 @@ fn configured(facts: &Facts) -> Result<Vec<Repository>> {
             repositories.extend(sources::parse_deb822(&text(content), &file)?.repositories);
         }
     }
-    Ok(binary(repositories.into_iter()))
+    Ok(distinct(repositories.into_iter()))
 }
 
-/// Returns those that hold .debs, each once.
-fn binary(repositories: impl Iterator<Item = Repository>) -> Vec<Repository> {
+/// Returns repositories, each once.
+fn distinct(repositories: impl Iterator<Item = Repository>) -> Vec<Repository> {
     let mut seen = std::collections::BTreeSet::new();
-    repositories
-        .filter(|repository| repository.kind == Kind::Binary)
-        .filter(|repository| {
-            seen.insert((repository.uri.clone(), repository.suite.clone(), repository.components.clone()))
-        })
-        .collect()
+    let key = |one: &Repository| (one.kind, one.uri.clone(), one.suite.clone(), one.components.clone());
+    repositories.filter(|repository| seen.insert(key(repository))).collect()
 }
 
 /// Whether a suite's name leaves open that it belongs to this distribution; its Release file decides.
@@ -310,6 +341,7 @@ fn select(
     architecture: &str,
     mut wanted: Vec<Wanted>,
     installed: &[debian::Installed],
+    kept: &Kept,
     is_scratch: bool,
 ) -> Result<Vec<Candidate>> {
     let universe = Universe::new(indexes, architecture);
@@ -317,7 +349,7 @@ fn select(
         wanted.push(Wanted { name: MERGED_USR.into(), version: None });
     }
     let request = Request { install: wanted, installed, essential: is_scratch, ..Request::default() };
-    let selection = resolve::resolve(&universe, &request)?;
+    let selection = keep::resolve(&universe, &request, kept)?;
     let chosen: Vec<&Candidate> = selection.install.iter().map(|&id| universe.candidate(id)).collect();
     let packages: Vec<&Package> = chosen.iter().map(|candidate| &candidate.package).collect();
     let order = order::plan(&packages, installed)?;
@@ -328,21 +360,17 @@ fn select(
     Ok(unpacked.flatten().map(|place| chosen[place].clone()).collect())
 }
 
-fn pin(candidates: &[Candidate], suites: &[Suite]) -> Chosen {
-    let packages = candidates.iter().map(|candidate| locked(candidate, &suites[candidate.repository.0]));
-    let packages: Vec<LockedPackage> = packages.collect();
+fn pin(candidates: &[Candidate], suites: &[Suite], pinned: &mut PlatformLock) {
+    pinned.packages =
+        candidates.iter().map(|candidate| locked(candidate, &suites[candidate.repository.0])).collect();
     let mut keys: BTreeMap<String, bom::Key> = BTreeMap::new();
     for key in suites.iter().flat_map(|suite| &suite.keys) {
-        if packages.iter().any(|package| package.signed_by.contains(&key.fingerprint)) {
+        if pinned.packages.iter().any(|package| package.signed_by.contains(&key.fingerprint)) {
             keys.entry(key.fingerprint.clone()).or_insert_with(|| key.clone());
         }
     }
-    Chosen {
-        packages,
-        remove: Vec::new(),
-        suites: suites.iter().map(|suite| suite.locked.clone()).collect(),
-        keys: keys.into_values().collect(),
-    }
+    pinned.keys = keys.into_values().collect();
+    pinned.suites = suites.iter().map(|suite| suite.locked.clone()).collect();
 }
 
 fn locked(candidate: &Candidate, suite: &Suite) -> LockedPackage {
@@ -362,6 +390,7 @@ fn locked(candidate: &Candidate, suite: &Suite) -> LockedPackage {
             version: package.source_version().to_string(),
             files: Vec::new(),
         },
+        built_using: Vec::new(),
     }
 }
 
@@ -398,8 +427,7 @@ async fn epoch(
 
 /// The same archives have the same times: the last build's epoch need not be found again.
 fn remembered_epoch(subject: &Subject<'_>, packages: &[LockedPackage]) -> Option<i64> {
-    let lock = subject.recalled.lock.as_ref()?;
-    let last = lock.platforms.iter().find(|last| last.platform == *subject.platform)?;
+    let last = subject.last()?;
     let digests =
         |packages: &[LockedPackage]| packages.iter().map(|package| package.sha256).collect::<Vec<_>>();
     let is_same = digests(&last.packages) == digests(packages);

@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{bootstrap, tidy};
 use crate::apt::order::{self, Step};
-use crate::bom::{AddedPackage, BomDelta, Location, Package as Account};
+use crate::bom::{AddedPackage, BomDelta, Location, Package as Account, Source, SourceFile};
 use crate::build::graph::{Delta, Install};
-use crate::build::lock::LockedPackage;
+use crate::build::lock::{LockedPackage, LockedSource, LockedSourceFile};
 use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
 use crate::layer::{self, LayerWriter};
@@ -271,13 +271,13 @@ const DPKG: [&str; 5] =
 
 fn account(op: &Install) -> BomDelta {
     BomDelta {
-        packages: op.packages.iter().map(added).collect(),
+        packages: op.packages.iter().map(|locked| added(locked, op)).collect(),
         keys: op.keys.clone(),
         ..BomDelta::default()
     }
 }
 
-fn added(locked: &LockedPackage) -> AddedPackage {
+fn added(locked: &LockedPackage, op: &Install) -> AddedPackage {
     AddedPackage {
         package: Account {
             name: locked.name.clone(),
@@ -294,6 +294,26 @@ fn added(locked: &LockedPackage) -> AddedPackage {
         },
         repository: locked.repository.clone(),
         signed_by: locked.signed_by.clone(),
-        sources: locked.source.files.clone(),
+        git: op.declared.get(&locked.name).cloned(),
+        sources: locked.source.files.iter().map(source_file).collect(),
+        built_using: locked.built_using.iter().map(account_of_source).collect(),
+    }
+}
+
+/// Returns the account of a source package.
+pub fn account_of_source(locked: &LockedSource) -> Source {
+    Source {
+        source_package: locked.name.clone(),
+        source_version: locked.version.clone(),
+        sources: locked.files.iter().map(source_file).collect(),
+    }
+}
+
+fn source_file(locked: &LockedSourceFile) -> SourceFile {
+    SourceFile {
+        uri: locked.uri.clone(),
+        digest: locked.sha256,
+        name: locked.name.clone(),
+        size: locked.size,
     }
 }

@@ -1,6 +1,7 @@
 //! `apt { … }`: repositories, keys, packages. Several blocks add up.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::ops::Range;
 
 use hcl_edit::expr::Expression;
@@ -10,7 +11,7 @@ use super::check;
 use super::fields::{Fields, label, no_label};
 use super::origin;
 use super::reader::{Reader, Text};
-use crate::build::definition::{Apt, Deb, DebOrigin, Key, KeySource, PackageRequest, Spanned};
+use crate::build::definition::{Apt, Deb, DebOrigin, Key, KeySource, PackageRequest, SourcePolicy, Spanned};
 
 type Seen = BTreeMap<String, Range<usize>>;
 
@@ -21,6 +22,8 @@ struct Sum {
     upgrade: Option<Spanned<bool>>,
     recommends: Option<Spanned<bool>>,
     essential: Option<Spanned<bool>>,
+    sources: Option<Spanned<SourcePolicy>>,
+    sources_of_base: Option<Spanned<bool>>,
     repositories: Seen,
     mirrors: Seen,
     keys: Seen,
@@ -28,6 +31,7 @@ struct Sum {
     removes: Seen,
     debs: Seen,
     questions: Seen,
+    without_sources: Seen,
 }
 
 /// Reads all `apt` blocks. Mistakes are remembered by the reader; what was wrong is left out.
@@ -42,6 +46,8 @@ pub(super) fn apt(reader: &mut Reader<'_>, blocks: &[&Block]) -> Apt {
         upgrade: sum.upgrade.unwrap_or_default(),
         recommends: sum.recommends.unwrap_or_default(),
         essential: sum.essential.unwrap_or(Spanned { value: true, span: 0..0 }),
+        sources: sum.sources.unwrap_or_default(),
+        sources_of_base: sum.sources_of_base.unwrap_or_default(),
         ..sum.apt
     }
 }
@@ -62,9 +68,13 @@ impl Sum {
         }
         self.add_removes(reader, fields.attribute("remove"));
         self.add_debconf(reader, fields.attribute("debconf"));
-        once(reader, "`upgrade`", fields.attribute("upgrade"), &mut self.upgrade);
-        once(reader, "`recommends`", fields.attribute("recommends"), &mut self.recommends);
-        once(reader, "`essential`", fields.attribute("essential"), &mut self.essential);
+        self.add_without_sources(reader, fields.attribute("without_sources"));
+        switch(reader, "`upgrade`", fields.attribute("upgrade"), &mut self.upgrade);
+        switch(reader, "`recommends`", fields.attribute("recommends"), &mut self.recommends);
+        switch(reader, "`essential`", fields.attribute("essential"), &mut self.essential);
+        switch(reader, "`sources_of_base`", fields.attribute("sources_of_base"), &mut self.sources_of_base);
+        let sources = fields.attribute("sources").and_then(|expression| source_policy(reader, expression));
+        once(reader, "`sources`", sources, &mut self.sources);
         fields.finish(reader);
     }
 
@@ -163,6 +173,16 @@ impl Sum {
         }
     }
 
+    fn add_without_sources(&mut self, reader: &mut Reader<'_>, expression: Option<&Expression>) {
+        let texts = expression.and_then(|expression| reader.texts("`without_sources`", expression));
+        for text in texts.unwrap_or_default() {
+            if check::package_name(reader, &text).is_some() {
+                reader.unique(&mut self.without_sources, "package without sources", &text);
+                self.apt.without_sources.push(text.spanned());
+            }
+        }
+    }
+
     fn add_debconf(&mut self, reader: &mut Reader<'_>, expression: Option<&Expression>) {
         let pairs = expression.and_then(|expression| reader.map("`debconf`", expression));
         for (question, answer) in pairs.unwrap_or_default() {
@@ -195,16 +215,39 @@ fn key_path(reader: &mut Reader<'_>, expression: &Expression) -> Option<KeySourc
     check::relative_path(reader, "`path`", &text).map(KeySource::Path)
 }
 
-/// Reads a switch that may be said once over all blocks, or said the same again.
-fn once(
+fn switch(
     reader: &mut Reader<'_>,
     what: &str,
     expression: Option<&Expression>,
     said: &mut Option<Spanned<bool>>,
 ) {
-    let Some(expression) = expression else { return };
-    let span = reader.span(expression);
-    let Some(value) = reader.boolean(what, expression) else { return };
+    let value = expression.and_then(|expression| {
+        let span = reader.span(expression);
+        Some(Spanned { value: reader.boolean(what, expression)?, span })
+    });
+    once(reader, what, value, said);
+}
+
+fn source_policy(reader: &mut Reader<'_>, expression: &Expression) -> Option<Spanned<SourcePolicy>> {
+    let text = reader.text("`sources`", expression)?;
+    let policies = [SourcePolicy::None, SourcePolicy::Record, SourcePolicy::Bundle];
+    match policies.into_iter().find(|policy| policy.to_string() == text.value) {
+        Some(value) => Some(Spanned { value, span: text.span }),
+        None => {
+            let message = text.named("unknown policy for sources");
+            reader.mistake(text.span, message, "there are \"record\", \"bundle\" and \"none\"")
+        }
+    }
+}
+
+/// Takes what may be said once over all blocks, or said the same again.
+fn once<T: Copy + PartialEq + Display>(
+    reader: &mut Reader<'_>,
+    what: &str,
+    value: Option<Spanned<T>>,
+    said: &mut Option<Spanned<T>>,
+) {
+    let Some(Spanned { value, span }) = value else { return };
     match said {
         Some(first) if first.value != value => {
             let line = reader.line_of(&first.span);

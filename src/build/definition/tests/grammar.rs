@@ -35,6 +35,9 @@ image "team/everything" {
   apt {
     package "ca-certificates" {}
     recommends = true
+    sources    = "bundle"
+    sources_of_base = true
+    without_sources = ["tool"]
   }
 
   file "/usr/local/bin/estaleiro" {
@@ -149,6 +152,10 @@ fn everything_the_language_has_becomes_types() {
                     vcs: None,
             debconf: {
                 "tzdata/Areas": "Etc",
+            sources: Bundle,
+            sources_of_base: true,
+            without_sources: [
+                "tool",
         files: [
             FileBlock {
                 path: "/usr/local/bin/estaleiro",

@@ -41,6 +41,28 @@ fn every_mistake_is_reported_in_the_order_of_the_text() {
 }
 
 #[test]
+fn there_are_three_policies_for_sources_and_one_counts() {
+    let text = "image \"x\" {\n  apt {\n    sources = \"all\"\n  }\n  apt {\n    sources = \"none\"\n  }\n  apt {\n    sources = \"record\"\n  }\n}\n";
+    insta::assert_snapshot!(mistakes(text), @r#"
+    error: unknown policy for sources `all`
+     --> estaleiro.hcl:3:15
+      |
+    3 |     sources = "all"
+      |               ^^^^^
+      |
+      = hint: there are "record", "bundle" and "none"
+
+    error: `sources` is `record` here and `none` on line 6
+     --> estaleiro.hcl:9:15
+      |
+    9 |     sources = "record"
+      |               ^^^^^^^^
+      |
+      = hint: all `apt` blocks count as one: say it once
+    "#);
+}
+
+#[test]
 fn a_syntax_error_stands_alone() {
     insta::assert_snapshot!(mistakes("image \"x\" {\n  cmd = [\n  unknown = 1\n"), @r#"
     error: cannot read this: expected `]`
