@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};
-use crate::registry::{Artifact, Registry, Result};
+use crate::registry::{Artifact, Bundle, Registry, Result};
 
 /// How many of the same kind were attached before: absent on the first one.
 const GENERATION: &str = "vnd.estaleiro.generation";
@@ -29,6 +29,21 @@ pub async fn attach(registry: &Registry, subject: &Descriptor, artifact: &Artifa
     let mut later = artifact.clone();
     later.annotations.insert(GENERATION.into(), generation(&last).saturating_add(1).to_string());
     registry.attach(subject, &later).await
+}
+
+/// Attaches `bundle`, whose blobs are there, unless the newest of its type has the same.
+pub async fn attach_bundle(registry: &Registry, subject: &Descriptor, bundle: &Bundle) -> Result<Descriptor> {
+    let Some(last) = newest(registry, &subject.digest, &bundle.artifact_type).await? else {
+        return registry.attach_bundle(subject, bundle).await;
+    };
+    let manifest = registry.manifest(&last.digest.to_string()).await?;
+    let manifest = manifest.and_then(|(_, bytes)| Manifest::parse(&bytes).ok());
+    if manifest.is_some_and(|manifest| manifest.layers == bundle.layers) {
+        return Ok(last);
+    }
+    let mut later = bundle.clone();
+    later.annotations.insert(GENERATION.into(), generation(&last).saturating_add(1).to_string());
+    registry.attach_bundle(subject, &later).await
 }
 
 /// Whether manifest and content of what is listed as `last` are there, and the content is that of `artifact`.

@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod base;
 pub mod blobs;
+pub mod bundle;
 pub mod cache;
 pub mod context;
 pub mod definition;
@@ -30,9 +31,10 @@ use anyhow::{Context as _, Result};
 
 use base::Base;
 use blobs::{BlobSource, Blobs};
+use bundle::Sources;
 use cache::{CacheRecord, Caching, Fate, VertexRecord};
 use context::Context;
-use definition::Definition;
+use definition::{Definition, SourcePolicy};
 use graph::{Graph, Snapshot};
 use lock::keep::Kept;
 use lock::places::Places;
@@ -143,6 +145,14 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
         ("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())),
         ("cache.json", record.artifact()),
     ];
+    let sources = match definition.image.apt.sources.value {
+        SourcePolicy::None | SourcePolicy::Record => None,
+        SourcePolicy::Bundle => Some(Sources::of(locked)),
+    };
+    let n_sources_sent = match &sources {
+        Some(sources) => sources.push(&registry, &places, world).await?,
+        None => 0,
+    };
     let publication = Publication {
         image: &solved.snapshot.image,
         annotations: annotations(locked),
@@ -150,6 +160,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
             .into_iter()
             .map(|(title, artifact)| titled(artifact, title, lock.epoch))
             .collect(),
+        sources: sources.as_ref().and_then(|sources| sources.bundle(created(lock.epoch))),
     };
     let published = publish::publish(
         &publication,
@@ -160,7 +171,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
         &world.progress,
     )
     .await?;
-    let was_known = base_is_known && is_known(&solved.fates, &published);
+    let was_known = base_is_known && n_sources_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
 }
 

@@ -9,7 +9,7 @@ use super::attach;
 use super::blobs::Blobs;
 use crate::oci::{Annotations, Descriptor, Image};
 use crate::progress::Progress;
-use crate::registry::{Artifact, Location, Pushed, Registry};
+use crate::registry::{Artifact, Bundle, Location, Pushed, Registry};
 use crate::store::Store;
 
 /// How many blobs are pushed at a time.
@@ -23,6 +23,8 @@ pub struct Publication<'a> {
     pub annotations: Annotations,
     /// What refers to it: account, lock, cache record.
     pub artifacts: Vec<Artifact>,
+    /// Its sources, whose blobs are there already.
+    pub sources: Option<Bundle>,
 }
 
 /// What publishing came to.
@@ -58,6 +60,9 @@ pub async fn publish(
         registry.push_manifest(&descriptor.digest.to_string(), &manifest.media_type, &bytes).await?;
     }
     let mut artifacts = Vec::new();
+    if let Some(sources) = &publication.sources {
+        attach::attach_bundle(registry, &descriptor, sources).await?;
+    }
     for artifact in &publication.artifacts {
         artifacts.push(attach::attach(registry, &descriptor, artifact).await?);
     }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use access::{Access, Credentials};
 pub use error::{Error, Reason};
 pub use location::{InvalidLocation, Location};
-pub use referrers::Artifact;
+pub use referrers::{Artifact, Bundle};
 
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest, media_type};
@@ -206,12 +206,31 @@ impl Registry {
             }
             false => Vec::new(),
         };
-        let attached = match &self.place {
-            Place::Remote(remote) => remote.attach(&subject.digest, &referrer, &bytes, &superseded).await,
-            Place::Layout(layout) => layout.attach(&referrer, &bytes, &superseded),
-        };
-        attached.map_err(Error::of("attach to", self.named(&subject.digest.to_string())))?;
+        self.refer(subject, &referrer, &bytes, &superseded).await?;
         Ok(referrer)
+    }
+
+    /// Attaches `bundle`, whose blobs are here, to the manifest `subject`, as [`attach`](Self::attach) does.
+    pub async fn attach_bundle(&self, subject: &Descriptor, bundle: &Bundle) -> Result<Descriptor> {
+        let bytes = bundle.manifest(subject).to_json();
+        let referrer = bundle.describe(&bytes);
+        self.push_bytes(media_type::EMPTY, referrers::EMPTY).await?;
+        self.refer(subject, &referrer, &bytes, &[]).await?;
+        Ok(referrer)
+    }
+
+    async fn refer(
+        &self,
+        subject: &Descriptor,
+        referrer: &Descriptor,
+        manifest: &[u8],
+        superseded: &[Digest],
+    ) -> Result<()> {
+        let attached = match &self.place {
+            Place::Remote(remote) => remote.attach(&subject.digest, referrer, manifest, superseded).await,
+            Place::Layout(layout) => layout.attach(referrer, manifest, superseded),
+        };
+        attached.map_err(Error::of("attach to", self.named(&subject.digest.to_string())))
     }
 
     /// Returns what refers to the manifest `subject`, all of it or what is of one type.

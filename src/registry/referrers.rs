@@ -52,6 +52,39 @@ impl Artifact {
     }
 }
 
+/// Something of several blobs to attach to an image, in whose repository they are already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// What it is.
+    pub artifact_type: String,
+    /// The blobs, each with its remarks.
+    pub layers: Vec<Descriptor>,
+    /// Remarks, on the bundle's manifest and in the list of referrers.
+    pub annotations: Annotations,
+}
+
+impl Bundle {
+    pub(super) fn manifest(&self, subject: &Descriptor) -> Manifest {
+        Manifest {
+            media_type: media_type::MANIFEST.into(),
+            artifact_type: Some(self.artifact_type.clone()),
+            config: Descriptor::of(media_type::EMPTY, EMPTY),
+            layers: self.layers.clone(),
+            subject: Some(Descriptor::new(&subject.media_type, subject.digest, subject.size)),
+            annotations: self.annotations.clone(),
+        }
+    }
+
+    /// Returns the entry for the list of referrers; `manifest` are the bytes of its manifest.
+    pub(super) fn describe(&self, manifest: &[u8]) -> Descriptor {
+        Descriptor {
+            artifact_type: Some(self.artifact_type.clone()),
+            annotations: self.annotations.clone(),
+            ..Descriptor::of(media_type::MANIFEST, manifest)
+        }
+    }
+}
+
 /// An index that others write as well: what they put there stays, field by field.
 pub(super) struct SharedIndex(serde_json::Map<String, Value>);
 

@@ -12,6 +12,7 @@ use crate::bom;
 use crate::build::attach;
 use crate::build::base;
 use crate::build::blobs::{BlobSource, Blobs};
+use crate::build::bundle;
 use crate::build::lock;
 use crate::build::wait::Waiter;
 use crate::digest::Digest;
@@ -51,9 +52,13 @@ pub async fn get(request: &GetRequest, destination: &Path, progress: Progress) -
             }
         }
     }
+    let scratch = tempfile::Builder::new().prefix(".estaleiro").tempdir_in(destination)?;
+    let store = Store::open(scratch.path())?;
+    if request.params.sources {
+        let directory = destination.join("sources");
+        bundle::write(&registry, &digest, &directory, &store, &progress).await.with_context(error)?;
+    }
     if !request.params.skip_download {
-        let scratch = tempfile::Builder::new().prefix(".estaleiro").tempdir_in(destination)?;
-        let store = Store::open(scratch.path())?;
         let image = base::pull_image(&digest, &registry, &store, &progress).await.with_context(error)?;
         unpack(&image, registry.clone(), &store, destination, &progress).await.with_context(error)?;
     }

@@ -58,6 +58,8 @@ pub struct GetParams {
     pub format: Format,
     /// Whether only the small files are wanted.
     pub skip_download: bool,
+    /// Whether the sources are wanted that are attached to it.
+    pub sources: bool,
 }
 
 /// The params of a put; paths are relative to its inputs and stay among them, which the put checks for links too.
@@ -89,8 +91,9 @@ impl GetParams {
             Some(_) => return Err(fields.refusal("format", "expected rootfs, oci or oci-layout")),
         };
         let skip_download = fields.flag("skip_download")?;
+        let sources = fields.flag("sources")?;
         fields.finish(|name| PLANNED_FOR_GET.contains(&name))?;
-        Ok(GetParams { format, skip_download })
+        Ok(GetParams { format, skip_download, sources })
     }
 }
 
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn a_get_brings_a_rootfs_unless_told_otherwise() {
         let get = |value: Value| GetParams::from_value(value).map_err(|error| error.to_string());
-        assert_eq!(get(Value::Null), Ok(GetParams { format: Format::Rootfs, skip_download: false }));
+        assert_eq!(get(Value::Null), Ok(GetParams::default()));
         assert!(get(json!({"format": "rootfs", "skip_download": true})).unwrap().skip_download);
         assert!(get(json!({"format": "oci"})).unwrap_err().contains("not built yet"));
         assert!(get(json!({"format": "zip"})).unwrap_err().contains("expected rootfs, oci or oci-layout"));

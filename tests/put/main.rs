@@ -12,3 +12,4 @@ mod debian;
 mod order;
 mod params;
 mod pier;
+mod sources;
