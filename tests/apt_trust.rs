@@ -580,6 +580,23 @@ fn a_pin_leaves_only_what_it_names() {
 }
 
 #[test]
+fn a_pin_of_one_key_alone_leaves_out_the_subkeys() {
+    let maker = Maker::new(3, &Recipe { may_sign: true, ..with_subkey(|_| {}) });
+    let primary = maker.keyring().fingerprints()[0].clone();
+    let subkey: Fingerprint = format!("{:X}", maker.subkey.as_ref().unwrap().fingerprint()).parse().unwrap();
+    let by_primary = clear_signed(TEXT, "SHA512", &[sign(&maker.primary, &how())]);
+    let by_subkey = clear_signed(TEXT, "SHA512", &[maker.sign(&how())]);
+    for (pin, believed) in [(primary, [true, false]), (subkey, [false, true])] {
+        let keyring = maker.keyring().only(&pin);
+        let results =
+            [&by_primary, &by_subkey].map(|it| verify_inrelease(it.as_bytes(), &keyring, NOW).is_ok());
+        assert_eq!(results, believed, "{pin}");
+    }
+    let stranger = Maker::new(4, &plain()).keyring().fingerprints()[0].clone();
+    assert!(maker.keyring().only(&stranger).is_empty());
+}
+
+#[test]
 fn a_pinned_subkey_does_not_let_its_primary_key_sign() {
     let maker = Maker::new(3, &Recipe { may_sign: true, ..with_subkey(|_| {}) });
     let subkey = format!("{:X}", maker.subkey.as_ref().unwrap().fingerprint()).parse().unwrap();

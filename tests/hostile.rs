@@ -23,3 +23,5 @@ mod site;
 mod space;
 #[path = "hostile/tarballs.rs"]
 mod tarballs;
+#[path = "hostile/trust.rs"]
+mod trust;

@@ -87,12 +87,24 @@ impl Fetcher {
         let mut failures = Vec::new();
         for uri in &wanted.uris {
             match download::download(&self.client, &self.store, wanted, uri, task).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.tell_of(wanted, uri, &failures);
+                    return Ok(());
+                }
                 Err(error @ Error::Store(_)) => return Err(error),
                 Err(error) => failures.push((redact::url(uri), error)),
             }
         }
         Err(all_failed(wanted, failures))
+    }
+}
+
+impl Fetcher {
+    /// Where something came from matters to nobody else, so it stands in the log alone.
+    fn tell_of(&self, wanted: &Wanted, uri: &str, failures: &[(String, Error)]) {
+        if let Some((first, _)) = failures.first() {
+            self.progress.say(format!("{} came from {}, not from {first}", wanted.name, redact::url(uri)));
+        }
     }
 }
 

@@ -247,6 +247,32 @@ fn a_repositorys_credentials_are_sent_and_never_shown_or_kept() {
 }
 
 #[test]
+fn a_password_given_apart_is_sent_and_never_shown_or_kept() {
+    let guarded = guarded();
+    let site = base::site(&guarded.archive, "");
+    let plain = guarded.definition(&base::name(), PASSWORD, "package \"tool\" {}");
+    site.put("estaleiro.hcl", plain.replace(&format!("{USER}:{PASSWORD}@"), ""));
+    let machine = format!("machine {}/ login {USER} password {PASSWORD}\n", guarded.server.url());
+    fs::create_dir_all(site.path("apt/auth.conf.d")).unwrap();
+    fs::write(site.path("apt/auth.conf"), "machine archive.example login nobody password none\n").unwrap();
+    fs::write(site.path("apt/auth.conf.d/own.conf"), machine).unwrap();
+    for (verb, more) in [("lock", &[][..]), ("build", &["--output", "oci:../layout", "--locked"])] {
+        let mut command = site.estaleiro(&[verb, "--state", "../state", "--platform", "linux/amd64"]);
+        command.args(["--apt-config", "../apt"]).args(more);
+        assert_none_seen(&site, &output(&mut command));
+    }
+    assert_no_canary("the lock", &fs::read(site.path("context/estaleiro.lock")).unwrap());
+    assert_none_seen(&site, &output(&mut site.estaleiro(&["bom", "oci:../layout"])));
+    let requests = guarded.server.log.requests();
+    assert!(!requests.is_empty() && requests.iter().all(|request| request.status == 200));
+
+    // Without it, the archive stays closed.
+    fs::remove_file(site.path("apt/auth.conf.d/own.conf")).unwrap();
+    let said = String::from_utf8_lossy(&site.verb("lock").output().unwrap().stderr).into_owned();
+    assert!(said.contains("401 Unauthorized\nhint: check the credentials for this host"), "{said}");
+}
+
+#[test]
 fn a_repository_that_refuses_credentials_is_told_without_them() {
     let guarded = guarded();
     let mut site = Site::new(&guarded.definition("scratch", WRONG, "package \"tool\" {}"));

@@ -530,6 +530,11 @@ impl ServedArchive {
         self.files.lock().unwrap().get(path).cloned()
     }
 
+    /// Returns the path of every file, sorted.
+    pub fn paths(&self) -> Vec<String> {
+        self.files.lock().unwrap().keys().cloned().collect()
+    }
+
     /// Puts other bytes at a path; none takes the file away.
     pub fn set(&self, path: &str, bytes: Option<Vec<u8>>) {
         let mut files = self.files.lock().unwrap();

@@ -247,6 +247,18 @@ pub fn plain(status: u16) -> Response {
     response
 }
 
+/// Returns an answer that leads elsewhere.
+pub fn redirect(status: u16, location: &str) -> Response {
+    with_headers(plain(status), &[("location", location.to_owned())])
+}
+
+/// Returns an answer with these bytes.
+pub fn bytes(status: u16, bytes: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(bytes.into()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}
+
 fn with_headers(mut response: Response, headers: &[(&'static str, String)]) -> Response {
     for (name, value) in headers {
         response.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());

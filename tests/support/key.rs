@@ -96,9 +96,9 @@ impl Key {
         signature.unwrap().to_armored_string(ArmorOptions::default()).unwrap()
     }
 
-    fn sign_text(&self, text: &str) -> Signature {
+    fn sign_text(&self, text: &str, hash: HashAlgorithm) -> Signature {
         let key = &self.secret.primary_key;
-        let mut config = SignatureConfig::v4(SignatureType::Text, key.algorithm(), HashAlgorithm::Sha512);
+        let mut config = SignatureConfig::v4(SignatureType::Text, key.algorithm(), hash);
         config.hashed_subpackets = regular([
             SubpacketData::SignatureCreationTime(Timestamp::now()),
             SubpacketData::IssuerFingerprint(key.fingerprint()),
@@ -112,9 +112,14 @@ const USER_ID: &str = "An Archive <archive@archive.example>";
 
 /// Returns `text` clear-signed by all of `keys`, as `InRelease` is.
 pub fn clear_sign(text: &str, keys: &[Key]) -> String {
+    clear_sign_with(text, keys, HashAlgorithm::Sha512)
+}
+
+/// Returns `text` clear-signed over a digest of this kind.
+pub fn clear_sign_with(text: &str, keys: &[Key], hash: HashAlgorithm) -> String {
     // The line break before the signature belongs to the armour, not to the text.
     let text = text.strip_suffix('\n').unwrap_or(text);
-    let signer = |normalised: &str| Ok(keys.iter().map(|key| key.sign_text(normalised)).collect());
+    let signer = |normalised: &str| Ok(keys.iter().map(|key| key.sign_text(normalised, hash)).collect());
     let message = CleartextSignedMessage::new_many(text, signer).unwrap();
     message.to_armored_string(ArmorOptions::default()).unwrap()
 }

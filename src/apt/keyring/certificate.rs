@@ -101,6 +101,12 @@ impl Certificate {
         (!kept.is_empty()).then(|| Certificate { pins: Some(kept), ..self.clone() })
     }
 
+    /// Returns it with none of its keys but the one that `pin` names, if that is one of them.
+    pub(super) fn with_only(&self, pin: &Fingerprint) -> Option<Certificate> {
+        let is_there = self.holds(pin) && self.counts(pin);
+        is_there.then(|| Certificate { pins: Some(vec![pin.clone()]), ..self.clone() })
+    }
+
     /// Adds what another copy of the same certificate knows.
     pub(super) fn absorb(&mut self, other: Certificate) {
         self.signatures.extend(other.signatures);

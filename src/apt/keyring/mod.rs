@@ -158,6 +158,11 @@ impl Keyring {
         Ok(Keyring { certificates })
     }
 
+    /// Keeps only the very key that the pin names: of a primary key, none of the subkeys.
+    pub fn only(&self, pin: &Fingerprint) -> Keyring {
+        Keyring { certificates: self.certificates.iter().filter_map(|known| known.with_only(pin)).collect() }
+    }
+
     /// Returns the fingerprints of the primary keys, in order.
     pub fn fingerprints(&self) -> Vec<Fingerprint> {
         let mut fingerprints: Vec<_> = self.certificates.iter().map(Certificate::fingerprint).collect();

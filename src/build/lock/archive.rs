@@ -22,8 +22,8 @@ use crate::store::Store;
 const INDEX: &str = "index";
 /// No InRelease file is larger; Debian's has 150 kB.
 const LARGEST_RELEASE: u64 = 16 << 20;
-/// No index is larger when unpacked; Debian's main has 50 MB.
-const LARGEST_INDEX: u64 = 1 << 30;
+/// No index is larger, packed or unpacked; Debian's main has 50 MB.
+const LARGEST_INDEX: u64 = 256 << 20;
 
 /// A suite whose Release file was verified.
 pub struct Suite {
@@ -112,6 +112,7 @@ impl Desk<'_> {
     pub async fn packages(&self, suite: &Suite, id: RepositoryId, architecture: &str) -> Result<Vec<Index>> {
         let mut read = Vec::new();
         for (name, file) in indexes(suite, architecture)? {
+            check_size(suite, &file)?;
             let name = format!("{} {name}", suite.repository.suite).trim_end().to_owned();
             let wanted = self.wanted(suite, &file, name);
             let architecture = architecture.to_owned();
@@ -211,6 +212,18 @@ fn indexes(suite: &Suite, architecture: &str) -> Result<Vec<(String, IndexFile)>
         indexes.extend(found.into_iter().map(|file| (component.clone(), file)));
     }
     Ok(indexes)
+}
+
+fn check_size(suite: &Suite, file: &IndexFile) -> Result<()> {
+    match file.size > LARGEST_INDEX {
+        true => bail!(
+            "cannot use repository {}: its Release file promises {} bytes for {}, and no index has more than {LARGEST_INDEX}",
+            shown(&suite.repository),
+            file.size,
+            file.path
+        ),
+        false => Ok(()),
+    }
 }
 
 fn shown(repository: &Repository) -> String {

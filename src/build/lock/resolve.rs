@@ -413,11 +413,13 @@ async fn epoch(
     let places = places(subject.definition, base.map(|base| &base.facts), world);
     let archives: Vec<_> = packages.iter().map(|package| wanted(package, &places)).collect();
     world.fetcher.all(&archives, N_PARALLEL).await?;
-    let (store, digests) =
-        (world.store.clone(), packages.iter().map(|package| package.sha256).collect::<Vec<_>>());
+    let named =
+        packages.iter().map(|package| (format!("{} {}", package.name, package.version), package.sha256));
+    let (store, named) = (world.store.clone(), named.collect::<Vec<_>>());
     let times = tokio::task::spawn_blocking(move || {
-        let times = digests.iter().map(|digest| {
-            let archive = debian::deb::open(BufReader::new(store.open_blob(digest)?))?;
+        let times = named.iter().map(|(name, digest)| {
+            let archive = debian::deb::open(BufReader::new(store.open_blob(digest)?));
+            let archive = archive.with_context(|| format!("cannot use {name}"))?;
             Ok(i64::try_from(archive.archive_time).unwrap_or(0))
         });
         times.collect::<Result<Vec<i64>>>()

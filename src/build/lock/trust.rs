@@ -103,14 +103,10 @@ impl Trust<'_> {
                 Ok(Trusted::new(parts.collect::<Result<_>>()?))
             }
             SignedBy::Fingerprints(pins) => {
-                let all = self.by_default(repository, author)?;
-                let pins = pins.iter().map(|pin| Ok(pin.trim_end_matches('!').parse::<Fingerprint>()?));
-                let pins = pins.collect::<Result<Vec<_>>>()?;
-                let parts = all
-                    .parts
-                    .into_iter()
-                    .filter_map(|(from, keyring)| Some((from, keyring.restrict_to(&pins).ok()?)));
-                Ok(Trusted::new(parts.collect()))
+                let pins = pins.iter().map(|pin| Pin::parse(pin)).collect::<Result<Vec<_>>>()?;
+                let all = self.by_default(repository, author)?.parts.into_iter();
+                let parts = all.map(|(from, keyring)| (from, restricted(&keyring, &pins)));
+                Ok(Trusted::new(parts.filter(|(_, keyring)| !keyring.is_empty()).collect()))
             }
         }
     }
@@ -149,6 +145,31 @@ impl Trust<'_> {
         });
         Ok(Trusted::new(parts))
     }
+}
+
+/// A fingerprint in a `signed-by`; with `!` after it, it means that key and none of its subkeys.
+struct Pin {
+    fingerprint: Fingerprint,
+    is_exact: bool,
+}
+
+impl Pin {
+    fn parse(text: &str) -> Result<Pin> {
+        let (digits, is_exact) = text.strip_suffix('!').map_or((text, false), |digits| (digits, true));
+        Ok(Pin { fingerprint: digits.parse()?, is_exact })
+    }
+}
+
+/// Keeps of a keyring what any of the pins names.
+fn restricted(keyring: &Keyring, pins: &[Pin]) -> Keyring {
+    let mut kept = Keyring::default();
+    for pin in pins {
+        kept.merge(match pin.is_exact {
+            true => keyring.only(&pin.fingerprint),
+            false => keyring.restrict_to(std::slice::from_ref(&pin.fingerprint)).unwrap_or_default(),
+        });
+    }
+    kept
 }
 
 /// What is written for apt to believe less than a good signature, or not even that, is not passed over in silence.
