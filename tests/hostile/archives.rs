@@ -243,6 +243,8 @@ fn a_root_from_nothing_needs_essential_packages() {
 fn a_package_that_is_another_one_than_its_index_says_is_not_used() {
     let served = archive().add(jq_with_dpkg()).serve();
     let site = Site::of_archive(&served);
+    let definition = definition_of(&served, "scratch", "package \"jq\" {}");
+    site.put("estaleiro.hcl", definition.replace("apt {", "apt {\n    sources = \"none\""));
     // The index names another version than the control file in the package has.
     let packages = "dists/bookworm/main/binary-amd64/Packages";
     let text = String::from_utf8(served.file(packages).unwrap().to_vec()).unwrap();

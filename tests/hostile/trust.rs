@@ -72,7 +72,9 @@ impl Stage {
         let line = format!(" {} {} {PACKAGES}{ending}\n", Digest::of(&bytes).hex(), bytes.len());
         self.set(&format!("{PACKAGES}{ending}"), bytes);
         self.release(|text| {
-            format!("{}SHA256:\n{line}", before_the_files(&text)).replace("Acquire-By-Hash: yes\n", "")
+            let is_kept = |line: &&str| !line.contains("/binary-") && !line.starts_with("Acquire-By-Hash");
+            let kept: String = text.lines().filter(is_kept).map(|kept| format!("{kept}\n")).collect();
+            kept + &line
         });
     }
 
