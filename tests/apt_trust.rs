@@ -326,6 +326,22 @@ fn deviation(name: &str, maker: &Maker, document: &str, expected: &Expected) -> 
     (!as_expected || !gpgv_as_expected).then(|| format!("{name}: {ours:?}; gpgv: {gpgv}"))
 }
 
+/// The same for a signature in a file of its own, as `Release.gpg` is.
+fn detached_deviation(name: &str, maker: &Maker, how: &How, expected: &Expected) -> Option<String> {
+    let document = canonical(TEXT);
+    let signature = armour(&[maker.sign(&How { typ: SignatureType::Binary, ..how.clone() })]);
+    let ours = verify_detached(document.as_bytes(), signature.as_bytes(), &maker.keyring(), NOW);
+    let ours = ours.map(|_| ()).map_err(|error| error.to_string());
+    let gpgv = gpgv_believes(&maker.certificate, &[signature.as_bytes(), document.as_bytes()]);
+    let as_expected = match (expected, &ours) {
+        (Good | GoodButNotToGpgv, Ok(())) => true,
+        (Refused(message) | RefusedByUs(message), Err(error)) => error.contains(message),
+        (Good | GoodButNotToGpgv, Err(_)) | (Refused(_) | RefusedByUs(_), Ok(())) => false,
+    };
+    let gpgv_as_expected = gpgv == matches!(expected, Good | RefusedByUs(_));
+    (!as_expected || !gpgv_as_expected).then(|| format!("{name}, detached: {ours:?}; gpgv: {gpgv}"))
+}
+
 #[test]
 fn a_key_counts_while_it_is_bound_meant_for_signing_neither_expired_nor_revoked_and_strong() {
     let key = |change: fn(&mut Recipe)| {
@@ -351,6 +367,11 @@ fn a_key_counts_while_it_is_bound_meant_for_signing_neither_expired_nor_revoked_
             "self-signed by SHA-1",
             key(|it| (it.key_type, it.hash) = (KeyType::Rsa(2048), HashAlgorithm::Sha1)),
             Refused("SHA1, which is too weak"),
+        ),
+        (
+            "self-signed by MD5",
+            key(|it| (it.key_type, it.hash) = (KeyType::Rsa(2048), HashAlgorithm::Md5)),
+            Refused("MD5, which is too weak"),
         ),
         ("not self-signed", key(|it| it.user_is_certified = false), Refused("no valid self-signature")),
         ("from the future", key(|it| it.born = YET_TO_COME), Refused("older than the key")),
@@ -393,6 +414,7 @@ fn a_key_counts_while_it_is_bound_meant_for_signing_neither_expired_nor_revoked_
             &clear_signed(TEXT, "SHA512", &[maker.sign(&how())]),
             &expected,
         ));
+        deviations.extend(detached_deviation(name, &maker, &how(), &expected));
     }
     assert!(deviations.is_empty(), "{deviations:#?}");
 }
@@ -431,6 +453,7 @@ fn a_signature_counts_if_it_is_over_the_document_strong_and_in_its_time() {
     let mut deviations = Vec::new();
     for (name, hash, how, expected) in table {
         deviations.extend(deviation(name, &maker, &clear_signed(TEXT, hash, &[maker.sign(&how)]), &expected));
+        deviations.extend(detached_deviation(name, &maker, &how, &expected));
     }
     assert!(deviations.is_empty(), "{deviations:#?}");
 }

@@ -1,0 +1,96 @@
+//! What a pipeline says of archives: names and passwords for them; and what the last image remembers of one.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+
+use crate::pier::{self, Yard};
+use crate::support::http::{self, Handler, Server};
+use crate::support::image::a_base_that_unpacks;
+use crate::support::{Archive, Deb, Key, ServedArchive, TestRegistry};
+
+const STATUS: &str = "Package: here\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\
+                      Maintainer: x\nDescription: x\n";
+
+fn registry() -> TestRegistry {
+    let registry = TestRegistry::start();
+    a_base_that_unpacks(STATUS).put(&registry, "base", Some("1"));
+    registry
+}
+
+fn yard(registry: &TestRegistry) -> Yard {
+    let base = registry.name("base", "1");
+    Yard::new(&format!(
+        "image \"example/app\" {{\n base_image = \"{base}\"\n apt {{ package \"tool\" {{}} }}\n}}\n"
+    ))
+}
+
+fn source(registry: &TestRegistry, archive: &ServedArchive, line: &str) -> Value {
+    let mut source = pier::source(&registry.host(), "app");
+    source["platform"] = json!({"architecture": "amd64", "os": "linux"});
+    let keys = json!([{"name": "archive", "key": archive.key()}]);
+    source["apt"] = json!({"repositories": [line], "keys": keys});
+    source
+}
+
+fn archive(key: &Key) -> Archive {
+    Archive::new().add(Deb::new("tool", "1").file("/usr/bin/tool", 0o755, "tool")).sign_with(key)
+}
+
+/// Lets in who has the password.
+fn guarded(archive: &Arc<ServedArchive>) -> Server {
+    let behind = archive.clone();
+    let expected = format!("Basic {}", BASE64_STANDARD.encode("canaryuser:canarypassword"));
+    let handler: Handler = Arc::new(move |request: Request| {
+        let is_let_in = request.headers().get(header::AUTHORIZATION).is_some_and(|given| given == &expected);
+        let found = behind.file(request.uri().path().trim_start_matches('/'));
+        let response = match found {
+            _ if !is_let_in => http::plain(401),
+            Some(bytes) => http::ranged(request.headers(), bytes),
+            None => http::plain(404),
+        };
+        async move { response }.boxed()
+    });
+    Server::start(|_| handler)
+}
+
+#[test]
+fn an_archives_password_comes_from_the_pipeline_and_stays_there() {
+    let registry = registry();
+    let archive = Arc::new(archive(&Key::ed25519()).serve());
+    let server = guarded(&archive);
+    let line = archive.line("signed-by=archive").replace(&archive.url(), &server.url());
+    let closed = source(&registry, &archive, &line);
+    let said = pier::put_in_vain(&closed, &yard(&registry)).stderr;
+    assert!(said.contains("401 Unauthorized\nhint: check the credentials for this host"), "{said}");
+
+    let mut open = closed.clone();
+    open["apt"]["credentials"] = json!([
+        {"machine": "http://archive.example", "login": "nobody", "password": "none"},
+        {"machine": server.url(), "login": "canaryuser", "password": "canarypassword"},
+    ]);
+    let outcome = pier::put(&open, &yard(&registry));
+    assert!(server.log.requests().iter().filter(|request| request.status == 200).count() > 2);
+    let got = pier::small_files(&open, &outcome);
+    let kept = [got.read("bom.yml"), got.read("estaleiro.lock"), outcome.stderr];
+    assert!(kept[1].contains(&server.url()) && kept.iter().all(|text| !text.contains("canary")), "{kept:?}");
+}
+
+#[test]
+fn an_older_release_file_than_the_last_images_is_refused_on_an_empty_worker() {
+    let (registry, key) = (registry(), Key::ed25519());
+    let served = archive(&key).date("Sun, 02 Jun 2024 00:00:00 UTC").serve();
+    let source = source(&registry, &served, &served.line("signed-by=archive"));
+    pier::put(&source, &yard(&registry));
+    served.publish(&archive(&key).date("Sat, 01 Jun 2024 00:00:00 UTC"));
+    let said = pier::put_in_vain(&source, &yard(&registry)).stderr;
+    assert!(
+        said.contains("it is of 2024-06-01T00:00:00Z, and one of 2024-06-02T00:00:00Z was seen before"),
+        "{said}"
+    );
+}
