@@ -219,6 +219,36 @@ async fn the_next_place_is_tried() {
 }
 
 #[tokio::test]
+async fn a_host_that_does_not_answer_is_waited_for_once() {
+    let case = Case::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(0));
+    let counter = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            *counter.lock().unwrap() += 1;
+            drop(connection);
+        }
+    });
+    let bodies = [b"one", b"two"];
+    let mut counts = Vec::new();
+    for (name, body) in ["/1", "/2"].iter().zip(bodies) {
+        case.put(name, file(body));
+        let mut wanted = case.wanted(name, body);
+        wanted.uris.insert(0, format!("{dead}{name}"));
+        case.fetcher.blob(&wanted).await.unwrap();
+        counts.push(*asked.lock().unwrap());
+    }
+    assert!(counts[0] > 0 && counts[1] == counts[0], "{counts:?}");
+    // Where nobody else has a thing, it is asked all the same.
+    let mut lost = case.wanted("/lost", b"lost");
+    lost.uris.insert(0, format!("{dead}/lost"));
+    assert!(case.fetcher.blob(&lost).await.is_err());
+    assert!(*asked.lock().unwrap() > counts[1]);
+}
+
+#[tokio::test]
 async fn a_lost_file_is_named_with_its_digest_and_what_to_do() {
     let case = Case::new().await;
     let mut wanted = case.wanted("/pool/jq.deb", b"hello");

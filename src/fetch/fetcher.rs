@@ -1,6 +1,7 @@
 //! The fetcher: what is in the store, what is asked for, and in what order places are tried.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -30,12 +31,14 @@ pub struct Fetcher {
     client: Client,
     store: Store,
     progress: Progress,
+    /// Hosts that did not answer.
+    silent: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Fetcher {
     /// Makes a fetcher that fills `store` and tells `progress`.
     pub fn new(client: Client, store: Store, progress: Progress) -> Fetcher {
-        Fetcher { client, store, progress }
+        Fetcher { client, store, progress, silent: Arc::default() }
     }
 
     /// Returns a small document; one of more than `limit` bytes is refused.
@@ -82,17 +85,21 @@ impl Fetcher {
         wanted.iter().filter(is_missing).collect()
     }
 
-    /// Tries one place after the other.
+    /// Tries one place after the other; one whose host did not answer before comes last.
     async fn bring(&self, wanted: &Wanted, task: &Task) -> Result<(), Error> {
         let mut failures = Vec::new();
-        for uri in &wanted.uris {
+        let (silent, others): (Vec<_>, Vec<_>) = wanted.uris.iter().partition(|uri| self.is_silent(uri));
+        for uri in others.into_iter().chain(silent) {
             match download::download(&self.client, &self.store, wanted, uri, task).await {
                 Ok(()) => {
                     self.tell_of(wanted, uri, &failures);
                     return Ok(());
                 }
                 Err(error @ Error::Store(_)) => return Err(error),
-                Err(error) => failures.push((redact::url(uri), error)),
+                Err(error) => {
+                    self.note_silence(uri, &error);
+                    failures.push((redact::url(uri), error));
+                }
             }
         }
         Err(all_failed(wanted, failures))
@@ -100,12 +107,31 @@ impl Fetcher {
 }
 
 impl Fetcher {
+    fn is_silent(&self, uri: &str) -> bool {
+        let silent = self.silent.lock();
+        silent.is_ok_and(|silent| host(uri).is_some_and(|host| silent.contains(&host)))
+    }
+
+    /// Waiting for a dead archive once is enough, where there are mirrors.
+    fn note_silence(&self, uri: &str, error: &Error) {
+        if let (true, Some(host), Ok(mut silent)) = (document::may_pass(error), host(uri), self.silent.lock())
+        {
+            silent.insert(host);
+        }
+    }
+
     /// Where something came from matters to nobody else, so it stands in the log alone.
     fn tell_of(&self, wanted: &Wanted, uri: &str, failures: &[(String, Error)]) {
         if let Some((first, _)) = failures.first() {
             self.progress.say(format!("{} came from {}, not from {first}", wanted.name, redact::url(uri)));
         }
     }
+}
+
+/// Returns host and port of an address.
+fn host(uri: &str) -> Option<String> {
+    let url = url::Url::parse(uri).ok()?;
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 fn names(missing: &[&Wanted]) -> String {
