@@ -1,8 +1,9 @@
 //! In which order a selection is unpacked and configured.
 //!
-//! What a package pre-depends on is configured before it is unpacked; what it depends on is configured before it is.
-//! As much as can be goes into one step, since each step is one call of dpkg. Which files an unpack replaces and what
-//! a script does is dpkg's business.
+//! What a package pre-depends on is configured before it is unpacked, and no more than that: the rest is unpacked, and
+//! left for `dpkg --configure --pending`, as apt leaves it. In which order dpkg takes it decides which numbers new users
+//! get, so any other order would make another root than apt's. As much as can be goes into one step, since each step is
+//! one call of dpkg. Which files an unpack replaces and what a script does is dpkg's business.
 //!
 //! See <https://www.debian.org/doc/debian-policy/ch-maintainerscripts.html#details-of-unpack-phase-of-installation-or-upgrade>.
 
@@ -21,6 +22,7 @@ pub enum Step {
 }
 
 /// Plans the installation of `packages` beside what is installed; the same set gets the same plan in any order.
+/// What is unpacked but not configured in the end is to be configured by `dpkg --configure --pending`.
 ///
 /// Packages that pre-depend on each other in a circle, which policy forbids, are unpacked by name.
 pub fn plan(packages: &[&Package], installed: &[Installed]) -> Result<Vec<Step>, RelationError> {
@@ -79,7 +81,7 @@ impl Planner {
         Ok(planner)
     }
 
-    /// Unpacks all that may be, configures all that may be, and again.
+    /// Unpacks all that may be, configures what the rest waits for, and again.
     fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut packed: BTreeSet<usize> = (0..self.count).collect();
@@ -90,16 +92,26 @@ impl Planner {
             packed.retain(|index| !ready.contains(index));
             unpacked.extend(&ready);
             push(&mut steps, Step::Unpack(self.in_order(&ready, &self.unpack_after)));
-            let whole = if packed.is_empty() {
-                unpacked.clone()
-            } else {
-                self.ready_to_configure(&unpacked, &configured)
-            };
-            unpacked.retain(|index| !whole.contains(index));
-            configured.extend(&whole);
-            push(&mut steps, Step::Configure(self.in_order(&whole, &self.before_configure)));
+            let whole = self.ready_to_configure(&unpacked, &configured);
+            let awaited = &self.awaited(&packed, &unpacked) & &whole;
+            unpacked.retain(|index| !awaited.contains(index));
+            configured.extend(&awaited);
+            push(&mut steps, Step::Configure(self.in_order(&awaited, &self.before_configure)));
         }
         steps
+    }
+
+    /// Returns what must be configured before more can be unpacked, and all that it needs itself.
+    fn awaited(&self, packed: &BTreeSet<usize>, unpacked: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut awaited = BTreeSet::new();
+        let mut needs: Vec<usize> =
+            packed.iter().flat_map(|index| &self.before_unpack[*index]).copied().collect();
+        while let Some(need) = needs.pop() {
+            if unpacked.contains(&need) && awaited.insert(need) {
+                needs.extend(&self.before_configure[need]);
+            }
+        }
+        awaited
     }
 
     fn ready_to_unpack(&self, packed: &BTreeSet<usize>, configured: &BTreeSet<usize>) -> BTreeSet<usize> {
@@ -263,16 +275,16 @@ mod tests {
     }
 
     #[test]
-    fn without_pre_dependencies_two_calls_suffice() {
+    fn without_pre_dependencies_one_unpack_suffices() {
         let world = ["a Depends: b", "b Depends: c | d", "c", "z"];
-        assert_eq!(shown(&world, &[]), "unpack c b a z; configure c b a z");
+        assert_eq!(shown(&world, &[]), "unpack c b a z");
         assert_eq!(shown(&[], &[]), "");
     }
 
     #[test]
     fn what_is_pre_depended_on_is_configured_before_the_unpack() {
         let world = ["a Pre-Depends: b", "b Depends: c", "c", "d Depends: a", "e"];
-        assert_eq!(shown(&world, &[]), "unpack c b d e; configure c b e; unpack a; configure a d");
+        assert_eq!(shown(&world, &[]), "unpack c b d e; configure c b; unpack a");
     }
 
     #[test]
@@ -280,7 +292,7 @@ mod tests {
         let installed =
             status::parse("Package: b\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n")
                 .unwrap();
-        assert_eq!(shown(&["a Pre-Depends: b | c", "c"], &installed), "unpack a c; configure a c");
+        assert_eq!(shown(&["a Pre-Depends: b | c", "c"], &installed), "unpack a c");
     }
 
     #[test]
@@ -288,19 +300,13 @@ mod tests {
         let installed =
             status::parse("Package: z\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n")
                 .unwrap();
-        assert_eq!(shown(&["a Conflicts: z (<< 2)", "z"], &installed), "unpack z a; configure a z");
+        assert_eq!(shown(&["a Conflicts: z (<< 2)", "z"], &installed), "unpack z a");
     }
 
     #[test]
     fn circles_are_cut_the_same_way_every_time() {
-        assert_eq!(
-            shown(&["a Depends: b", "b Depends: c", "c Depends: a"], &[]),
-            "unpack c b a; configure c b a"
-        );
-        assert_eq!(
-            shown(&["a Pre-Depends: b", "b Pre-Depends: a", "c"], &[]),
-            "unpack c; configure c; unpack a b; configure b a"
-        );
+        assert_eq!(shown(&["a Depends: b", "b Depends: c", "c Depends: a"], &[]), "unpack c b a");
+        assert_eq!(shown(&["a Pre-Depends: b", "b Pre-Depends: a", "c"], &[]), "unpack c a b");
     }
 
     #[test]
@@ -312,7 +318,7 @@ mod tests {
             "y Provides: p (= 3)",
             "w Provides: p (= 1)",
         ];
-        assert_eq!(shown(&world, &[]), "unpack mawk w y; configure mawk w y; unpack a x; configure a x");
+        assert_eq!(shown(&world, &[]), "unpack mawk w y; configure mawk y; unpack a x");
     }
 
     #[test]
