@@ -30,6 +30,8 @@ pub struct Bom {
     pub replaced: BTreeMap<PackageKey, Package>,
     /// The files that were added one by one, by path.
     pub files: BTreeMap<String, File>,
+    /// What packages' scripts generated and was taken out again, by path.
+    pub withheld: BTreeMap<String, Withheld>,
     /// The keys that vouch for the packages, by fingerprint.
     pub keys: BTreeMap<String, Key>,
 }
@@ -52,6 +54,9 @@ pub struct BomDelta {
     /// Paths that went, with all below them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed_paths: Vec<String>,
+    /// What packages' scripts generated and was taken out again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// Keys that vouch for what was added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
@@ -176,6 +181,15 @@ pub struct File {
     pub source: FileSource,
 }
 
+/// Something that a package's script generated and no image may hold: a private key, a secret, a machine's identity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Withheld {
+    /// Its path in the image, where it no longer is.
+    pub path: String,
+    /// What it was.
+    pub what: String,
+}
+
 /// Where a file came from: what it was taken out of, and what that was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSource {
@@ -256,7 +270,9 @@ impl Bom {
         }
         for path in &delta.removed_paths {
             self.files.retain(|file, _| !is_at_or_below(file, path));
+            self.withheld.retain(|withheld, _| !is_at_or_below(withheld, path));
         }
+        self.withheld.extend(delta.withheld.into_iter().map(|withheld| (withheld.path.clone(), withheld)));
         self.files.extend(delta.files.into_iter().map(|file| (file.path.clone(), file)));
         self.keys.extend(delta.keys.into_iter().map(|key| (key.fingerprint.clone(), key)));
         self.forget_idle_keys();
@@ -373,6 +389,15 @@ mod tests {
         let gone = BomDelta { removed_packages: vec![("jq".into(), "amd64".into())], ..BomDelta::default() };
         let bom = bom.then(gone);
         assert!(bom.packages.is_empty() && bom.keys.is_empty());
+    }
+
+    #[test]
+    fn what_was_withheld_is_told_until_something_else_is_put_there() {
+        let key = Withheld { path: "/etc/key".into(), what: "a private key".into() };
+        let bom = Bom::default().then(BomDelta { withheld: vec![key], ..BomDelta::default() });
+        assert_eq!(bom.withheld.len(), 1);
+        let bom = bom.then(BomDelta { removed_paths: vec!["/etc/key".into()], ..BomDelta::default() });
+        assert!(bom.withheld.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AddedPackage, BaseImage, Bom, File, Key, Package};
+use super::{AddedPackage, BaseImage, Bom, File, Key, Package, Withheld};
 
 /// The protocol's name, which changes when a reader of the last one would misunderstand the next.
 const PROTOCOL: &str = "v1";
@@ -42,6 +42,8 @@ struct Changeset<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     replaced_base_packages: Vec<&'a Package>,
     files: Vec<&'a File>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    withheld: Vec<&'a Withheld>,
 }
 
 impl Bom {
@@ -64,6 +66,7 @@ impl Bom {
                 packages: self.packages.values().collect(),
                 replaced_base_packages: self.replaced.values().collect(),
                 files: self.files.values().collect(),
+                withheld: self.withheld.values().collect(),
             },
             keys: self.keys.values().collect(),
         };

@@ -16,7 +16,7 @@ use crate::oci::{ContainerConfig, History, Image, Layer, Platform, canonical_jso
 use super::lock::{LockedPackage, LockedSource};
 
 /// Raised when the bytes that a vertex yields may change: what older builders kept is not used then.
-pub const RECIPE: u32 = 1;
+pub const RECIPE: u32 = 2;
 
 /// The place of a vertex in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -33,6 +33,9 @@ pub fn summary(built: &Built, destination: &Destination, progress: &Progress) {
         built.snapshot.bom.keys.len(),
         built.bom
     ));
+    for withheld in built.snapshot.bom.withheld.values() {
+        progress.say(format!("withheld {}: {}", withheld.path, withheld.what));
+    }
 }
 
 fn place(destination: &Destination) -> String {

@@ -26,7 +26,7 @@ pub use decompress::decompress;
 pub use entry::{Entry, Kind, Metadata};
 pub use pack::pack;
 pub use skeleton::{Found, Resolved, Skeleton, SkeletonDelta};
-pub use touch::Root;
+pub use touch::{Found as FoundFile, Root};
 pub use writer::{LayerWriter, Options, Packed};
 
 /// What differs between two states of a root.

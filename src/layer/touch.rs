@@ -1,13 +1,14 @@
 //! Single paths of a root, touched without following a link anywhere on the way.
 
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -26,9 +27,59 @@ impl Root {
     }
 
     /// Removes `path` and all below it; nothing is done where it is absent.
-    pub fn remove(&self, path: &str) -> io::Result<()> {
-        let Some((parent, name)) = self.parent_of(path)? else { return Ok(()) };
-        remove_at(&parent, OsStr::new(name), 0)
+    pub fn remove(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        let Some(name) = path.file_name() else { return Ok(()) };
+        match self.open_directory(parent_of(path))? {
+            Some(parent) => remove_at(&parent, name, 0),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns everything below `directory` that is no directory itself, in the order of its path.
+    pub fn files_below(&self, directory: impl AsRef<Path>) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        if let Some(top) = self.open_directory(directory.as_ref())? {
+            gather(&top, directory.as_ref(), 0, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// Returns the content of a regular file; none where it is absent, or longer than `limit`.
+    pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat2(&self.directory, path.as_ref(), flags, Mode::empty(), STRICTLY_BENEATH) {
+            Ok(file) => File::from(file),
+            Err(error) if is_absence(error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > limit {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        file.take(limit).read_to_end(&mut content)?;
+        Ok(Some(content))
+    }
+
+    /// Returns where a symbolic link leads; none where there is no link.
+    pub fn link_target(&self, path: impl AsRef<Path>) -> io::Result<Option<PathBuf>> {
+        let path = path.as_ref();
+        let (Some(parent), Some(name)) = (self.open_directory(parent_of(path))?, path.file_name()) else {
+            return Ok(None);
+        };
+        match readlinkat(&parent, name, Vec::new()) {
+            Ok(target) => Ok(Some(OsStr::from_bytes(target.to_bytes()).into())),
+            Err(error) if is_absence(error) || error == Errno::INVAL => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts `content` into a regular file that is there; its mode and owner stay.
+    pub fn rewrite(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat2(&self.directory, path, flags, Mode::empty(), STRICTLY_BENEATH)?;
+        File::from(file).write_all(content)
     }
 
     /// Returns the names in a directory, sorted; none where it is absent.
@@ -62,18 +113,46 @@ impl Root {
         Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(0o644))?)
     }
 
-    fn parent_of<'a>(&self, path: &'a str) -> io::Result<Option<(OwnedFd, &'a str)>> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
-        Ok(self.open_directory(parent)?.map(|parent| (parent, name)))
-    }
-
-    fn open_directory(&self, path: &str) -> io::Result<Option<OwnedFd>> {
+    fn open_directory(&self, path: impl AsRef<Path>) -> io::Result<Option<OwnedFd>> {
+        let path = path.as_ref();
         match openat2(&self.directory, path, DIRECTORY, Mode::empty(), STRICTLY_BENEATH) {
             Ok(directory) => Ok(Some(directory)),
             Err(error) if is_absence(error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Something in a root that is no directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is, without a leading slash.
+    pub path: PathBuf,
+    /// Its size in bytes, where it is a regular file.
+    pub size: Option<u64>,
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn gather(directory: &OwnedFd, path: &Path, depth: usize, found: &mut Vec<Found>) -> io::Result<()> {
+    if depth == DEEPEST {
+        return Err(io::Error::other("the directories are too deep"));
+    }
+    for name in names(directory)? {
+        let name = OsStr::from_bytes(&name);
+        let status = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let path = path.join(name);
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::Directory => {
+                gather(&openat(directory, name, DIRECTORY, Mode::empty())?, &path, depth + 1, found)?;
+            }
+            FileType::RegularFile => found.push(Found { path, size: u64::try_from(status.st_size).ok() }),
+            _ => found.push(Found { path, size: None }),
+        }
+    }
+    Ok(())
 }
 
 const DIRECTORY: OFlags =
@@ -139,6 +218,27 @@ mod tests {
         assert!(root.names_in("var").unwrap().is_empty());
         assert!(root.create_empty("var/new").is_err());
         assert_eq!(fs::read(outside.join("log/kept")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_is_there_is_found_read_and_rewritten() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("a/b")).unwrap();
+        fs::write(directory.path().join("a/b/f"), "old").unwrap();
+        symlink("b/f", directory.path().join("a/link")).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let found = root.files_below("a").unwrap();
+        let shown: Vec<_> = found.iter().map(|found| (found.path.to_str().unwrap(), found.size)).collect();
+        assert_eq!(shown, [("a/b/f", Some(3)), ("a/link", None)]);
+        assert_eq!(root.read("a/b/f", 3).unwrap().unwrap(), b"old");
+        assert_eq!(root.read("a/b/f", 2).unwrap(), None);
+        assert_eq!(root.read("a/link", 9).unwrap(), None);
+        assert_eq!(root.link_target("a/link").unwrap().unwrap(), Path::new("b/f"));
+        assert_eq!(root.link_target("a/b/f").unwrap(), None);
+        assert_eq!(root.read("a/b", 9).unwrap(), None);
+        root.rewrite("a/b/f", b"newer").unwrap();
+        root.rewrite("a/link", b"newer").unwrap_err();
+        assert_eq!(fs::read(directory.path().join("a/b/f")).unwrap(), b"newer");
     }
 
     #[test]

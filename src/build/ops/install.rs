@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{bootstrap, tidy};
+use super::owned::Owned;
+use super::{bootstrap, tidy, withhold};
 use crate::apt::order::{self, Step};
-use crate::bom::{AddedPackage, BomDelta, Location, Package as Account, Source, SourceFile};
+use crate::bom::{AddedPackage, BomDelta, Location, Package as Account, Source, SourceFile, Withheld};
 use crate::build::graph::{Delta, Install};
 use crate::build::lock::{LockedPackage, LockedSource, LockedSourceFile};
 use crate::debian::status::{State, Want};
@@ -80,7 +81,7 @@ pub fn install(
         Some(_) => run.install(&archives, &(0..archives.len()).collect::<Vec<_>>(), installed)?,
         None => run.install_from_nothing(&archives, &ground.changes)?,
     }
-    tidy::tidy(&ground.changes)?;
+    let withheld = clean(&ground.changes, site.epoch)?;
     task.done(&format!("{} packages", archives.len()));
 
     let task = site.progress.start("pack the layer");
@@ -92,7 +93,16 @@ pub fn install(
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.n_entries));
-    Ok(Delta { layer: Some(packed.layer), bom: account(op), skeleton: packed.skeleton, ..Delta::default() })
+    let bom = BomDelta { withheld, ..account(op) };
+    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+}
+
+/// Takes out of the changes what no image should hold; returns what must be told.
+fn clean(changes: &Path, epoch: i64) -> Result<Vec<Withheld>> {
+    let root = layer::Root::open(changes).with_context(|| format!("cannot open {}", changes.display()))?;
+    let owned = Owned::read(&root)?;
+    tidy::tidy(&root, &owned, epoch)?;
+    withhold::withhold(&root, &owned)
 }
 
 fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archive>> {
@@ -189,7 +199,7 @@ impl Dpkg<'_> {
                 }
             }
         }
-        // Triggers that are left.
+        // Whatever is unpacked, in dpkg's own order, and the triggers that are left.
         self.run("--configure", &["--pending"], Vec::new())
     }
 
