@@ -316,6 +316,25 @@ fn nothing_of_a_package_is_written_outside_of_the_root() {
             "error: cannot install jq (2 packages): cannot unpack evil 1 (all): cannot link `in`: No such file or directory (os error 2)",
         ),
         (
+            vec![Entry::symlink("./a", "b"), Entry::symlink("./b", "a"), file("./a/escaped")],
+            "error: cannot install jq (2 packages): cannot create /var/lib/dpkg/status: No such file or directory (os error 2)\n\
+         hint: is dpkg among the Essential packages?",
+        ),
+        (
+            vec![Entry::hardlink("./in", "/etc/passwd")],
+            "error: cannot install jq (2 packages): cannot unpack evil 1 (all): cannot link `in`: No such file or directory (os error 2)",
+        ),
+        (
+            vec![Entry::device("./dev/mem", 0o666, 1, 1), file("./dev/mem/escaped")],
+            "error: cannot install jq (2 packages): cannot create /var/lib/dpkg/status: No such file or directory (os error 2)\n\
+         hint: is dpkg among the Essential packages?",
+        ),
+        (
+            vec![Entry::fifo("./pipe", 0o666), Entry::hardlink("./again", "./pipe"), file("./pipe/escaped")],
+            "error: cannot install jq (2 packages): cannot create /var/lib/dpkg/status: No such file or directory (os error 2)\n\
+         hint: is dpkg among the Essential packages?",
+        ),
+        (
             vec![Entry::hardlink("./in", "../../../../../../../../etc/passwd")],
             "error: cannot install jq (2 packages): cannot unpack evil 1 (all): cannot accept the archive's entry `../../../../../../../../etc/passwd`: its path holds `..`",
         ),
