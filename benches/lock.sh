@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `estaleiro lock` beside `apt-get update` and `apt-get --print-uris install`, of 1, 50 and 700 packages: wall and CPU.
-# Usage: benches/lock.sh [ROUNDS]      as root, on Debian; installs time if it is missing.
+# Usage: [SOURCES=record] benches/lock.sh [ROUNDS]      as root, on Debian; installs time if it is missing.
 # Both ask the machine's own Debian archives for the same closure into an empty root. Cold, nothing is known; warm, the
 # archive is unchanged since the last time. Runs are interleaved; each line is one run. The number of packages is that of
 # the request; with the Essential ones there are more. apt's closure has usrmerge and its needs where ours is merged.
@@ -27,8 +27,8 @@ apt-get indextargets --format "\$(ORIGIN)|deb [signed-by=$keyring] \$(REPO_URI) 
   sed -n 's/^Debian|//p' >"$work/etc/sources.list"
 : >"$work/status"
 
-definition() { # PACKAGE…
-  printf 'image "bench" {\n  apt {\n    repositories = [\n'
+definition() { # PACKAGE…; like apt's, its lists leave sources out unless SOURCES says otherwise
+  printf 'image "bench" {\n  apt {\n    sources = "%s"\n    repositories = [\n' "${SOURCES:-none}"
   sed 's/.*/      "&",/' "$work/etc/sources.list"
   printf '    ]\n'
   printf '    package "%s" {}\n' "$@"
