@@ -269,13 +269,7 @@ fn a_newer_release_file_alone_leaves_the_lock_as_it_is() {
 
 #[test]
 fn a_locked_build_needs_no_network_when_all_is_in_the_store() {
-    let served = archive("stable").add(Deb::new("tool", "1").file("/usr/bin/tool", 0o755, "tool")).serve();
-    let registry = TestRegistry::start();
-    a_base_that_unpacks("").put(&registry, "base", Some("1"));
-    let site = site(&[&served], &[""]);
-    let on_base = format!("image \"x/y\" {{\n base_image = \"{}\"\n", registry.name("base", "1"));
-    let text = definition(&[&served], &[""]).replace("image \"x/y\" {\n", &on_base);
-    site.write("estaleiro.hcl", &text);
+    let (served, registry, site) = a_tool_on_a_base("");
     site.moves(&[]);
     let digest = site.build("out", &[]);
     // All that was built is forgotten; what was fetched is there.
@@ -299,6 +293,53 @@ fn a_locked_build_needs_no_network_when_all_is_in_the_store() {
     assert_eq!(site.build("again", &[]), digest);
     assert_eq!(served.log().lines(), Vec::<String>::new());
     assert_eq!(registry.log().lines(), Vec::<String>::new());
+}
+
+/// Returns an archive of a package, a site that installs it on a base, and the registry that has this.
+fn a_tool_on_a_base(apt: &str) -> (ServedArchive, TestRegistry, Site) {
+    let served = archive("stable").add(Deb::new("tool", "1").file("/usr/bin/tool", 0o755, "tool")).serve();
+    let registry = TestRegistry::start();
+    a_base_that_unpacks("").put(&registry, "base", Some("1"));
+    let site = site(&[&served], &[""]);
+    let on_base = format!("image \"x/y\" {{\n base_image = \"{}\"\n", registry.name("base", "1"));
+    let text = definition(&[&served], &[""]).replace("image \"x/y\" {\n", &on_base);
+    site.write("estaleiro.hcl", &text.replace(" apt {\n", &format!(" apt {{\n{apt}\n")));
+    (served, registry, site)
+}
+
+#[test]
+fn an_old_deb_that_is_gone_is_named_with_its_digest_and_the_ways_out() {
+    let (served, _registry, site) = a_tool_on_a_base("");
+    site.moves(&[]);
+    let locked = site.lock_beside()["platforms"][0]["packages"][0].clone();
+    served.publish(&archive("stable"));
+    let output = site.run("build", &["--output", &format!("oci:{}", site.path("out").display())], &[]);
+    let stderr = failed(&output, 1);
+    for part in [
+        "cannot fetch tool 1: ",
+        locked["sha256"].as_str().unwrap(),
+        &format!("{} does not exist", locked["uri"].as_str().unwrap()),
+        "\nhint: archives drop old files: lock again, or name a mirror that keeps them",
+    ] {
+        assert!(stderr.contains(part), "{part:?} is not in {stderr}");
+    }
+}
+
+#[test]
+fn a_bundle_of_sources_comes_into_a_layout_beside_the_image() {
+    let (served, _registry, site) = a_tool_on_a_base("sources = \"bundle\"");
+    site.build("out", &[]);
+    let json = |path: &str| -> Value { serde_json::from_slice(&fs::read(site.path(path)).unwrap()).unwrap() };
+    let blob = |digest: &Value| format!("out/blobs/{}", digest.as_str().unwrap().replacen(':', "/", 1));
+    let referrers = json("out/referrers.json");
+    let of_sources = |entry: &&Value| entry["artifactType"] == "application/vnd.estaleiro.sources.v1";
+    let bundle = referrers["manifests"].as_array().unwrap().iter().find(of_sources).unwrap();
+    let manifest = json(&blob(&bundle["digest"]));
+    let layers = manifest["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 2);
+    let dsc = fs::read(site.path(&blob(&layers[0]["digest"]))).unwrap();
+    assert_eq!(dsc, served.file("pool/main/t/tool/tool_1.dsc").unwrap());
+    assert_eq!(json("out/index.json")["manifests"].as_array().unwrap().len(), 1, "the image alone");
 }
 
 const SCRIPT: &str = "image \"x/y\" {\n file \"/bin/run\" {\n from_context { path = \"run\" }\n }\n}\n";

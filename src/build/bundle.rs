@@ -11,13 +11,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::World;
 use super::attach;
+use super::definition::Apt;
 use super::lock::places::Places;
-use super::lock::{LockedSource, LockedSourceFile, PlatformLock};
+use super::lock::{LockedPackage, LockedSource, LockedSourceFile, PlatformLock};
 use crate::digest::Digest;
-use crate::fetch::Wanted;
+use crate::fetch::{self, Wanted};
 use crate::oci::{Annotations, Descriptor, Manifest};
 use crate::progress::{Progress, Task};
-use crate::registry::{Bundle, Pushed, Registry};
+use crate::registry::{Bundle, Registry};
 use crate::store::Store;
 
 /// The artifact type of a bundle of sources.
@@ -31,19 +32,44 @@ const TITLE: &str = "org.opencontainers.image.title";
 const N_PARALLEL: usize = 4;
 
 /// The source files of an image.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// By path in the bundle.
-    files: BTreeMap<String, LockedSourceFile>,
+    files: BTreeMap<String, Wished>,
     /// What has no files: name and version.
     missing: Vec<String>,
     /// The archives that a lock names.
     archives: Vec<String>,
 }
 
+/// A file that is to be in the bundle.
+#[derive(Clone, Debug)]
+struct Wished {
+    file: LockedSourceFile,
+    /// Whether the definition does without it.
+    is_excused: bool,
+}
+
+/// What became of the files.
+#[derive(Clone, Debug, Default)]
+pub struct Shipped {
+    /// How many were sent.
+    pub n_sent: usize,
+    /// Those that could not be had.
+    gone: BTreeSet<Digest>,
+}
+
+/// What became of a file.
+enum Fate {
+    Existed,
+    Sent,
+    /// It could not be had, for this reason.
+    Gone(String),
+}
+
 impl Sources {
     /// Returns the sources that a lock names: those of packages, `Built-Using` and its kin, the base image.
-    pub fn of(locked: &PlatformLock) -> Sources {
+    pub fn of(locked: &PlatformLock, apt: &Apt) -> Sources {
         let of_base = locked.base.iter().flat_map(|base| &base.sources);
         let of_packages = locked.packages.iter().flat_map(|one| one.built_using.iter().chain([&one.source]));
         let mut all: Vec<&LockedSource> = of_base.chain(of_packages).collect();
@@ -53,34 +79,33 @@ impl Sources {
         let mut sources = Sources { archives, ..Sources::default() };
         let mut directories = BTreeSet::new();
         for source in all {
-            sources.add(source, &mut directories);
+            sources.add(source, is_excused(source, locked, apt), &mut directories);
         }
         sources
     }
 
-    fn add(&mut self, source: &LockedSource, directories: &mut BTreeSet<String>) {
+    fn add(&mut self, source: &LockedSource, is_excused: bool, directories: &mut BTreeSet<String>) {
         if source.files.is_empty() {
             self.missing.push(format!("{} {}", source.name, source.version));
             return;
         }
         let directory = directory(source, directories);
         for file in &source.files {
-            self.files.insert(format!("{directory}/{}", file.name), file.clone());
+            let wished = Wished { file: file.clone(), is_excused };
+            self.files.insert(format!("{directory}/{}", file.name), wished);
         }
     }
 
     /// Returns the artifact to attach, if there is anything in it.
-    pub fn bundle(&self, annotations: Annotations) -> Option<Bundle> {
-        let layer = |(path, file): (&String, &LockedSourceFile)| {
-            let mut layer = descriptor(file);
+    pub fn bundle(&self, shipped: &Shipped, annotations: Annotations) -> Option<Bundle> {
+        let there = self.files.iter().filter(|(_, wished)| !shipped.gone.contains(&wished.file.sha256));
+        let layers = there.map(|(path, wished)| {
+            let mut layer = descriptor(&wished.file);
             layer.annotations.insert(TITLE.into(), path.clone());
             layer
-        };
-        (!self.files.is_empty()).then(|| Bundle {
-            artifact_type: MEDIA_TYPE.into(),
-            layers: self.files.iter().map(layer).collect(),
-            annotations,
-        })
+        });
+        let layers: Vec<Descriptor> = layers.collect();
+        (!layers.is_empty()).then(|| Bundle { artifact_type: MEDIA_TYPE.into(), layers, annotations })
     }
 
     /// Returns a file as something to be fetched.
@@ -91,24 +116,63 @@ impl Sources {
         Wanted { name: file.name.clone(), uris, digest: file.sha256, size: Some(file.size) }
     }
 
-    /// Brings every file into `registry`, unless it is there; returns how many were sent.
-    pub async fn push(&self, registry: &Registry, places: &Places, world: &World) -> Result<usize> {
-        if !self.missing.is_empty() {
-            world.progress.warn(format!(
-                "no sources can be had, and none are attached, of {}",
-                self.missing.join(", ")
-            ));
-        }
+    /// Brings every file into `registry`, unless it is there.
+    ///
+    /// # Errors
+    /// When files can't be had that the definition doesn't do without: all of them are named.
+    pub async fn push(&self, registry: &Registry, places: &Places, world: &World) -> Result<Shipped> {
         let unique: BTreeMap<Digest, &LockedSourceFile> =
-            self.files.values().map(|file| (file.sha256, file)).collect();
+            self.files.values().map(|wished| (wished.file.sha256, &wished.file)).collect();
         let task = world.progress.start(format!("push sources to {}", registry.name()));
         let pushes =
             unique.values().map(|file| push(self.wanted(file, places), file, registry, world, &task));
-        let pushed: Vec<Pushed> = stream::iter(pushes).buffer_unordered(N_PARALLEL).try_collect().await?;
-        let n_sent = pushed.iter().filter(|pushed| **pushed != Pushed::Existed).count();
-        task.done(&format!("{n_sent} files uploaded, {} already there", pushed.len() - n_sent));
-        Ok(n_sent)
+        let fates: Vec<(Digest, Fate)> =
+            stream::iter(pushes).buffer_unordered(N_PARALLEL).try_collect().await?;
+        let n_sent = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Sent)).count();
+        let gone: BTreeMap<Digest, String> = fates
+            .into_iter()
+            .filter_map(|(digest, fate)| match fate {
+                Fate::Gone(reason) => Some((digest, reason)),
+                Fate::Existed | Fate::Sent => None,
+            })
+            .collect();
+        self.report(&gone, world)?;
+        task.done(&format!("{n_sent} files uploaded, {} already there", unique.len() - n_sent - gone.len()));
+        Ok(Shipped { n_sent, gone: gone.into_keys().collect() })
     }
+
+    /// Names what can't be had, in a warning if the definition does without, else in an error.
+    fn report(&self, gone: &BTreeMap<Digest, String>, world: &World) -> Result<()> {
+        let lines = |is_excused: bool| -> Vec<String> {
+            let files = self.files.iter().filter(|(_, wished)| wished.is_excused == is_excused);
+            let line = |(path, wished): (&String, &Wished)| {
+                Some(format!("{path}: {}", gone.get(&wished.file.sha256)?.lines().next().unwrap_or_default()))
+            };
+            files.filter_map(line).collect()
+        };
+        let missing = lines(false);
+        if !missing.is_empty() {
+            bail!(
+                "cannot attach sources: some can't be had\n- {}\nhint: name a mirror that keeps them; or do without, as in without_sources = [\"name\"]",
+                missing.join("\n- ")
+            );
+        }
+        let without = self.missing.iter().cloned().chain(lines(true));
+        let without = without.collect::<Vec<_>>().join("\n- ");
+        if !without.is_empty() {
+            world.progress.warn(format!("no sources can be had, and none are attached, of\n- {without}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a definition does without a source: it names it, or a package that was built from it.
+fn is_excused(source: &LockedSource, locked: &PlatformLock, apt: &Apt) -> bool {
+    let is_of = |package: &&LockedPackage| {
+        package.built_using.iter().chain([&package.source]).any(|one| one == source)
+    };
+    let packages = locked.packages.iter().filter(is_of).map(|package| &package.name);
+    packages.chain([&source.name]).any(|name| apt.without_sources.iter().any(|one| one.value == *name))
 }
 
 /// Returns a directory of its own for a source package, named as Debian names its files: without the epoch.
@@ -135,12 +199,16 @@ async fn push(
     registry: &Registry,
     world: &World,
     task: &Task,
-) -> Result<Pushed> {
+) -> Result<(Digest, Fate)> {
     if registry.has_blob(&file.sha256).await? {
-        return Ok(Pushed::Existed);
+        return Ok((file.sha256, Fate::Existed));
     }
-    world.fetcher.blob(&wanted).await.context("cannot attach sources")?;
-    Ok(registry.push_blob(&descriptor(file), &world.store, None, task).await?)
+    match world.fetcher.blob(&wanted).await {
+        Err(fetch::Error::Unavailable { reason, .. }) => return Ok((file.sha256, Fate::Gone(reason))),
+        fetched => fetched.context("cannot attach sources")?,
+    }
+    registry.push_blob(&descriptor(file), &world.store, None, task).await?;
+    Ok((file.sha256, Fate::Sent))
 }
 
 /// Writes the sources that are attached to an image below `directory`.
@@ -222,7 +290,7 @@ mod tests {
     fn sources(all: &[LockedSource]) -> Sources {
         let mut sources = Sources::default();
         let mut directories = BTreeSet::new();
-        all.iter().for_each(|source| sources.add(source, &mut directories));
+        all.iter().for_each(|source| sources.add(source, false, &mut directories));
         sources
     }
 
@@ -252,7 +320,8 @@ mod tests {
     #[test]
     fn a_bundle_of_others_leads_nowhere_else() {
         let bundle = |path: &str| {
-            let bundle = sources(&[source("jq", "1", &["jq.dsc"])]).bundle(Annotations::new());
+            let bundle =
+                sources(&[source("jq", "1", &["jq.dsc"])]).bundle(&Shipped::default(), Annotations::new());
             let mut manifest = Manifest {
                 media_type: "x".into(),
                 artifact_type: None,

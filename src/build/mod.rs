@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result};
 
 use base::Base;
 use blobs::{BlobSource, Blobs};
-use bundle::Sources;
+use bundle::{Shipped, Sources};
 use cache::{CacheRecord, Caching, Fate, VertexRecord};
 use context::Context;
 use definition::{Definition, SourcePolicy};
@@ -147,11 +147,11 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     ];
     let sources = match definition.image.apt.sources.value {
         SourcePolicy::None | SourcePolicy::Record => None,
-        SourcePolicy::Bundle => Some(Sources::of(locked)),
+        SourcePolicy::Bundle => Some(Sources::of(locked, &definition.image.apt)),
     };
-    let n_sources_sent = match &sources {
+    let shipped = match &sources {
         Some(sources) => sources.push(&registry, &places, world).await?,
-        None => 0,
+        None => Shipped::default(),
     };
     let publication = Publication {
         image: &solved.snapshot.image,
@@ -160,7 +160,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
             .into_iter()
             .map(|(title, artifact)| titled(artifact, title, lock.epoch))
             .collect(),
-        sources: sources.as_ref().and_then(|sources| sources.bundle(created(lock.epoch))),
+        sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
     };
     let published = publish::publish(
         &publication,
@@ -171,7 +171,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
         &world.progress,
     )
     .await?;
-    let was_known = base_is_known && n_sources_sent == 0 && is_known(&solved.fates, &published);
+    let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
 }
 

@@ -11,7 +11,7 @@ use crate::support::archive::{Archive, ServedArchive, Source};
 use crate::support::concourse::Outcome;
 use crate::support::image::a_base_that_unpacks;
 use crate::support::machine::MachineSource;
-use crate::support::{self, Deb, Key, TestRegistry};
+use crate::support::{self, Deb, DockerRegistry, Key, TestRegistry};
 
 const SOURCES: &str = "application/vnd.estaleiro.sources.v1";
 /// What the base has installed.
@@ -169,7 +169,7 @@ fn unpacked(dsc: &Path) -> String {
 fn a_bundle_arrives_whole_and_dpkg_unpacks_what_a_get_writes() {
     let harbour = Harbour::new(archive());
     let outcome = harbour.put(BUNDLE);
-    assert!(outcome.stderr.contains("none are attached, of gone 5-1"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("none are attached, of\n- gone 5-1"), "{}", outcome.stderr);
     let host = harbour.registry.host();
     let listed = pier::referrers(&host, "app", &pier::digest(&outcome));
     let manifest = pier::manifest(&harbour.registry, "app", &pier::only(&listed, SOURCES).to_string());
@@ -198,6 +198,18 @@ fn a_bundle_arrives_whole_and_dpkg_unpacks_what_a_get_writes() {
     {
         assert_eq!(unpacked(&got.path(&format!("sources/{source}/{source}.dsc"))), content);
     }
+}
+
+#[test]
+fn debians_registry_which_knows_no_referrers_keeps_a_bundle_too() {
+    let (harbour, registry) = (Harbour::new(archive()), DockerRegistry::start());
+    let mut source = harbour.source();
+    source["repository"] = json!(format!("{}/app", registry.host()));
+    let outcome = pier::put(&source, &harbour.yard(BUNDLE));
+    let listed = pier::fallback_list(&registry.host(), "app", &pier::digest(&outcome));
+    pier::only(&listed, SOURCES);
+    let got = pier::get(&source, &outcome.version, &json!({"skip_download": true, "sources": true}));
+    assert_eq!(unpacked(&got.path("sources/tools_2.0-1/tools_2.0-1.dsc")), "the tools");
 }
 
 #[test]
@@ -283,6 +295,29 @@ fn a_source_file_that_is_not_what_the_index_says_is_refused() {
     assert_eq!(harbour.registry.tags("app"), Vec::<String>::new());
 }
 
+#[test]
+fn source_files_that_are_gone_are_all_named_and_left_out_if_that_is_allowed() {
+    use crate::support::archive::Wrong;
+    let gone = archive().wrong(Wrong::MissingPoolFile("tools_2.0-1".into()));
+    let harbour = Harbour::new(gone.wrong(Wrong::MissingPoolFile("lib_3-1.dsc".into())));
+    let said = harbour.put_in_vain(BUNDLE);
+    let listed: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("- ")?.split_once(": sha256:"))
+        .map(|(path, _)| path)
+        .collect();
+    let paths = ["lib_3-1/lib_3-1.dsc", "tools_2.0-1/tools_2.0-1.dsc", "tools_2.0-1/tools_2.0-1.tar.xz"];
+    assert_eq!(listed, paths, "{said}");
+    assert!(said.contains("\nhint: name a mirror that keeps them; or do without"), "{said}");
+
+    let outcome = harbour.put(&format!("without_sources = [\"tool\"]\n{BUNDLE}"));
+    assert!(outcome.stderr.contains("- tools_2.0-1/tools_2.0-1.dsc: sha256:"), "{}", outcome.stderr);
+    let params = json!({"skip_download": true, "sources": true});
+    let got = pier::get(&harbour.source(), &outcome.version, &params);
+    assert_eq!(unpacked(&got.path("sources/crate_4-1/crate_4-1.dsc")), "the crate");
+    assert!(!got.path("sources/tools_2.0-1").exists());
+}
+
 /// A dpkg database that has what small packages of Debian need.
 const WITH_LIBC: &str = "Package: libc6\nStatus: install ok installed\nVersion: 99\nArchitecture: amd64\n\
                          Maintainer: x\nDescription: x\n";
@@ -291,41 +326,60 @@ const SMALL: [&str; 10] =
     ["cpio", "dumb-init", "ed", "hello", "hostname", "jq", "pv", "symlinks", "time", "tree"];
 
 #[test]
-fn every_source_of_a_dozen_real_packages_arrives_and_is_unpacked() {
+fn the_sources_of_a_dozen_real_packages_arrive_and_are_unpacked() {
     let registry = TestRegistry::start();
     a_base_that_unpacks(WITH_LIBC).put(&registry, "base", Some("1"));
-    // The base brings no keys; this machine's archive keyring has them.
-    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg".to_owned();
-    let signed = |one: &MachineSource| MachineSource { signed_by: keyring.clone(), ..one.clone() }.line();
-    let lines: Vec<String> = support::machine::debian().iter().map(signed).collect();
     let mut source = pier::source(&registry.host(), "app");
-    source["apt"] = json!({"repositories": lines});
+    source["apt"] = json!({"repositories": lines_of_this_machine()});
     let base = registry.name("base", "1");
     let packages = SMALL.map(|name| format!("  package \"{name}\" {{}}\n")).concat();
+    // A mirror may lack some files for ever; what it has is to arrive.
+    let without = json!([&SMALL[..], &["libjq1", "libonig5"]].concat());
     let yard = Yard::new(&format!(
-        "image \"example/app\" {{\n base_image = \"{base}\"\n apt {{\n  sources = \"bundle\"\n{packages} }}\n}}\n"
+        "image \"example/app\" {{\n base_image = \"{base}\"\n apt {{\n  sources = \"bundle\"\n  \
+         without_sources = {without}\n{packages} }}\n}}\n"
     ));
     let outcome = pier::put(&source, &yard);
     let got = pier::get(&source, &outcome.version, &json!({"skip_download": true, "sources": true}));
     let account: Value = serde_saphyr::from_str(&got.read("bom.yml")).unwrap();
     let packages = account["changeset"]["packages"].as_array().unwrap();
     assert_eq!(packages.len(), SMALL.len() + 2, "jq brings libjq1 and libonig5");
-    let mut unpacked = BTreeSet::new();
+    let (mut n_unpacked, mut seen) = (0, BTreeSet::new());
     for package in packages {
-        for file in package["sources"].as_array().unwrap() {
-            assert!(registry.has_blob("app", &file["digest"].as_str().unwrap().parse().unwrap()), "{file}");
-        }
         let version = package["source_version"].as_str().unwrap();
         let version = version.split_once(':').map_or(version, |(_, version)| version);
         let stem = format!("{}_{version}", package["source_package"].as_str().unwrap());
-        if unpacked.insert(stem.clone()) {
+        if !seen.insert(stem.clone()) {
+            continue;
+        }
+        let is_gone = |name: &str| outcome.stderr.contains(&format!("- {stem}/{name}: sha256:"));
+        let files = package["sources"].as_array().unwrap().iter();
+        let (gone, there): (Vec<&Value>, Vec<&Value>) =
+            files.partition(|file| is_gone(file["name"].as_str().unwrap()));
+        for file in there {
+            let digest = file["digest"].as_str().unwrap().parse().unwrap();
+            assert!(registry.has_blob("app", &digest), "{file}");
+            let written =
+                std::fs::read(got.path(&format!("sources/{stem}/{}", file["name"].as_str().unwrap())));
+            assert_eq!(Digest::of(written.unwrap()), digest);
+        }
+        if gone.is_empty() {
             let directory = tempfile::tempdir().unwrap();
             let target = directory.path().join("source");
             let dsc = got.path(&format!("sources/{stem}/{stem}.dsc"));
             support::run("dpkg-source", &["-x", dsc.to_str().unwrap(), target.to_str().unwrap()]);
             assert!(target.join("debian/control").exists(), "{stem}");
+            n_unpacked += 1;
         }
     }
+    assert!(n_unpacked >= 5, "{}", outcome.stderr);
+}
+
+/// Returns this machine's release without its updates, with the keyring of this machine: the base brings none.
+fn lines_of_this_machine() -> Vec<String> {
+    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg".to_owned();
+    let released = support::machine::debian().iter().filter(|one| one.suite == support::machine::codename());
+    released.map(|one| MachineSource { signed_by: keyring.clone(), ..one.clone() }.line()).collect()
 }
 
 /// Returns image and account of a put from an empty worker into a registry of its own.
