@@ -6,6 +6,7 @@ mod date;
 pub mod index;
 pub mod keyring;
 pub mod order;
+pub mod preferences;
 pub mod release;
 pub mod resolve;
 pub mod source_index;

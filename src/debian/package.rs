@@ -59,9 +59,9 @@ pub enum Priority {
     Standard,
     /// Everything else.
     Optional,
-    /// Everything else, of old.
+    /// Everything else, of old; and a word of the archive's own.
     Extra,
-    /// Not given, or a word of the archive's own.
+    /// Not given.
     Unknown,
 }
 
@@ -88,6 +88,8 @@ pub enum RelationField {
 pub struct Provided {
     /// The virtual package.
     pub name: Box<str>,
+    /// What follows the name after a colon: `any` or an architecture.
+    pub qualifier: Option<Box<str>>,
     /// The version it claims; without one it satisfies no versioned relation.
     pub version: Option<Version>,
 }
@@ -194,29 +196,33 @@ impl Package {
         Ok(relations.filter_map(|relation| Some((relation.name, relation.constraint?.version))).collect())
     }
 
-    /// Reads `Provides`; a relation other than `=` provides the name without a version.
+    /// Reads `Provides`; a name with a relation other than `=` is passed over, as apt does.
     pub fn provides(&self) -> Result<Vec<Provided>, RelationError> {
         let groups = self.relations(RelationField::Provides)?;
-        Ok(groups.into_iter().flatten().map(Provided::from_relation).collect())
+        Ok(groups.into_iter().flatten().filter_map(Provided::from_relation).collect())
     }
 }
 
 impl Provided {
-    fn from_relation(relation: Relation) -> Provided {
-        let equal = relation.constraint.filter(|constraint| constraint.operator == Operator::Equal);
-        Provided { name: relation.name, version: equal.map(|constraint| constraint.version) }
+    fn from_relation(relation: Relation) -> Option<Provided> {
+        let version = match relation.constraint {
+            None => None,
+            Some(constraint) if constraint.operator == Operator::Equal => Some(constraint.version),
+            Some(_) => return None,
+        };
+        Some(Provided { name: relation.name, qualifier: relation.qualifier, version })
     }
 }
 
 impl RelationField {
     /// Those between packages, in the order apt reads them.
     pub const ALL: [RelationField; 9] = [
-        RelationField::Depends,
         RelationField::PreDepends,
-        RelationField::Suggests,
-        RelationField::Recommends,
+        RelationField::Depends,
         RelationField::Conflicts,
         RelationField::Breaks,
+        RelationField::Recommends,
+        RelationField::Suggests,
         RelationField::Replaces,
         RelationField::Enhances,
         RelationField::Provides,
@@ -247,13 +253,13 @@ impl RelationField {
 
 impl Priority {
     fn parse(text: &str) -> Priority {
-        match text {
+        match &*text.to_ascii_lowercase() {
+            "" => Priority::Unknown,
             "required" => Priority::Required,
             "important" => Priority::Important,
             "standard" => Priority::Standard,
             "optional" => Priority::Optional,
-            "extra" => Priority::Extra,
-            _ => Priority::Unknown,
+            _ => Priority::Extra,
         }
     }
 }
@@ -381,7 +387,7 @@ mod tests {
         let provides = package.provides().unwrap();
         let provides: Vec<_> =
             provides.iter().map(|p| (&*p.name, p.version.as_ref().map(Version::as_str))).collect();
-        assert_eq!(provides, [("awk", None), ("editor", Some("2")), ("odd", None)]);
+        assert_eq!(provides, [("awk", None), ("editor", Some("2"))]);
     }
 
     #[test]

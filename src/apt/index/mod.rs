@@ -2,6 +2,7 @@
 //!
 //! The index is a text already fetched and verified. Only SHA-256 is believed; a package without it is refused.
 
+pub(super) mod mentions;
 mod record;
 
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct Candidate {
     pub sha256: Digest,
     /// Where it comes from.
     pub repository: RepositoryId,
+    /// The component of the repository, as `main`; empty if nobody says.
+    pub component: Arc<str>,
     /// apt's priority of the origin: a higher one wins over a newer version.
     pub pin: i16,
 }
@@ -76,6 +79,7 @@ pub enum Error {
 pub struct Index {
     record: Arc<Record>,
     repository: RepositoryId,
+    component: Arc<str>,
     pin: i16,
 }
 
@@ -91,17 +95,17 @@ impl Index {
             let paragraph = paragraph?;
             let package = read_candidate(&paragraph, repository)?.package;
             if *package.architecture == *architecture || &*package.architecture == "all" {
-                writer.add(&package, &paragraph)?;
+                writer.add(&package, &paragraph, architecture)?;
             }
         }
         let record = Record::load(writer.finish()).expect("what was just written is a record");
-        Ok(Index { record: Arc::new(record), repository, pin: DEFAULT_PIN })
+        Ok(Index { record: Arc::new(record), repository, component: Arc::default(), pin: DEFAULT_PIN })
     }
 
     /// Reads what [`Index::to_record`] gave; none if it is damaged or of another version.
     pub fn from_record(bytes: Vec<u8>, repository: RepositoryId) -> Option<Index> {
         let record = Arc::new(Record::load(bytes)?);
-        Some(Index { record, repository, pin: DEFAULT_PIN })
+        Some(Index { record, repository, component: Arc::default(), pin: DEFAULT_PIN })
     }
 
     /// Returns a form that is quick to read again.
@@ -112,6 +116,11 @@ impl Index {
     /// Sets the priority of its packages.
     pub fn with_pin(self, pin: i16) -> Index {
         Index { pin, ..self }
+    }
+
+    /// Says which component of its repository it is.
+    pub fn with_component(self, component: &str) -> Index {
+        Index { component: component.into(), ..self }
     }
 
     /// Returns the priority of its packages.
@@ -145,7 +154,7 @@ impl Index {
         let paragraph = paragraph.and_then(Result::ok);
         let candidate = paragraph.and_then(|paragraph| read_candidate(&paragraph, self.repository).ok());
         let candidate = candidate.expect("every paragraph was read before it was recorded");
-        Candidate { pin: self.pin, ..candidate }
+        Candidate { pin: self.pin, component: self.component.clone(), ..candidate }
     }
 
     /// Returns all packages, sorted by name; those of one name stay in the order of the index.
@@ -166,6 +175,11 @@ impl Index {
     /// Returns how many other names are mentioned before `name`, in packages and their relations; none if it never is.
     pub fn mention(&self, name: &str) -> Option<u32> {
         self.record.mention(name)
+    }
+
+    /// Returns every name that is mentioned.
+    pub fn mentioned(&self) -> impl Iterator<Item = &str> {
+        self.record.mentioned()
     }
 
     /// Returns how many names are mentioned.
@@ -202,7 +216,15 @@ fn read_candidate(paragraph: &Paragraph<'_>, repository: RepositoryId) -> Result
     let size = size.ok_or_else(|| fail("field Size is not a number of bytes".to_owned()))?;
     let sha256 =
         Digest::from_hex(required("SHA256")?).map_err(|error| fail(format!("field SHA256: {error}")))?;
-    Ok(Candidate { filename: filename.into(), size, sha256, repository, pin: DEFAULT_PIN, package })
+    Ok(Candidate {
+        filename: filename.into(),
+        size,
+        sha256,
+        repository,
+        component: Arc::default(),
+        pin: DEFAULT_PIN,
+        package,
+    })
 }
 
 /// Whether a path stays below where it begins; `./` in front is common in flat repositories.

@@ -7,12 +7,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::mentions;
+
 use crate::debian::Version;
 use crate::debian::deb822::Paragraph;
-use crate::debian::package::{Package, RelationError, RelationField};
+use crate::debian::package::{Package, RelationError};
 
 /// Raised whenever what stands in the bytes changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"aptindex";
 /// In the place of a version's beginning: there is none.
 const NONE: u32 = u32::MAX;
@@ -135,6 +137,12 @@ impl Record {
         self.rows_of(MENTIONS, name).next().map(|row| self.word(MENTIONS, row, 2))
     }
 
+    /// Returns every name that is mentioned.
+    pub(super) fn mentioned(&self) -> impl Iterator<Item = &str> {
+        let rows = 0..self.tables[MENTIONS].n_rows;
+        rows.map(|row| self.text(&self.names, self.word(MENTIONS, row, 0), self.word(MENTIONS, row, 1)))
+    }
+
     /// Returns how many names are mentioned.
     pub(super) fn n_mentions(&self) -> u32 {
         u32::try_from(self.tables[MENTIONS].n_rows).unwrap_or(u32::MAX)
@@ -197,14 +205,17 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Adds a package and its paragraph, which were read before.
-    pub(super) fn add(&mut self, package: &Package, paragraph: &Paragraph<'_>) -> Result<(), RelationError> {
+    pub(super) fn add(
+        &mut self,
+        package: &Package,
+        paragraph: &Paragraph<'_>,
+        architecture: &str,
+    ) -> Result<(), RelationError> {
         let entry = at(self.entries.len());
         let [name_start, name_length] = self.mention(&package.name);
-        for field in RelationField::ALL {
-            names_in(package.relation_text(field)).for_each(|name| {
-                self.mention(name);
-            });
-        }
+        mentions::for_each(package, architecture, |name| {
+            self.mention(name);
+        });
         for provided in package.provides()? {
             let [start, length] = self.place_of(&provided.name);
             let version = provided.version.map_or([NONE, 0], |version| self.push(version.as_str()));
@@ -295,10 +306,4 @@ fn at(n: usize) -> u32 {
 
 fn words<const N: usize>(rows: &[[u32; N]]) -> Vec<u8> {
     rows.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-/// Returns the names in a relation field; with `:any` they count as names of their own.
-fn names_in(field: &str) -> impl Iterator<Item = &str> {
-    let words = field.split([',', '|']).map(str::trim_start).filter(|word| !word.is_empty());
-    words.map(|word| word.split([' ', '(', '[', '\n']).next().unwrap_or(word))
 }

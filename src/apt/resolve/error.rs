@@ -40,6 +40,20 @@ pub enum Unsatisfiable {
         /// The package.
         name: String,
     },
+    /// A package that cannot be done without is asked to go.
+    #[error("cannot remove {name}: it is essential")]
+    Essential {
+        /// The package.
+        name: String,
+    },
+    /// No repository knows the name of what is to go.
+    #[error("cannot remove {name}: nobody knows a package of that name{}", did_you_mean(suggestions))]
+    UnknownToRemove {
+        /// The name asked for.
+        name: String,
+        /// Names that look like it.
+        suggestions: Vec<String>,
+    },
     /// A package on the way has a field that cannot be read.
     #[error(transparent)]
     Relation(#[from] RelationError),
@@ -57,6 +71,9 @@ pub struct Cause {
     pub problem: String,
 }
 
+/// How many packages of a long way are told.
+const MOST_SHOWN: usize = 12;
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((last, before)) = self.chain.split_last() else { return f.write_str(&self.problem) };
@@ -64,7 +81,11 @@ impl fmt::Display for Cause {
             [] => write!(f, "{last}: it {}", self.problem),
             [first, ..] => {
                 write!(f, "{first}: {last} {}", self.problem)?;
-                write!(f, "\nneeded by: {}", before.iter().rev().cloned().collect::<Vec<_>>().join(" ← "))
+                let mut way: Vec<&str> = before.iter().rev().map(String::as_str).collect();
+                if way.len() > MOST_SHOWN {
+                    way.splice(MOST_SHOWN - 1..way.len() - 1, ["…"]);
+                }
+                write!(f, "\nneeded by: {}", way.join(" ← "))
             }
         }
     }
@@ -73,6 +94,15 @@ impl fmt::Display for Cause {
 impl Unsatisfiable {
     pub(super) fn unknown(name: &str, universe: &Universe) -> Unsatisfiable {
         Unsatisfiable::Unknown {
+            name: name.chars().take(100).collect(),
+            suggestions: suggestions(name, universe),
+        }
+    }
+}
+
+impl Unsatisfiable {
+    pub(super) fn unknown_to_remove(name: &str, universe: &Universe) -> Unsatisfiable {
+        Unsatisfiable::UnknownToRemove {
             name: name.chars().take(100).collect(),
             suggestions: suggestions(name, universe),
         }

@@ -2,10 +2,13 @@
 //!
 //! A package is read out of its index when somebody looks at it: of sixty thousand a build asks for some hundreds.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use crate::apt::index::{Candidate, Index};
-use crate::debian::Version;
+use crate::apt::index::{Candidate, Index, mentions};
+use crate::apt::preferences::Policy;
+use crate::debian::package::Provided;
+use crate::debian::{Package, Version};
 
 /// The candidates of all indexes, which are of one architecture.
 #[derive(Debug)]
@@ -15,7 +18,8 @@ pub struct Universe {
     starts: Vec<u32>,
     candidates: Vec<OnceLock<Box<Candidate>>>,
     architecture: Box<str>,
-    /// Sorted by name, then the one apt prefers first.
+    policy: Policy,
+    /// Sorted by name, then the newest version first, then as the indexes have them.
     by_name: Vec<CandidateId>,
 }
 
@@ -26,7 +30,7 @@ pub struct CandidateId(pub(super) u32);
 /// That a candidate provides a name.
 #[derive(Debug)]
 pub(super) struct Provision {
-    pub(super) version: Option<Version>,
+    pub(super) provided: Provided,
     pub(super) by: CandidateId,
 }
 
@@ -41,10 +45,21 @@ impl Universe {
             n_candidates += index.len();
         }
         let candidates = std::iter::repeat_with(OnceLock::new).take(n_candidates).collect();
-        let mut universe =
-            Universe { indexes, starts, candidates, architecture: architecture.into(), by_name: Vec::new() };
+        let mut universe = Universe {
+            indexes,
+            starts,
+            candidates,
+            architecture: architecture.into(),
+            policy: Policy::default(),
+            by_name: Vec::new(),
+        };
         universe.by_name = universe.sorted();
         universe
+    }
+
+    /// Prefers some versions over others, beyond what their repositories say.
+    pub fn prefer(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
     /// Every index is sorted already: what is left to do is to merge them, and to compare versions of one name.
@@ -57,7 +72,7 @@ impl Universe {
         by_name.sort_by(|a, b| self.name(*a).cmp(self.name(*b)));
         for versions in by_name.chunk_by_mut(|a, b| self.name(*a) == self.name(*b)) {
             if versions.len() > 1 {
-                versions.sort_by_cached_key(|id| std::cmp::Reverse((self.pin(*id), self.version(*id))));
+                versions.sort_by_cached_key(|id| std::cmp::Reverse(self.version(*id)));
             }
         }
         by_name
@@ -97,17 +112,48 @@ impl Universe {
         &self.architecture
     }
 
-    /// Returns all versions of a package, the one apt prefers first.
+    /// Returns all versions of a package, the newest first.
     pub fn versions(&self, name: &str) -> &[CandidateId] {
         let begin = self.by_name.partition_point(|id| self.name(*id) < name);
         let count = self.by_name[begin..].partition_point(|id| self.name(*id) == name);
         &self.by_name[begin..begin + count]
     }
 
-    /// Returns the names of all packages, sorted, each once.
+    /// Returns the names of all packages that can be installed, sorted, each once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.preferred_ids().map(|id| self.name(id))
+    }
+
+    /// Returns the version of every package that is installed where none is, by name.
+    pub fn preferred(&self) -> impl Iterator<Item = &Candidate> {
+        self.preferred_ids().map(|id| self.candidate(id))
+    }
+
+    fn preferred_ids(&self) -> impl Iterator<Item = CandidateId> {
         let names = self.by_name.chunk_by(|a, b| self.name(*a) == self.name(*b));
-        names.map(|versions| versions[0]).filter(|id| self.pin(*id) >= 0).map(|id| self.name(id))
+        names.filter_map(|versions| self.preferred_of(versions))
+    }
+
+    /// Returns the version with the highest priority, of those the newest.
+    fn preferred_of(&self, versions: &[CandidateId]) -> Option<CandidateId> {
+        let mut best = (None, 0);
+        for id in versions {
+            let priority = self.priority(&[*id], false);
+            if priority > best.1 {
+                best = (Some(*id), priority);
+            }
+        }
+        best.0
+    }
+
+    /// Returns apt's priority of one version: these candidates, which are all the same, and perhaps what is installed.
+    pub(super) fn priority(&self, files: &[CandidateId], is_installed: bool) -> i32 {
+        if self.policy.preferences.is_empty() {
+            let pins = files.iter().map(|id| i32::from(self.pin(*id)));
+            return pins.chain(is_installed.then_some(INSTALLED)).max().unwrap_or(0);
+        }
+        let files: Vec<&Candidate> = files.iter().map(|id| self.candidate(*id)).collect();
+        self.policy.priority(&files, is_installed)
     }
 
     /// Returns the names of the packages that every installation has, sorted: those whose preferred version says so.
@@ -120,8 +166,8 @@ impl Universe {
         names.sort_unstable();
         names.dedup();
         names.into_iter().filter(|name| {
-            let preferred = self.versions(name).first().map(|id| self.candidate(*id));
-            preferred.is_some_and(|candidate| candidate.pin >= 0 && candidate.package.essential)
+            let preferred = self.preferred_of(self.versions(name));
+            preferred.is_some_and(|id| self.candidate(id).package.essential)
         })
     }
 
@@ -130,10 +176,33 @@ impl Universe {
     }
 
     /// Returns who provides a name, as the indexes have them.
-    pub(super) fn provisions(&self, name: &str) -> impl Iterator<Item = Provision> {
-        self.indexes.iter().zip(&self.starts).flat_map(move |(index, start)| {
-            index.provisions(name).map(|(number, version)| Provision { version, by: id(*start, number) })
-        })
+    pub(super) fn provisions(&self, name: &str) -> Vec<Provision> {
+        let mut provisions = Vec::new();
+        for (index, start) in self.indexes.iter().zip(&self.starts) {
+            let mut numbers: Vec<usize> = index.provisions(name).map(|(number, _)| number).collect();
+            numbers.dedup();
+            for by in numbers.into_iter().map(|number| id(*start, number)) {
+                let package = &self.candidate(by).package;
+                let provided = package.provides().unwrap_or_default().into_iter();
+                let wanted = provided.filter(|one| *one.name == *name && !is_itself(one, package));
+                provisions.extend(wanted.map(|provided| Provision { provided, by }));
+            }
+        }
+        provisions
+    }
+
+    /// Returns every name that the indexes and some other packages mention, as often as apt has packages of that name.
+    pub(super) fn mentioned_names<'n>(&'n self, others: impl Iterator<Item = &'n Package>) -> Vec<Box<str>> {
+        let listed = self.indexes.iter().flat_map(Index::mentioned);
+        let mut names: HashSet<Box<str>> = listed.map(Box::from).collect();
+        for package in others {
+            mentions::for_each(package, &self.architecture, |name| {
+                if !names.contains(name) {
+                    names.insert(name.into());
+                }
+            });
+        }
+        names.into_iter().collect()
     }
 
     /// Returns a number that is lower the earlier a candidate's name is mentioned in the indexes.
@@ -150,6 +219,16 @@ impl Universe {
         }
         before
     }
+}
+
+/// apt's priority of what is installed and in no repository.
+const INSTALLED: i32 = 100;
+
+/// apt passes over a package that provides itself.
+pub(super) fn is_itself(provided: &Provided, package: &Package) -> bool {
+    provided.name == package.name
+        && provided.qualifier.is_none()
+        && provided.version.as_ref().is_none_or(|version| version.as_str() == package.version.as_str())
 }
 
 fn id(start: u32, number: usize) -> CandidateId {
