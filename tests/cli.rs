@@ -181,23 +181,7 @@ step "build" {
 "#;
     assert_said(
         &told(definition),
-        r##"error: upgrading the base's packages is not built yet
- --> estaleiro.hcl:4:18
-  |
-4 |     upgrade    = true
-  |                  ^^^^
-  |
-  = hint: use a newer base image
-
-error: installing recommended packages is not built yet
- --> estaleiro.hcl:5:18
-  |
-5 |     recommends = true
-  |                  ^^^^
-  |
-  = hint: name those that are wanted
-
-error: removing packages is not built yet
+        r##"error: removing packages is not built yet
  --> estaleiro.hcl:6:19
   |
 6 |     remove     = ["nano"]

@@ -118,6 +118,41 @@ fn backports_are_there_for_those_who_ask_for_them() {
         definition(&[&stable, &backports], &["", ""]).replace("\"tool\" {}", "\"tool\" { version = \"2\" }");
     site.write("estaleiro.hcl", &asked);
     assert_eq!(versions(&site.lock(), "tool"), ["2"]);
+    let pinned = asked.replace("version = \"2\"", "pin = \"release a=stable-backports\"");
+    site.write("estaleiro.hcl", &pinned);
+    assert_eq!(versions(&site.lock(), "tool"), ["2"]);
+    let preferences =
+        "preferences = <<EOT\nPackage: tool\nPin: release a=*-backports\nPin-Priority: 600\nEOT\n";
+    let preferred = asked.replace(" { version = \"2\" }", &format!(" {{}}\n {preferences}"));
+    site.write("estaleiro.hcl", &preferred);
+    assert_eq!(versions(&site.lock(), "tool"), ["2"]);
+}
+
+#[test]
+fn recommended_packages_come_along_when_asked_for() {
+    let package = |name: &str| Deb::new(name, "1").architecture("all");
+    let tool = package("tool").field("Recommends", "extra, gone");
+    let stable = archive("stable").add(essential()).add(tool).add(package("extra")).serve();
+    let site = site(&[&stable], &[""]);
+    assert_eq!(versions(&site.lock(), "extra").len(), 0);
+    let asked = definition(&[&stable], &[""]).replace("package", "recommends = true\n package");
+    site.write("estaleiro.hcl", &asked);
+    assert_eq!(versions(&site.lock(), "extra"), ["1"]);
+}
+
+#[test]
+fn a_lock_does_not_fit_a_definition_that_prefers_other_versions() {
+    let stable = archive("stable").add(essential()).add(Deb::new("tool", "1").architecture("all")).serve();
+    let site = site(&[&stable], &[""]);
+    succeeded(&site.run("lock", &[], &[]));
+    let layout = format!("oci:{}", site.path("out").display());
+    for changed in ["package \"tool\" { pin = \"version 1\" }", "recommends = true\n package \"tool\" {}"] {
+        let other = definition(&[&stable], &[""]).replace("package \"tool\" {}", changed);
+        site.write("estaleiro.hcl", &other);
+        let output = site.run("build", &["--output", &layout], &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.contains("of another definition"), "{stderr}");
+    }
 }
 
 #[test]

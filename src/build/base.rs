@@ -49,15 +49,17 @@ pub struct Facts {
 }
 
 /// Which files are looked into: exact paths, and directories.
-const FACT_FILES: [&str; 6] = [
+const FACT_FILES: [&str; 7] = [
     "etc/os-release",
     "usr/lib/os-release",
     "var/lib/dpkg/status",
     "var/lib/dpkg/arch",
+    "etc/apt/preferences",
     "etc/apt/sources.list",
     "etc/apt/trusted.gpg",
 ];
-const FACT_DIRECTORIES: [&str; 5] = [
+const FACT_DIRECTORIES: [&str; 6] = [
+    "etc/apt/preferences.d/",
     "etc/apt/sources.list.d/",
     "etc/apt/trusted.gpg.d/",
     "etc/apt/keyrings/",

@@ -13,10 +13,10 @@ const LARGEST_FILE: u64 = 16 << 20;
 /// Reads this machine's keyrings, os-release and the apt configuration in `apt`; what can't be read counts as absent.
 pub fn facts(apt: &Path) -> Facts {
     let mut files = BTreeMap::new();
-    for name in ["sources.list", "trusted.gpg"] {
+    for name in ["sources.list", "trusted.gpg", "preferences"] {
         take(&apt.join(name), &format!("etc/apt/{name}"), &mut files);
     }
-    for directory in ["sources.list.d", "trusted.gpg.d", "keyrings"] {
+    for directory in ["sources.list.d", "trusted.gpg.d", "keyrings", "preferences.d"] {
         take_all(&apt.join(directory), &format!("etc/apt/{directory}"), &mut files);
     }
     take_all(Path::new("/usr/share/keyrings"), "usr/share/keyrings", &mut files);

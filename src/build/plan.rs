@@ -207,20 +207,6 @@ impl Refusals<'_> {
 
     fn apt(&mut self, apt: &Apt) {
         let later = "leave it out for now";
-        if apt.upgrade.value {
-            self.add(
-                &apt.upgrade,
-                "upgrading the base's packages is not built yet",
-                "use a newer base image",
-            );
-        }
-        if apt.recommends.value {
-            self.add(
-                &apt.recommends,
-                "installing recommended packages is not built yet",
-                "name those that are wanted",
-            );
-        }
         if !apt.essential.value && matches!(self.definition.image.base, Base::Scratch) {
             self.add(&apt.essential, "a root without the Essential packages is not built yet", later);
         }

@@ -104,6 +104,8 @@ pub struct Apt {
     pub essential: Spanned<bool>,
     /// Packages to be removed.
     pub remove: Vec<Spanned<String>>,
+    /// Texts of apt's preferences: which versions are preferred.
+    pub preferences: Vec<Spanned<String>>,
     /// Packages installed from a file rather than a repository.
     pub debs: Vec<Deb>,
     /// Answers to debconf questions, `package/question` → answer.
@@ -172,6 +174,8 @@ pub struct PackageRequest {
     pub name: Spanned<String>,
     /// Exactly this version, where one is written.
     pub version: Option<Spanned<String>>,
+    /// Which of its versions is preferred, as apt's preferences write it.
+    pub pin: Option<Spanned<String>>,
     /// Its source, where it is declared by hand.
     pub vcs: Option<Vcs>,
 }

@@ -110,17 +110,22 @@ impl Desk<'_> {
 
     /// Fetches and reads the package indexes of a suite.
     pub async fn packages(&self, suite: &Suite, id: RepositoryId, architecture: &str) -> Result<Vec<Index>> {
-        let mut read = Vec::new();
-        for (name, file) in indexes(suite, architecture)? {
+        let (mut read, mut components) = (Vec::new(), Vec::new());
+        for (component, file) in indexes(suite, architecture)? {
             check_size(suite, &file)?;
-            let name = format!("{} {name}", suite.repository.suite).trim_end().to_owned();
+            let name = format!("{} {component}", suite.repository.suite).trim_end().to_owned();
+            components.push(component);
             let wanted = self.wanted(suite, &file, name);
             let architecture = architecture.to_owned();
             let reading = Reading { file, architecture, repository: id, store: self.store.clone() };
             read.push(reading.index(wanted, self.fetcher));
         }
         let indexes = try_join_all(read).await?;
-        Ok(indexes.into_iter().map(|index| index.with_pin(pin(&suite.release))).collect())
+        let indexes = indexes
+            .into_iter()
+            .zip(components)
+            .map(|(index, component)| index.with_pin(pin(&suite.release)).with_component(&component));
+        Ok(indexes.collect())
     }
 
     /// Returns an index of a suite as something to be fetched.

@@ -28,7 +28,8 @@ pub fn is_of(definition: &Definition, locked: &PlatformLock) -> Result<()> {
 /// When it doesn't, as one that was edited or merged by hand.
 pub fn is_complete(definition: &Definition, locked: &PlatformLock, base: Option<&Base>) -> Result<()> {
     let wanted = &definition.image.apt.packages;
-    if wanted.is_empty() && !locked.packages.is_empty() {
+    let may_hold_some = !wanted.is_empty() || definition.image.apt.upgrade.value;
+    if !may_hold_some && !locked.packages.is_empty() {
         return refused(vec!["it holds packages, and the definition names none".into()]);
     }
     let there = versions(locked, base)?;

@@ -15,6 +15,7 @@ pub mod seen;
 pub mod shelf;
 pub mod sources;
 pub mod trust;
+pub mod wish;
 
 pub use request::LockRequest;
 

@@ -17,7 +17,7 @@ pub struct LockRequest {
     /// The base image; absent on scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// The packages by name, with their version where one is written: `jq`, `jq = 1.6-2.1`.
+    /// The packages by name, with their version or pin where one is written: `jq`, `jq = 1.6-2.1`, `jq: version 1*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,
     /// The repositories, as lines of a `sources.list`.
@@ -26,6 +26,15 @@ pub struct LockRequest {
     /// The keys by name, with their fingerprint where one is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// What is done besides installing: `upgrade`, `recommends`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<String>,
+    /// The packages that are to go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// Which versions are preferred, a line for each text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preferences: Vec<String>,
     /// Whose sources are recorded: `packages`, `base image`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
@@ -47,6 +56,9 @@ impl LockRequest {
             packages: apt.packages.iter().map(package).collect(),
             repositories: repositories(apt, definition.source.file_name())?,
             keys: apt.keys.iter().map(key).collect(),
+            switches: switches(apt),
+            remove: apt.remove.iter().map(|name| name.value.clone()).collect(),
+            preferences: apt.preferences.iter().map(|text| one_line(&text.value)).collect(),
             sources: sources(apt),
         })
     }
@@ -66,11 +78,14 @@ impl LockRequest {
     }
 
     /// Returns its lists, each with what an entry of it is called.
-    fn lists(&self) -> [(&'static str, &[String]); 4] {
+    fn lists(&self) -> [(&'static str, &[String]); 7] {
         [
             ("package", self.packages.as_slice()),
             ("repository", &self.repositories),
             ("key", &self.keys),
+            ("switch", &self.switches),
+            ("package to remove", &self.remove),
+            ("preference", &self.preferences),
             ("sources of the", &self.sources),
         ]
     }
@@ -100,8 +115,20 @@ fn sources(apt: &Apt) -> Vec<String> {
     }
 }
 
+fn switches(apt: &Apt) -> Vec<String> {
+    let all = [("upgrade", apt.upgrade.value), ("recommends", apt.recommends.value)];
+    all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 fn package(package: &PackageRequest) -> String {
-    with(&package.name, " = ", package.version.as_ref())
+    match &package.pin {
+        Some(pin) => with(&package.name, ": ", Some(pin)),
+        None => with(&package.name, " = ", package.version.as_ref()),
+    }
 }
 
 fn key(key: &Key) -> String {

@@ -14,10 +14,12 @@ use super::logins::Logins;
 use super::places::Places;
 use super::sources::{Archives, BuiltFrom, Recorder};
 use super::trust::{Author, NamedKeyring, Trust, host};
+use super::wish::{self, Wish};
 use super::{Lock, LockRequest, LockedBase, LockedPackage, LockedSource, PlatformLock};
 use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
 use crate::apt::keyring::{Fingerprint, Keyring};
 use crate::apt::order::{self, Step};
+use crate::apt::preferences::Policy;
 use crate::apt::resolve::{Request, Universe, Wanted};
 use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
@@ -73,14 +75,16 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         remove: Vec::new(),
         files: Vec::new(),
     };
-    let epoch = match apt.packages.is_empty() && !apt.wants_sources_of_base() {
+    let asks_for_packages = wish::asks_for_packages(apt);
+    let epoch = match !asks_for_packages && !apt.wants_sources_of_base() {
         true => epoch(subject, loaded, &[], world).await?,
         false => {
             let archives = open_archives(subject, facts, world).await?;
-            let candidates = match apt.packages.is_empty() {
-                true => Vec::new(),
-                false => choose_packages(subject, facts, &archives, world).await?,
+            let (candidates, remove) = match asks_for_packages {
+                true => choose_packages(subject, facts, &archives, world).await?,
+                false => Default::default(),
             };
+            pinned.remove = remove;
             pin(&candidates, &archives.suites, &mut pinned);
             let recorder = Recorder::new(apt, &archives, subject.last());
             // Fetching the archives and reading the indexes of sources take about as long as each other.
@@ -179,19 +183,19 @@ async fn choose_packages(
     base: Option<&Facts>,
     archives: &Archives<'_>,
     world: &World,
-) -> Result<Vec<Candidate>> {
+) -> Result<(Vec<Candidate>, Vec<String>)> {
     let architecture = subject.platform.debian_architecture();
     let desk = archives.desk(world);
     let read = archives.suites.iter().enumerate();
     let read = read.map(|(id, suite)| desk.packages(suite, RepositoryId(id), architecture));
     let indexes = try_join_all(read).await?.into_iter().flatten().collect();
     let installed = base.map(Facts::installed).transpose()?.unwrap_or_default();
-    let wanted = wanted_packages(subject.definition)?;
-    let is_scratch = base.is_none();
+    let apt = &subject.definition.image.apt;
+    let policy = wish::policy(apt, archives.author, base, &archives.suites, architecture)?;
+    let wish = Wish::of(subject.definition, base.is_none())?;
     let (architecture, kept) = (architecture.to_owned(), subject.kept.clone());
-    let selection = tokio::task::spawn_blocking(move || {
-        select(indexes, &architecture, wanted, &installed, &kept, is_scratch)
-    });
+    let selection =
+        tokio::task::spawn_blocking(move || select(indexes, &architecture, policy, wish, &installed, &kept));
     selection.await?
 }
 
@@ -322,33 +326,29 @@ fn warn_of_unpinned(key: &definition::Key, keyring: &Keyring, world: &World) {
     ));
 }
 
-fn wanted_packages(definition: &Definition) -> Result<Vec<Wanted>> {
-    let packages = definition.image.apt.packages.iter();
-    packages
-        .map(|package| {
-            let version = package
-                .version
-                .as_ref()
-                .map(|version| version.value.parse::<debian::Version>())
-                .transpose()?;
-            Ok(Wanted { name: package.name.value.clone(), version })
-        })
-        .collect()
-}
-
+/// Returns what is to be installed, in its order, and the names of what goes.
 fn select(
     indexes: Vec<Index>,
     architecture: &str,
-    mut wanted: Vec<Wanted>,
+    policy: Policy,
+    mut wish: Wish,
     installed: &[debian::Installed],
     kept: &Kept,
-    is_scratch: bool,
-) -> Result<Vec<Candidate>> {
-    let universe = Universe::new(indexes, architecture);
-    if is_scratch && !universe.versions(MERGED_USR).is_empty() {
-        wanted.push(Wanted { name: MERGED_USR.into(), version: None });
+) -> Result<(Vec<Candidate>, Vec<String>)> {
+    let mut universe = Universe::new(indexes, architecture);
+    universe.prefer(policy);
+    if wish.is_scratch && !universe.versions(MERGED_USR).is_empty() {
+        wish.install.push(Wanted { name: MERGED_USR.into(), version: None });
     }
-    let request = Request { install: wanted, installed, essential: is_scratch, ..Request::default() };
+    let request = Request {
+        install: wish.install,
+        remove: wish.remove,
+        installed,
+        essential: wish.is_scratch,
+        recommends: wish.recommends,
+        upgrade: wish.upgrade,
+        ..Request::default()
+    };
     let selection = keep::resolve(&universe, &request, kept)?;
     let chosen: Vec<&Candidate> = selection.install.iter().map(|&id| universe.candidate(id)).collect();
     let packages: Vec<&Package> = chosen.iter().map(|candidate| &candidate.package).collect();
@@ -357,7 +357,7 @@ fn select(
         Step::Unpack(places) => Some(places),
         Step::Configure(_) => None,
     });
-    Ok(unpacked.flatten().map(|place| chosen[place].clone()).collect())
+    Ok((unpacked.flatten().map(|place| chosen[place].clone()).collect(), selection.remove))
 }
 
 fn pin(candidates: &[Candidate], suites: &[Suite], pinned: &mut PlatformLock) {

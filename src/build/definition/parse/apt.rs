@@ -68,6 +68,7 @@ impl Sum {
         }
         self.add_removes(reader, fields.attribute("remove"));
         self.add_debconf(reader, fields.attribute("debconf"));
+        self.add_preferences(reader, fields.attribute("preferences"));
         self.add_without_sources(reader, fields.attribute("without_sources"));
         switch(reader, "`upgrade`", fields.attribute("upgrade"), &mut self.upgrade);
         switch(reader, "`recommends`", fields.attribute("recommends"), &mut self.recommends);
@@ -132,12 +133,21 @@ impl Sum {
             let text = reader.text("`version`", expression)?;
             check::package_version(reader, &text).map(|()| text.spanned())
         });
+        let pin = fields.attribute("pin").map(|expression| {
+            let text = reader.text("`pin`", expression)?;
+            if version.is_some() {
+                let message = "`package` has both `version` and `pin`";
+                return reader.mistake(text.span.clone(), message, "keep one of them");
+            }
+            check::pin(reader, &text).map(|()| text.spanned())
+        });
         let vcs = origin::vcs(reader, &mut fields);
         fields.finish(reader);
         let Some(name) = name.filter(|name| check::package_name(reader, name).is_some()) else { return };
         reader.unique(&mut self.packages, "package", &name);
-        if let (Some(version), Some(vcs)) = (origin::all_or_none(version), vcs) {
-            self.apt.packages.push(PackageRequest { name: name.spanned(), version, vcs });
+        let (version, pin) = (origin::all_or_none(version), origin::all_or_none(pin));
+        if let (Some(version), Some(pin), Some(vcs)) = (version, pin, vcs) {
+            self.apt.packages.push(PackageRequest { name: name.spanned(), version, pin, vcs });
         }
     }
 
@@ -160,6 +170,15 @@ impl Sum {
         reader.unique(&mut self.debs, "deb", &written);
         if let (Some(origin), Some(vcs)) = (origin, vcs) {
             self.apt.debs.push(Deb { name: name.spanned(), origin, vcs });
+        }
+    }
+
+    fn add_preferences(&mut self, reader: &mut Reader<'_>, expression: Option<&Expression>) {
+        let text = expression.and_then(|expression| reader.text("`preferences`", expression));
+        if let Some(text) = text
+            && check::preferences(reader, &text).is_some()
+        {
+            self.apt.preferences.push(text.spanned());
         }
     }
 

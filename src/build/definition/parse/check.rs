@@ -5,6 +5,7 @@ use std::ops::Range;
 use hcl_edit::expr::Expression;
 
 use super::reader::{Reader, Text};
+use crate::apt::preferences::Preferences;
 use crate::apt::sources;
 use crate::build::definition::{Glob, Id, Owner, Spanned};
 use crate::digest::Digest;
@@ -137,6 +138,21 @@ pub(super) fn package_version(reader: &mut Reader<'_>, text: &Text) -> Option<()
     let hint =
         "a version is `[epoch:]upstream[-revision]`, like `1:2.3+dfsg-4`; upstream begins with a digit";
     reader.mistake(text.span.clone(), text.named("invalid version"), hint)
+}
+
+pub(super) fn pin(reader: &mut Reader<'_>, text: &Text) -> Option<()> {
+    let Err(error) = Preferences::pin("package", &text.value) else { return Some(()) };
+    let hint = "a pin is `release a=bookworm-backports`, `version 1.2*` or `origin archive.example`";
+    let message = if text.is_literal { error.to_string() } else { "cannot read this pin".to_owned() };
+    reader.mistake(text.span.clone(), message, hint)
+}
+
+pub(super) fn preferences(reader: &mut Reader<'_>, text: &Text) -> Option<()> {
+    let Err(error) = Preferences::parse(&text.value) else { return Some(()) };
+    let hint = "write paragraphs of `Package: …`, `Pin: …` and `Pin-Priority: …`, as apt_preferences(5) says";
+    let message =
+        if text.is_literal { error.to_string() } else { "cannot read these preferences".to_owned() };
+    reader.mistake(text.span.clone(), message, hint)
 }
 
 fn is_version(text: &str) -> bool {

@@ -119,10 +119,12 @@ fn everything_the_language_has_becomes_types() {
                     name: "jq",
                     version: Some(
                         "1.6-2.1",
+                    pin: None,
                     vcs: None,
                 PackageRequest {
                     name: "tool",
                     version: None,
+                    pin: None,
                     vcs: Some(
                         Vcs {
                             kind: Git,
@@ -131,12 +133,14 @@ fn everything_the_language_has_becomes_types() {
                 PackageRequest {
                     name: "ca-certificates",
                     version: None,
+                    pin: None,
                     vcs: None,
             upgrade: true,
             recommends: true,
             essential: false,
             remove: [
                 "python3",
+            preferences: [],
             debs: [
                 Deb {
                     name: "dist/tool.deb",

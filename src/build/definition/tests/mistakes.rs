@@ -1554,3 +1554,46 @@ fn of_many_mistakes_the_first_are_shown_and_the_others_counted() {
     assert_eq!(said.matches("error:").count(), 50);
     assert!(said.ends_with("and 5950 more mistakes"), "{}", &said[said.len() - 100..]);
 }
+
+#[test]
+fn pins_and_preferences_are_read_as_apt_reads_them() {
+    let text = r#"image "x" {
+  apt {
+    package "aa" { pin = "bookworm-backports" }
+    package "bb" {
+      version = "1"
+      pin     = "release a=stable"
+    }
+    preferences = "Package: c\nPin: release *\n"
+  }
+}
+"#;
+    insta::assert_snapshot!(mistakes(text), @r#"
+    error: cannot read preferences: "bookworm-backports" is no pin: write release, version or origin
+     --> estaleiro.hcl:3:26
+      |
+    3 |     package "aa" { pin = "bookworm-backports" }
+      |                          ^^^^^^^^^^^^^^^^^^^^
+      |
+      = hint: a pin is `release a=bookworm-backports`, `version 1.2*` or `origin archive.example`
+
+    error: `package` has both `version` and `pin`
+     --> estaleiro.hcl:6:17
+      |
+    6 |       pin     = "release a=stable"
+      |                 ^^^^^^^^^^^^^^^^^^
+      |
+      = hint: keep one of them
+
+    error: cannot read preferences at line 1: field Pin-Priority is missing
+     --> estaleiro.hcl:8:19
+      |
+    8 |     preferences = "Package: c\nPin: release *\n"
+      |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = hint: write paragraphs of `Package: …`, `Pin: …` and `Pin-Priority: …`, as apt_preferences(5) says
+    "#);
+    let text = "image \"x\" {\n  apt {\n    package \"aa\" { pin = \"release a=stable\" }\n    \
+                preferences = <<-EOT\n      Package: *\n      Pin: version 1\n      Pin-Priority: 1\n    EOT\n  }\n}\n";
+    assert!(mistakes(text).contains("cannot read these preferences"));
+}
