@@ -74,18 +74,21 @@ impl Suites {
         let targets = run(Command::new("apt-get").args(with(&options)).args([
             "indextargets",
             "--format",
-            "$(FILENAME)|$(REPO_URI) $(RELEASE)/$(COMPONENT)",
+            "$(FILENAME)|$(REPO_URI)|$(RELEASE)/$(COMPONENT)",
             "Created-By: Packages",
         ]));
         let architecture = run(Command::new("dpkg").arg("--print-architecture"));
         let (mut indexes, mut read_indexes, mut origins) = (Vec::new(), Vec::new(), Vec::new());
         for line in targets.lines() {
-            let (file, place) = line.split_once('|').expect("two fields");
+            let fields: Vec<&str> = line.split('|').collect();
+            let &[file, uri, suite] = fields.as_slice() else { panic!("three fields: {line}") };
+            let place = format!("{} {suite}", uri.trim_end_matches('/'));
             if !Path::new(file).exists() {
                 continue;
             }
             let text = run(Command::new("/usr/lib/apt/apt-helper").arg("cat-file").arg(file));
-            let (pin, component, origin) = policies[place].clone();
+            let (pin, component, origin) =
+                policies.get(&place).expect("apt-cache policy knows each index").clone();
             let number = RepositoryId(indexes.len());
             let read = Index::parse(&text, architecture.trim(), number).expect("the index is valid");
             read_indexes.push(read.with_pin(pin).with_component(&component));
@@ -137,7 +140,7 @@ fn policies(options: &[String]) -> BTreeMap<String, (i16, String, Origin)> {
             lines.next();
         }
         let pin = pin.parse().expect("a priority");
-        policies.insert(format!("{uri} {place}"), (pin, component, origin));
+        policies.insert(format!("{} {place}", uri.trim_end_matches('/')), (pin, component, origin));
     }
     policies
 }
