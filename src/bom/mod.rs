@@ -32,6 +32,8 @@ pub struct Bom {
     pub files: BTreeMap<String, File>,
     /// What packages' scripts generated and was taken out again, by path.
     pub withheld: BTreeMap<String, Withheld>,
+    /// The users that were made, by name.
+    pub users: BTreeMap<String, User>,
     /// The keys that vouch for the packages, by fingerprint.
     pub keys: BTreeMap<String, Key>,
 }
@@ -57,6 +59,9 @@ pub struct BomDelta {
     /// What packages' scripts generated and was taken out again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<Withheld>,
+    /// Users made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
     /// Keys that vouch for what was added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
@@ -190,6 +195,20 @@ pub struct Withheld {
     pub what: String,
 }
 
+/// A user that this build made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// Its primary group's number.
+    pub gid: u32,
+    /// Its home directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
+}
+
 /// Where a file came from: what it was taken out of, and what that was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSource {
@@ -269,11 +288,12 @@ impl Bom {
             self.packages.insert(package.package.key(), package);
         }
         for path in &delta.removed_paths {
-            self.files.retain(|file, _| !is_at_or_below(file, path));
+            self.forget_files(path);
             self.withheld.retain(|withheld, _| !is_at_or_below(withheld, path));
         }
         self.withheld.extend(delta.withheld.into_iter().map(|withheld| (withheld.path.clone(), withheld)));
         self.files.extend(delta.files.into_iter().map(|file| (file.path.clone(), file)));
+        self.users.extend(delta.users.into_iter().map(|user| (user.name.clone(), user)));
         self.keys.extend(delta.keys.into_iter().map(|key| (key.fingerprint.clone(), key)));
         self.forget_idle_keys();
         self
@@ -299,6 +319,17 @@ impl Bom {
         };
         if let Some(package) = base.packages.iter().find(is_replaced) {
             self.replaced.insert(package.key(), package.clone());
+        }
+    }
+
+    /// Forgets the file at `path`, and those below it.
+    fn forget_files(&mut self, path: &str) {
+        let top = path.trim_end_matches('/');
+        let start = format!("{top}/");
+        let below = self.files.range(start.clone()..).map(|(file, _)| file);
+        let below: Vec<String> = below.take_while(|file| file.starts_with(&start)).cloned().collect();
+        for file in below.iter().map(String::as_str).chain([top]) {
+            self.files.remove(file);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{AddedPackage, BaseImage, Bom, File, Key, Package, Withheld};
+use super::{AddedPackage, BaseImage, Bom, File, Key, Package, User, Withheld};
 
 /// The protocol's name, which changes when a reader of the last one would misunderstand the next.
 const PROTOCOL: &str = "v1";
@@ -44,6 +44,8 @@ struct Changeset<'a> {
     files: Vec<&'a File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     withheld: Vec<&'a Withheld>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    users: Vec<&'a User>,
 }
 
 impl Bom {
@@ -67,6 +69,7 @@ impl Bom {
                 replaced_base_packages: self.replaced.values().collect(),
                 files: self.files.values().collect(),
                 withheld: self.withheld.values().collect(),
+                users: self.users.values().collect(),
             },
             keys: self.keys.values().collect(),
         };

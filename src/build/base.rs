@@ -3,8 +3,7 @@
 //! Known once, it is kept by digest in the store and travels in the cache record, so that an image
 //! can be continued without its base being pulled again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufReader, Read};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -13,19 +12,18 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::time::parse_rfc3339;
+use super::view::{Ask, View};
 use crate::bom;
 use crate::debian::{self, status};
-use crate::digest::{Digest, HashingReader};
-use crate::layer::{self, Entry, Found, Kind, Skeleton};
+use crate::digest::Digest;
+use crate::layer::{Entry, Kind, Skeleton};
 use crate::oci::{Config, Descriptor, Image, Index, Layer, Manifest, Platform, Reference, media_type};
 use crate::progress::Progress;
 use crate::registry::Registry;
 use crate::store::Store;
 
 /// The kind of the store's records of bases.
-const RECORD: &str = "base-1";
-/// No file that is looked into is larger; a dpkg status of 5,000 packages has 8 MB.
-const LARGEST_FACT: u64 = 64 << 20;
+const RECORD: &str = "base-2";
 /// No configuration is larger.
 const LARGEST_CONFIG: u64 = 8 << 20;
 
@@ -49,12 +47,13 @@ pub struct Facts {
 }
 
 /// Which files are looked into: exact paths, and directories.
-const FACT_FILES: [&str; 7] = [
+const FACT_FILES: [&str; 8] = [
     "etc/os-release",
     "usr/lib/os-release",
     "var/lib/dpkg/status",
     "var/lib/dpkg/arch",
     "etc/apt/preferences",
+    "var/lib/apt/extended_states",
     "etc/apt/sources.list",
     "etc/apt/trusted.gpg",
 ];
@@ -281,71 +280,40 @@ fn in_oci_terms(layer: &Descriptor) -> Descriptor {
 async fn look_into(layers: &[Layer], store: &Store) -> Result<(Facts, Skeleton)> {
     let (layers, store) = (layers.to_vec(), store.clone());
     tokio::task::spawn_blocking(move || {
-        let mut view = View::default();
-        for layer in &layers {
-            view.add(layer, &store)
-                .with_context(|| format!("cannot read layer {}", layer.descriptor.digest))?;
-        }
-        view.finish()
+        let ask = |entry: &Entry| if is_fact(entry) { Ask::Content } else { Ask::Nothing };
+        facts_of(View::of(&layers, &store, &ask)?)
     })
     .await?
 }
 
-/// What is seen of a root, layer after layer.
-#[derive(Default)]
-struct View {
-    files: BTreeMap<String, Vec<u8>>,
-    /// Paths of facts that are links, or were.
-    links: BTreeSet<String>,
-    skeleton: Skeleton,
+/// A keyring, or an os-release, may be a link to another file that was seen.
+fn facts_of(view: View) -> Result<(Facts, Skeleton)> {
+    let mut files = BTreeMap::new();
+    for (path, seen) in &view.seen {
+        let file = match seen.entry.kind {
+            Kind::File { .. } => Some(seen),
+            Kind::Symlink { .. } => {
+                let leads_to = view.skeleton.follow(path)?.path;
+                view.seen.get(&leads_to).filter(|file| matches!(file.entry.kind, Kind::File { .. }))
+            }
+            Kind::Directory
+            | Kind::Hardlink { .. }
+            | Kind::CharDevice { .. }
+            | Kind::BlockDevice { .. }
+            | Kind::Fifo => None,
+        };
+        if let Some(file) = file {
+            files.insert(String::from_utf8_lossy(path).into_owned(), file.content.clone());
+        }
+    }
+    Ok((Facts { files }, view.skeleton))
 }
 
-impl View {
-    fn add(&mut self, layer: &Layer, store: &Store) -> Result<()> {
-        let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let blob = BufReader::with_capacity(1 << 18, store.open_blob(&layer.descriptor.digest)?);
-        let mut tar = HashingReader::new(layer::decompress(blob)?);
-        let delta = layer::scan(&mut tar, &mut |entry: &Entry, content: &mut dyn Read| {
-            let Some(path) = fact_path(entry) else { return Ok(()) };
-            if let Kind::File { .. } = entry.kind {
-                let mut bytes = Vec::new();
-                content.take(LARGEST_FACT).read_to_end(&mut bytes)?;
-                found.insert(path, bytes);
-            } else if let Kind::Symlink { .. } = entry.kind {
-                self.links.insert(path);
-            }
-            Ok(())
-        })?;
-        std::io::copy(&mut tar, &mut std::io::sink())?;
-        let (_, diff_id, _) = tar.finish();
-        if diff_id != layer.diff_id {
-            bail!("its content has the digest {diff_id}, the configuration says {}", layer.diff_id);
-        }
-        self.files.retain(|path, _| !delta.removes(path.as_bytes()));
-        self.files.extend(found);
-        Ok(self.skeleton.apply(&delta)?)
-    }
-
-    /// A keyring, or an os-release, may be a link to another file that was seen.
-    fn finish(mut self) -> Result<(Facts, Skeleton)> {
-        for link in &self.links {
-            let leads_to = self.skeleton.follow(link.as_bytes())?.path;
-            let content = String::from_utf8(leads_to).ok().and_then(|path| self.files.get(&path).cloned());
-            if let (Found::Symlink { .. }, Some(content)) =
-                (self.skeleton.resolve(link.as_bytes())?.found, content)
-            {
-                self.files.insert(link.clone(), content);
-            }
-        }
-        Ok((Facts { files: self.files }, self.skeleton))
-    }
-}
-
-fn fact_path(entry: &Entry) -> Option<String> {
-    let path = std::str::from_utf8(&entry.path).ok()?;
-    let is_fact =
-        FACT_FILES.contains(&path) || FACT_DIRECTORIES.iter().any(|directory| path.starts_with(directory));
-    is_fact.then(|| path.to_owned())
+fn is_fact(entry: &Entry) -> bool {
+    let is_named = |path: &str| {
+        FACT_FILES.contains(&path) || FACT_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
+    };
+    std::str::from_utf8(&entry.path).is_ok_and(is_named)
 }
 
 impl Serialize for Facts {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 
+use super::view::{Ask, View};
 use super::wait::Waiter;
 use crate::digest::{Digest, HashingReader};
-use crate::layer;
+use crate::layer::{self, Entry};
 use crate::oci::{Descriptor, Image, Layer, canonical_json};
 use crate::progress::Progress;
 use crate::registry::Registry;
@@ -77,6 +78,13 @@ impl Blobs {
         layer::make_root(&root)?;
         self.unpack(layers, &root)?;
         Ok(self.store.keep_tree(&key, &root)?)
+    }
+
+    /// Looks at the root of these layers without unpacking them.
+    pub fn view(&self, layers: &[Layer], ask: &dyn Fn(&Entry) -> Ask) -> Result<View> {
+        let fetches = layers.iter().map(|layer| self.fetch(&layer.descriptor));
+        self.waiter.wait(try_join_all(fetches))?;
+        View::of(layers, &self.store, ask)
     }
 
     /// Unpacks layers into `root`, an empty root.

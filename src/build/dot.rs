@@ -29,7 +29,7 @@ pub fn dot(graph: &Graph) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::graph::{Copy, Source};
+    use crate::build::graph::{Copy, Source, SourceFile};
     use crate::digest::Digest;
     use crate::oci::Platform;
 
@@ -37,9 +37,10 @@ mod tests {
     fn a_graph_is_printed_with_its_edges() {
         let mut graph = Graph::new(Platform::host(), 0);
         let base = graph.add(Op::Scratch, None, vec![]);
-        let source = Source { path: "a \"b\"".into(), digest: Digest::of(""), size: 0 };
+        let files = vec![SourceFile { path: "a \"b\"".into(), digest: Digest::of(""), size: 0 }];
+        let source = Source { path: "a \"b\"".into(), files };
         let source = graph.add(Op::Source(source), None, vec![]);
-        graph.add(Op::Copy(Copy { files: vec![] }), Some(base), vec![source]);
+        graph.add(Op::Copy(Copy::default()), Some(base), vec![source]);
         let text = dot(&graph);
         assert!(text.contains("v0 [label=\"scratch\" shape=ellipse color=blue];"), "{text}");
         assert!(text.contains("v1 [label=\"context a \\\"b\\\"\" shape=box"), "{text}");

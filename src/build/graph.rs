@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::layer::{Skeleton, SkeletonDelta};
 use crate::oci::{ContainerConfig, History, Image, Layer, Platform, canonical_json};
 
+use super::definition::Owner;
 use super::lock::{LockedPackage, LockedSource};
 
 /// Raised when the bytes that a vertex yields may change: what older builders kept is not used then.
@@ -36,13 +37,13 @@ pub enum Op {
     Scratch,
     /// Begins with an image from a registry.
     Pull(Pull),
-    /// Names a file of the context.
+    /// Names files of the context.
     Source(Source),
     /// Installs Debian packages.
     Install(Install),
     /// Puts files into the root.
     Copy(Copy),
-    /// Makes links and removes paths.
+    /// Makes users and links, and removes paths.
     Change(Change),
     /// Says how a container is started.
     Configure(Configure),
@@ -59,9 +60,18 @@ pub struct Pull {
     pub sources: Vec<LockedSource>,
 }
 
-/// A file of the context; its key is its content alone.
+/// Files of the context; their key is their content alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Source {
+    /// What was named, relative to the context: a file, a directory, a pattern.
+    pub path: String,
+    /// The files that this means, sorted by path.
+    pub files: Vec<SourceFile>,
+}
+
+/// A file of the context.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SourceFile {
     /// Its path, relative to the context.
     pub path: String,
     /// The digest of its bytes.
@@ -81,13 +91,23 @@ pub struct Install {
     pub keys: Vec<crate::bom::Key>,
     /// The sources that are declared by hand, by the package's name.
     pub declared: BTreeMap<String, Git>,
+    /// The packages of the base that go, by name.
+    pub remove: Vec<String>,
+    /// Answers to the questions that packages ask.
+    pub debconf: BTreeMap<String, String>,
 }
 
 /// Puts files into the root.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Copy {
-    /// Sorted by target.
+    /// Single files, of the context or of a tarball, sorted by target.
     pub files: Vec<CopiedFile>,
+    /// Directories of the context, sorted by target.
+    pub directories: Vec<CopiedDirectory>,
+    /// Links of the context, sorted by target.
+    pub links: Vec<CopiedLink>,
+    /// What is taken out of tarballs by directory or pattern.
+    pub trees: Vec<CopiedTree>,
 }
 
 /// A file to put into the root.
@@ -97,23 +117,57 @@ pub struct CopiedFile {
     pub target: String,
     /// Which of the vertex's mounts it comes from.
     pub mount: usize,
-    /// The member of that mount's tarball, if it is one.
-    pub member: Option<Member>,
+    /// Which of the mount's files it is.
+    pub nth: usize,
+    /// The member of that file, which is a tarball then.
+    pub member: Option<String>,
     /// Its permissions; absent: those that the tarball gives it.
     pub mode: Option<u32>,
-    /// User and group number.
-    pub owner: (u32, u32),
+    /// User and group.
+    pub owner: Owner,
     /// The origin that the definition declares.
     pub origin: Origin,
     /// The path in the context, for the account.
     pub context_path: String,
 }
 
-/// A member of a tarball.
+/// A directory to put into the root, where there is none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Member {
-    /// Its path in the tarball.
+pub struct CopiedDirectory {
+    /// Where to: an absolute path in the image.
+    pub target: String,
+    /// User and group.
+    pub owner: Owner,
+}
+
+/// A symbolic link to put into the root.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CopiedLink {
+    /// Where to: an absolute path in the image.
+    pub target: String,
+    /// What it says.
+    pub leads_to: String,
+    /// User and group.
+    pub owner: Owner,
+}
+
+/// A directory of a tarball, or what in it matches a pattern.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CopiedTree {
+    /// The directory of the image that it lands in.
+    pub target: String,
+    /// Which of the vertex's mounts is the tarball.
+    pub mount: usize,
+    /// The directory or pattern.
     pub path: String,
+    /// The permissions of its files; absent: those that the tarball gives them.
+    pub mode: Option<u32>,
+    /// User and group of all of it.
+    pub owner: Owner,
+    /// The origins that the definition declares: by pattern, the first that matches counts.
+    pub origins: Vec<(String, Origin)>,
+    /// The tarball's path in the context.
+    pub context_path: String,
 }
 
 /// What a file was made from, as the definition declares it.
@@ -125,11 +179,28 @@ pub struct Origin {
     pub url: Option<Url>,
 }
 
-/// Makes links and removes paths.
+/// Makes users and links, and removes paths.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Change {
+    /// Users, in the order in which they get their numbers.
+    Users(Vec<NewUser>),
     /// Symbolic links: path and target.
     Symlinks(Vec<(String, String)>),
+    /// Paths and patterns of what is taken away.
+    Remove(Vec<String>),
+}
+
+/// A user to be made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NewUser {
+    /// Its name.
+    pub name: String,
+    /// Its number; the next free one without.
+    pub uid: Option<u32>,
+    /// Its primary group's number; the same as its own without.
+    pub gid: Option<u32>,
+    /// Its home directory.
+    pub home: Option<String>,
 }
 
 /// Says how a container is started; what is absent is inherited.
@@ -207,7 +278,7 @@ impl Graph {
         let mut keys: Vec<Digest> = Vec::with_capacity(self.vertices.len());
         for vertex in &self.vertices {
             let key = match &vertex.op {
-                Op::Source(source) => source.digest,
+                Op::Source(source) => source.digest(),
                 Op::Scratch
                 | Op::Pull(_)
                 | Op::Install(_)
@@ -233,21 +304,61 @@ impl Vertex {
         match &self.op {
             Op::Scratch => "scratch".into(),
             Op::Pull(pull) => format!("base {}@sha256:{}", pull.name, pull.digest.short()),
-            Op::Source(source) => format!("context {}", source.path),
-            Op::Install(install) => {
-                let (names, n_packages) = (abridged(&install.requested), install.packages.len());
-                format!("install {names} ({n_packages} package{})", if n_packages == 1 { "" } else { "s" })
-            }
+            Op::Source(source) => match source.files.len() {
+                1 => format!("context {}", source.path),
+                n_files => format!("context {} ({n_files} files)", source.path),
+            },
+            Op::Install(install) => install.title(),
             Op::Copy(copy) => {
-                let targets: Vec<String> = copy.files.iter().map(|file| file.target.clone()).collect();
-                format!("copy {}", abridged(&targets))
+                format!("copy {}", abridged(&copy.targets()))
             }
+            Op::Change(Change::Users(users)) => {
+                let names: Vec<String> = users.iter().map(|user| user.name.clone()).collect();
+                format!("make user {}", abridged(&names))
+            }
+            Op::Change(Change::Remove(paths)) => format!("remove {}", abridged(paths)),
             Op::Change(Change::Symlinks(links)) => {
                 let paths: Vec<String> = links.iter().map(|(path, _)| path.clone()).collect();
                 format!("link {}", abridged(&paths))
             }
             Op::Configure(_) => "configure".into(),
         }
+    }
+}
+
+impl Install {
+    fn title(&self) -> String {
+        let n_packages = self.packages.len();
+        let gone = match self.remove.as_slice() {
+            [] => String::new(),
+            names => format!("remove package {}", abridged(names)),
+        };
+        if n_packages == 0 {
+            return gone;
+        }
+        let plural = if n_packages == 1 { "" } else { "s" };
+        let come = format!("install {} ({n_packages} package{plural})", abridged(&self.requested));
+        if gone.is_empty() { come } else { format!("{come}, {gone}") }
+    }
+}
+
+impl Source {
+    /// Returns the digest of the content: a file's own, or one over those of several.
+    pub fn digest(&self) -> Digest {
+        match self.files.as_slice() {
+            [file] => file.digest,
+            files => Digest::of(canonical_json(&files.iter().map(|file| file.digest).collect::<Vec<_>>())),
+        }
+    }
+}
+
+impl Copy {
+    fn targets(&self) -> Vec<String> {
+        let trees = self.trees.iter().map(|tree| &tree.target);
+        let directories = self.directories.iter().map(|directory| &directory.target);
+        let files = self.files.iter().map(|file| &file.target);
+        let links = self.links.iter().map(|link| &link.target);
+        trees.chain(directories).chain(files).chain(links).cloned().collect()
     }
 }
 
@@ -311,8 +422,9 @@ mod tests {
         let mut graph = Graph::new(Platform::host(), 0);
         let base = graph.add(Op::Scratch, None, vec![]);
         let digest = Digest::of(content);
-        let source = graph.add(Op::Source(Source { path: path.into(), digest, size: 1 }), None, vec![]);
-        graph.add(Op::Copy(Copy { files: Vec::new() }), Some(base), vec![source]);
+        let files = vec![SourceFile { path: path.into(), digest, size: 1 }];
+        let source = graph.add(Op::Source(Source { path: path.into(), files }), None, vec![]);
+        graph.add(Op::Copy(Copy::default()), Some(base), vec![source]);
         graph
     }
 

@@ -3,16 +3,18 @@
 //! The context's files are hashed here; nothing else has an effect. What the language can say and
 //! this builder can't do yet is refused here, at the place where it is said.
 
+mod files;
+
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
 use super::context::Context;
 use super::definition::{
-    Apt, Base, Container, Definition, Diagnostic, Diagnostics, FileBlock, FileOrigin, Id, ImageConfig,
-    SourceOrigin, Spanned, Vcs,
+    Apt, Base, Definition, Diagnostic, Diagnostics, FileBlock, FileOrigin, Glob, ImageConfig, SourceOrigin,
+    Spanned, Vcs,
 };
-use super::graph::{Change, Configure, CopiedFile, Copy, Graph, Install, Member, Op, Origin, Pull, VertexId};
+use super::graph::{Change, Configure, Graph, Install, NewUser, Op, Origin, Pull};
 use super::lock::PlatformLock;
 use crate::bom;
 use crate::redact;
@@ -24,14 +26,20 @@ use crate::redact;
 pub fn plan(definition: &Definition, lock: &PlatformLock, epoch: i64, context: &Context) -> Result<Graph> {
     let mut graph = Graph::new(lock.platform.clone(), epoch);
     let mut top = graph.add(base(lock), None, vec![]);
-    if !lock.packages.is_empty() {
+    if !lock.packages.is_empty() || !lock.remove.is_empty() {
         top = graph.add(Op::Install(install(definition, lock)), Some(top), vec![]);
     }
+    if !definition.image.users.is_empty() {
+        top = graph.add(Op::Change(users(definition)), Some(top), vec![]);
+    }
     if !definition.image.files.is_empty() {
-        top = files(definition, context, &mut graph, top)?;
+        top = files::files(definition, context, &mut graph, top)?;
     }
     if !definition.image.symlinks.is_empty() {
         top = graph.add(Op::Change(symlinks(definition)), Some(top), vec![]);
+    }
+    if !definition.image.removes.is_empty() {
+        top = graph.add(Op::Change(removals(definition)), Some(top), vec![]);
     }
     graph.add(Op::Configure(configure(&definition.image.config)), Some(top), vec![]);
     Ok(graph)
@@ -48,11 +56,14 @@ fn base(lock: &PlatformLock) -> Op {
 
 fn install(definition: &Definition, lock: &PlatformLock) -> Install {
     let names = definition.image.apt.packages.iter().map(|package| package.name.value.clone());
+    let answers = definition.image.apt.debconf.iter();
     Install {
         packages: lock.packages.clone(),
         requested: names.collect(),
         keys: lock.keys.clone(),
         declared: declared(&definition.image.apt),
+        remove: lock.remove.clone(),
+        debconf: answers.map(|(question, answer)| (question.clone(), answer.value.clone())).collect(),
     }
 }
 
@@ -63,6 +74,22 @@ fn declared(apt: &Apt) -> BTreeMap<String, bom::Git> {
         Some((package.name.value.clone(), origin.git?))
     });
     declared.collect()
+}
+
+fn users(definition: &Definition) -> Change {
+    let users = definition.image.users.iter().map(|user| NewUser {
+        name: user.name.value.clone(),
+        uid: user.uid,
+        gid: user.gid,
+        home: user.home.clone(),
+    });
+    Change::Users(users.collect())
+}
+
+fn removals(definition: &Definition) -> Change {
+    let mut paths: Vec<String> = definition.image.removes.iter().map(|path| path.value.clone()).collect();
+    paths.sort();
+    Change::Remove(paths)
 }
 
 fn symlinks(definition: &Definition) -> Change {
@@ -87,66 +114,6 @@ fn configure(config: &ImageConfig) -> Configure {
     }
 }
 
-fn files(definition: &Definition, context: &Context, graph: &mut Graph, top: VertexId) -> Result<VertexId> {
-    let mut mounts: Vec<VertexId> = Vec::new();
-    let mut places: BTreeMap<String, (usize, bool)> = BTreeMap::new();
-    let mut copied = Vec::new();
-    for file in &definition.image.files {
-        let Some(taken) = taken(definition, file)? else { continue };
-        let (mount, is_executable) = match places.get(&taken.context_path) {
-            Some(&place) => place,
-            None => {
-                let (source, is_executable) = context.source(&taken.context_path)?;
-                mounts.push(graph.add(Op::Source(source), None, vec![]));
-                let place = (mounts.len() - 1, is_executable);
-                places.insert(taken.context_path.clone(), place);
-                place
-            }
-        };
-        // What a checkout keeps of a file's mode decides the layer, so it stands in the graph.
-        let own = taken.member.is_none().then_some(if is_executable { 0o755 } else { 0o644 });
-        copied.push(CopiedFile {
-            target: file.path.value.clone(),
-            mount,
-            member: taken.member,
-            mode: file.mode.or(own),
-            owner: owner(file),
-            origin: taken.origin,
-            context_path: taken.context_path,
-        });
-    }
-    copied.sort_by(|a, b| a.target.cmp(&b.target));
-    Ok(graph.add(Op::Copy(Copy { files: copied }), Some(top), mounts))
-}
-
-/// What a file block takes, and from which file of the context.
-struct Taken {
-    context_path: String,
-    member: Option<Member>,
-    origin: Origin,
-}
-
-fn taken(definition: &Definition, file: &FileBlock) -> Result<Option<Taken>> {
-    match &file.origin {
-        FileOrigin::Context { path, vcs } => Ok(Some(Taken {
-            context_path: path.value.clone(),
-            member: None,
-            origin: vcs.as_ref().map(origin_of_vcs).unwrap_or_default(),
-        })),
-        FileOrigin::Tarball { tarball, path } => {
-            let origin =
-                definition.origin_of(Container::Tarball(tarball), path).map_err(Diagnostics::from)?;
-            Ok(Some(Taken {
-                context_path: tarball.value.clone(),
-                member: Some(Member { path: path.value.clone() }),
-                origin: origin_of(origin),
-            }))
-        }
-        // Refused before: see `refusals`.
-        FileOrigin::Step { .. } | FileOrigin::Image { .. } | FileOrigin::Package { .. } => Ok(None),
-    }
-}
-
 fn origin_of(origin: &SourceOrigin) -> Origin {
     match origin {
         SourceOrigin::Vcs(vcs) => origin_of_vcs(vcs),
@@ -165,15 +132,6 @@ fn origin_of_vcs(vcs: &Vcs) -> Origin {
     Origin { git: Some(git), url: None }
 }
 
-fn owner(file: &FileBlock) -> (u32, u32) {
-    let number = |id: &Id| match id {
-        Id::Number(number) => *number,
-        // Refused before: see `refusals`.
-        Id::Name(_) => 0,
-    };
-    file.owner.as_ref().map_or((0, 0), |owner| (number(&owner.uid), number(&owner.gid)))
-}
-
 /// Returns what the definition says and this builder can't do yet.
 ///
 /// # Errors
@@ -182,16 +140,6 @@ pub fn refusals(definition: &Definition) -> Result<(), Diagnostics> {
     let mut refusals = Refusals { definition, found: Vec::new() };
     refusals.apt(&definition.image.apt);
     definition.image.files.iter().for_each(|file| refusals.file(file));
-    for path in &definition.image.removes {
-        refusals.add(path, "removing paths is not built yet", "leave it out for now");
-    }
-    for user in &definition.image.users {
-        refusals.add(
-            &user.name,
-            "making users is not built yet",
-            "install a package that makes the user, or leave it out for now",
-        );
-    }
     Diagnostics::check(refusals.found)
 }
 
@@ -220,9 +168,6 @@ impl Refusals<'_> {
                 "serve it from a repository",
             );
         }
-        for answer in apt.debconf.values() {
-            self.add(answer, "answers to debconf are not built yet", later);
-        }
     }
 
     fn file(&mut self, file: &FileBlock) {
@@ -241,28 +186,16 @@ impl Refusals<'_> {
                 self.add(package, "taking a file from a package is not built yet", "install the package");
             }
             FileOrigin::Tarball { path, .. } | FileOrigin::Context { path, .. } => {
-                self.single_file(&file.path, path);
+                self.pattern_into_a_file(&file.path, path);
             }
-        }
-        let by_name = file
-            .owner
-            .as_ref()
-            .is_some_and(|owner| matches!((&owner.uid, &owner.gid), (Id::Name(_), _) | (_, Id::Name(_))));
-        if by_name {
-            self.add(
-                &file.path,
-                "an owner by name is not built yet",
-                "write the numbers, as in owner = \"1000:1000\"",
-            );
         }
     }
 
-    fn single_file(&mut self, target: &Spanned<String>, path: &Spanned<String>) {
-        let hint = "name one file after another for now";
-        if target.value.ends_with('/') || path.value.ends_with('/') {
-            self.add(path, "taking a whole directory is not built yet", hint);
-        } else if path.value.contains(['*', '?', '[']) {
-            self.add(path, "taking what matches a pattern is not built yet", hint);
+    fn pattern_into_a_file(&mut self, target: &Spanned<String>, path: &Spanned<String>) {
+        if Glob::is_pattern(&path.value) && !target.value.ends_with('/') {
+            let message = format!("`{}` is no directory, and a pattern may take several files", target.value);
+            let hint = format!("write a `/` at its end: file \"{}/\" {{ … }}", target.value);
+            self.add(target, &message, &hint);
         }
     }
 }

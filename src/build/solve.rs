@@ -21,7 +21,7 @@ pub struct Inputs<'a> {
 pub enum Yield {
     /// An image and its account.
     Snapshot(Box<Snapshot>),
-    /// A file of the context.
+    /// Files of the context.
     Source(Source),
 }
 
@@ -32,7 +32,7 @@ pub enum Outcome {
     Base(Box<Snapshot>),
     /// It continues its parent's.
     Delta(Box<Delta>),
-    /// It names a file.
+    /// It names files.
     Source(Source),
 }
 
@@ -201,7 +201,7 @@ fn run(vertex: &Vertex, key: &Digest, ready: &Ready, executor: &dyn Executor) ->
 mod tests {
     use super::*;
     use crate::bom::Bom;
-    use crate::build::graph::{Change, Copy, Op};
+    use crate::build::graph::{Change, Copy, Op, SourceFile};
     use crate::layer::Skeleton;
     use crate::oci::{Image, Platform};
 
@@ -237,11 +237,14 @@ mod tests {
 
     fn graph() -> Graph {
         let mut graph = Graph::new(Platform::host(), 0);
-        let source = |path: &str| Op::Source(Source { path: path.into(), digest: Digest::of(path), size: 0 });
+        let source = |path: &str| {
+            let files = vec![SourceFile { path: path.into(), digest: Digest::of(path), size: 0 }];
+            Op::Source(Source { path: path.into(), files })
+        };
         let base = graph.add(Op::Scratch, None, vec![]);
         let wanted = graph.add(source("wanted"), None, vec![]);
         graph.add(source("idle"), None, vec![]);
-        let copy = graph.add(Op::Copy(Copy { files: vec![] }), Some(base), vec![wanted]);
+        let copy = graph.add(Op::Copy(Copy::default()), Some(base), vec![wanted]);
         graph.add(Op::Change(Change::Symlinks(vec![])), Some(copy), vec![]);
         graph
     }

@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, anyhow};
 use super::base::Base;
 use super::blobs::Blobs;
 use super::context::Context;
-use super::graph::{Change, Delta, Install, Op, Pull, Snapshot, Source, Vertex};
+use super::graph::{Change, Delta, Install, NewUser, Op, Pull, Snapshot, Source, Vertex};
 use super::lock::places::Places;
-use super::ops::{configure, copy, install, symlinks};
+use super::ops::{self, configure, copy, install, remove, symlinks};
 use super::solve::{Executor, Inputs, Outcome, Yield};
+use super::view::Ask;
 use super::wait::Waiter;
 use crate::bom::{self, Bom, BomDelta};
 use crate::debian::Installed;
@@ -67,17 +68,18 @@ impl Executor for Worker {
                 let sources = inputs.mounts.iter().map(|mount| file(mount)).collect::<Result<Vec<_>>>()?;
                 let scratch = self.store.scratch()?;
                 let root = &parent()?.skeleton;
-                self.changed(
-                    vertex,
-                    inputs,
-                    copy::copy(op, &sources, &self.context, root, &scratch, self.writer()?)?,
-                )
+                let site = copy::Site { sources: &sources, context: &self.context, root, scratch: &scratch };
+                self.changed(vertex, inputs, copy::copy(op, &site, self.writer()?)?)
             }
+            Op::Change(Change::Users(users)) => self.changed(vertex, inputs, self.users(users, parent()?)?),
+            Op::Change(Change::Remove(paths)) => self.changed(vertex, inputs, self.remove(paths, parent()?)?),
             Op::Change(Change::Symlinks(links)) => {
                 self.changed(vertex, inputs, symlinks::symlinks(links, &parent()?.skeleton, self.writer()?)?)
             }
             Op::Configure(op) => {
-                let config = configure::configure(&parent()?.image.config.config, op);
+                let parent = parent()?;
+                configure::check_user(op, &parent.skeleton)?;
+                let config = configure::configure(&parent.image.config.config, op);
                 self.changed(vertex, inputs, Delta { config: Some(config), ..Delta::default() })
             }
         }
@@ -121,6 +123,23 @@ impl Worker {
             architecture: self.platform.debian_architecture(),
         };
         install::install(op, base.as_deref(), &self.installed()?, &site, self.writer()?)
+    }
+
+    fn users(&self, users: &[NewUser], parent: &Snapshot) -> Result<Delta> {
+        let root = self.blobs.view(&parent.image.layers, &|entry| ops::users::ask(users, entry))?;
+        ops::users::users(users, &root, self.writer()?)
+    }
+
+    fn remove(&self, paths: &[String], parent: &Snapshot) -> Result<Delta> {
+        let files = || {
+            let seen = self.blobs.view(&parent.image.layers, &|_| Ask::Presence)?.seen;
+            Ok(seen.into_keys().collect())
+        };
+        let (delta, absent) = remove::remove(paths, &parent.skeleton, &files, self.writer()?)?;
+        for path in absent {
+            self.progress.warn(format!("nothing is removed at {path}: it is not in the image"));
+        }
+        Ok(delta)
     }
 
     fn installed(&self) -> Result<Vec<Installed>> {

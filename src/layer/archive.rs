@@ -11,7 +11,7 @@ use tar::Header;
 
 use super::entry::Whiteout;
 use super::rooted::is_overlay_xattr;
-use super::{Entry, Error, Kind, Metadata, SkeletonDelta, shown};
+use super::{Entry, Error, Kind, Metadata, SkeletonDelta, names, shown};
 
 /// How long a path or a link's target may be; Linux has no longer ones.
 const MAX_PATH: usize = 4096;
@@ -35,7 +35,13 @@ pub fn scan(
             Some(Whiteout::Ignored) => {}
             None => {
                 delta.put(entry);
-                visitor(entry, content).map_err(Error::Read)?;
+                match names::list(entry, content).map_err(Error::Read)? {
+                    Some(list) => {
+                        delta.tell(&entry.path, &list);
+                        visitor(entry, &mut list.as_slice()).map_err(Error::Read)?;
+                    }
+                    None => visitor(entry, content).map_err(Error::Read)?,
+                }
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::names::{Groups, Users};
 use super::skeleton::{Node, Nodes, Skeleton, SkeletonDelta};
 
 #[derive(Serialize, Deserialize)]
@@ -16,6 +17,10 @@ pub(super) struct Compact {
     directories: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     symlinks: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    users: Option<Users>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups: Option<Groups>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +37,9 @@ pub(super) struct CompactDelta {
 
 impl From<Skeleton> for Compact {
     fn from(skeleton: Skeleton) -> Compact {
-        Compact::of(&skeleton.nodes)
+        let users = Some(skeleton.users).filter(|users| !users.is_empty());
+        let groups = Some(skeleton.groups).filter(|groups| !groups.is_empty());
+        Compact { users, groups, ..Compact::of(&skeleton.nodes) }
     }
 }
 
@@ -40,7 +47,9 @@ impl TryFrom<Compact> for Skeleton {
     type Error = String;
 
     fn try_from(compact: Compact) -> Result<Skeleton, String> {
-        Ok(Skeleton { nodes: compact.nodes()? })
+        let nodes = compact.nodes()?;
+        let (users, groups) = (compact.users.unwrap_or_default(), compact.groups.unwrap_or_default());
+        Ok(Skeleton { nodes, users, groups })
     }
 }
 
@@ -51,7 +60,7 @@ impl From<SkeletonDelta> for CompactDelta {
             cleared: escaped(&delta.cleared),
             removed: escaped(&delta.removed),
             others: escaped(&delta.others),
-            nodes: Compact::of(&delta.nodes),
+            nodes: Compact { users: delta.users, groups: delta.groups, ..Compact::of(&delta.nodes) },
         }
     }
 }
@@ -68,6 +77,8 @@ impl TryFrom<CompactDelta> for SkeletonDelta {
             removed: paths(&compact.removed)?,
             others: paths(&compact.others)?,
             nodes: compact.nodes.nodes()?,
+            users: compact.nodes.users,
+            groups: compact.nodes.groups,
         })
     }
 }
@@ -86,7 +97,7 @@ impl Compact {
                 }
             }
         }
-        Compact { directories, symlinks }
+        Compact { directories, symlinks, users: None, groups: None }
     }
 
     fn nodes(&self) -> Result<Nodes, String> {

@@ -12,6 +12,7 @@ mod decompress;
 mod entry;
 mod gzip;
 mod header;
+mod names;
 mod pack;
 mod rooted;
 mod skeleton;

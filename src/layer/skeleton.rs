@@ -1,18 +1,23 @@
-//! What a later step must know of a root without having its bytes: its directories and symbolic links.
+//! What a later step must know of a root without having its bytes: its directories and symbolic links, and the
+//! names of its users and groups.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::compact::{Compact, CompactDelta};
+use super::names::{self, GROUP, Groups, PASSWD, Users};
 use super::rooted::{MAX_LINKS, join, split};
 use super::{Entry, Error, Kind, shown};
 
-/// The directories and symbolic links of a root. The empty one has nothing but the root itself.
+/// The directories, symbolic links, and names of users and groups of a root. The empty one has nothing but the root
+/// itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Compact", try_from = "Compact")]
 pub struct Skeleton {
     pub(super) nodes: Nodes,
+    pub(super) users: Users,
+    pub(super) groups: Groups,
 }
 
 /// What a layer changes in a [`Skeleton`].
@@ -26,6 +31,10 @@ pub struct SkeletonDelta {
     /// Paths at which something else stands now.
     pub(super) others: BTreeSet<Vec<u8>>,
     pub(super) nodes: Nodes,
+    /// The users that there are now, unless that didn't change.
+    pub(super) users: Option<Users>,
+    /// The groups that there are now, unless that didn't change.
+    pub(super) groups: Option<Groups>,
 }
 
 pub(super) type Nodes = BTreeMap<Vec<u8>, Node>;
@@ -98,6 +107,21 @@ impl Skeleton {
         Ok(Resolved { found: self.found(&path), path, missing })
     }
 
+    /// Returns the numbers of a user and its primary group, as the root's `/etc/passwd` has them.
+    pub fn user(&self, name: &str) -> Option<(u32, u32)> {
+        self.users.get(name).copied()
+    }
+
+    /// Returns the number of a group, as the root's `/etc/group` has it.
+    pub fn group(&self, name: &str) -> Option<u32> {
+        self.groups.get(name).copied()
+    }
+
+    /// Returns the paths of all directories and symbolic links, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.nodes.keys().map(Vec::as_slice)
+    }
+
     fn found(&self, path: &[u8]) -> Found {
         let root = path.is_empty().then_some(&PLAIN);
         match self.nodes.get(path).or(root) {
@@ -161,6 +185,7 @@ impl Skeleton {
                 effective.removed.insert(path.clone());
             }
         }
+        self.rename(delta, &mut effective);
         let nodes = delta.nodes.iter().map(|(path, node)| (path, Some(node)));
         let others = delta.others.iter().map(|path| (path, None));
         let mut arrivals: Vec<(&Vec<u8>, Option<&Node>)> = nodes.chain(others).collect();
@@ -171,6 +196,19 @@ impl Skeleton {
             }
         }
         Ok(effective)
+    }
+
+    fn rename(&mut self, delta: &SkeletonDelta, effective: &mut SkeletonDelta) {
+        let users = delta.users.clone().or_else(|| delta.removes(PASSWD).then(Users::new));
+        if let Some(users) = users.filter(|users| *users != self.users) {
+            self.users.clone_from(&users);
+            effective.users = Some(users);
+        }
+        let groups = delta.groups.clone().or_else(|| delta.removes(GROUP).then(Groups::new));
+        if let Some(groups) = groups.filter(|groups| *groups != self.groups) {
+            self.groups.clone_from(&groups);
+            effective.groups = Some(groups);
+        }
     }
 
     /// Puts a directory, a symbolic link or something else at `path`; returns whether that made a difference.
@@ -253,6 +291,15 @@ impl SkeletonDelta {
             | Kind::Fifo => None,
         };
         self.note(&entry.path, node.as_ref());
+    }
+
+    /// Notes the content of a list of names.
+    pub(super) fn tell(&mut self, path: &[u8], list: &[u8]) {
+        match path {
+            PASSWD => self.users = Some(names::users(list)),
+            GROUP => self.groups = Some(names::groups(list)),
+            _ => {}
+        }
     }
 
     /// Notes a whiteout.

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use super::entry::Whiteout;
 use super::gzip::GzipWriter;
 use super::header::encode;
-use super::{Entry, Error, Kind, SkeletonDelta, shown};
+use super::{Entry, Error, Kind, SkeletonDelta, names, shown};
 use crate::digest::HashingWriter;
 use crate::oci::{Descriptor, Layer, media_type};
 use crate::store::BlobWriter;
@@ -68,7 +68,10 @@ impl LayerWriter {
         self.skeleton.put(entry);
         self.put(entry)?;
         match entry.kind {
-            Kind::File { size } => self.content(&entry.path, size, content),
+            Kind::File { size } => match self.list(entry, content)? {
+                Some(list) => self.content(&entry.path, size, &mut list.as_slice()),
+                None => self.content(&entry.path, size, content),
+            },
             Kind::Directory
             | Kind::Symlink { .. }
             | Kind::Hardlink { .. }
@@ -86,6 +89,13 @@ impl LayerWriter {
         self.put_whiteout(Whiteout::removing(path))
     }
 
+    /// Says that all of these are gone, in the order that [`LayerWriter::whiteout`] asks for.
+    pub fn whiteouts<'a>(&mut self, paths: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Error> {
+        let mut paths: Vec<&[u8]> = paths.into_iter().collect();
+        paths.sort_by_cached_key(|path| Whiteout::removing(path));
+        paths.into_iter().try_for_each(|path| self.whiteout(path))
+    }
+
     /// Says that everything in the directory `path` of the layers below is gone.
     pub fn opaque(&mut self, path: &[u8]) -> Result<(), Error> {
         self.skeleton.clear(path);
@@ -100,6 +110,16 @@ impl LayerWriter {
         let descriptor = Descriptor::new(media_type::LAYER_GZIP, digest, size);
         let layer = Layer { descriptor, diff_id };
         Ok(Packed { layer, skeleton: self.skeleton, n_entries: self.n_entries })
+    }
+
+    /// Reads on the way past who is who.
+    fn list(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Option<Vec<u8>>, Error> {
+        let failed = |source| Error::Io { action: "read", path: shown(&entry.path), source };
+        let list = names::list(entry, content).map_err(failed)?;
+        if let Some(list) = &list {
+            self.skeleton.tell(&entry.path, list);
+        }
+        Ok(list)
     }
 
     fn put_whiteout(&mut self, name: Vec<u8>) -> Result<(), Error> {

@@ -312,7 +312,8 @@ fn a_file_of_the_context_is_a_regular_file_inside_it() {
         ),
         (
             |tool, _| fs::create_dir(tool).unwrap(),
-            "error: cannot use tool in the context: it is no regular file",
+            "error: cannot use tool in the context: it is a directory\n\
+         hint: to take all that is in it, write a `/` at its end: tool/",
         ),
         (
             |tool, _| {

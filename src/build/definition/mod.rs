@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, Range};
 
+use serde::Serialize;
+
 use crate::digest::Digest;
 use crate::oci::Reference;
 
@@ -263,7 +265,7 @@ pub enum FileOrigin {
 }
 
 /// `owner = "user:group"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Owner {
     /// The user.
     pub uid: Id,
@@ -272,7 +274,7 @@ pub struct Owner {
 }
 
 /// A user or a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Id {
     /// By number.
     Number(u32),

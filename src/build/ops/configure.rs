@@ -1,6 +1,9 @@
 //! How a container is started: the base's configuration, and what the definition says instead.
 
+use anyhow::{Result, bail};
+
 use crate::build::graph::Configure;
+use crate::layer::{Found, Skeleton};
 use crate::oci::{ContainerConfig, Empty};
 
 /// The PATH of an image that inherits none.
@@ -31,6 +34,35 @@ pub fn configure(inherited: &ContainerConfig, change: &Configure) -> ContainerCo
     config.user = change.user.clone().unwrap_or(config.user);
     config.working_dir = change.working_dir.clone().unwrap_or(config.working_dir);
     config
+}
+
+/// Refuses a user or group that the image doesn't know by name: nothing could be started as it.
+pub fn check_user(change: &Configure, root: &Skeleton) -> Result<()> {
+    let Some(run_as) = &change.user else { return Ok(()) };
+    let (user, group) =
+        run_as.split_once(':').map_or((run_as.as_str(), None), |(user, group)| (user, Some(group)));
+    check_name(user, "user", "/etc/passwd", root, &|name| root.user(name).is_some())?;
+    match group {
+        Some(group) => check_name(group, "group", "/etc/group", root, &|name| root.group(name).is_some()),
+        None => Ok(()),
+    }
+}
+
+fn check_name(
+    name: &str,
+    what: &str,
+    list: &str,
+    root: &Skeleton,
+    is_known: &dyn Fn(&str) -> bool,
+) -> Result<()> {
+    // A list that is a link to elsewhere wasn't read.
+    let is_read = matches!(root.resolve(list.as_bytes())?.found, Found::Other);
+    if name.parse::<u32>().is_ok() || is_known(name) || !is_read {
+        return Ok(());
+    }
+    bail!(
+        "cannot run as {what} {name}: the image's {list} has no such {what}\nhint: write its number, or make it: user \"{name}\" {{}}"
+    )
 }
 
 /// Puts the values of `$NAME` and `${NAME}` in; a name without a value gives nothing, `\$` a dollar sign.

@@ -1,52 +1,88 @@
-//! The bytes of a file that is to be put into a layer, open on disk.
+//! The bytes of a file that is to be put into a layer, where they lie on disk. Nothing is open that isn't written.
 
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::build::context::Context;
-use crate::build::graph::Source;
+use crate::build::graph::SourceFile;
 use crate::digest::{Digest, HashingReader};
 use crate::layer::{Entry, LayerWriter};
 
 /// What is said of a file whose bytes are no longer those that were hashed.
 pub(super) const CHANGED: &str = "it changed after it was hashed\nhint: run the build again";
 
-/// A file to be written, whose bytes lie open on disk.
+/// A file to be written.
+#[derive(Clone)]
 pub(super) struct Content {
-    pub(super) file: File,
+    pub(super) place: Place,
     pub(super) size: u64,
     pub(super) digest: Digest,
     pub(super) mode: u32,
     pub(super) mtime: i64,
 }
 
-impl Content {
-    /// Opens a file of the context. When a checkout was made says nothing of its content: it takes the image's time.
-    pub(super) fn of_context(source: &Source, context: &Context) -> Result<Content> {
-        let file = context.open(&source.path)?;
-        Ok(Content { file, size: source.size, digest: source.digest, mode: 0o644, mtime: i64::MAX })
-    }
+/// Where its bytes lie.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// In a file of the context.
+    Context(String),
+    /// In a file with the bytes of many, from a byte on.
+    Spool(Arc<File>, u64),
+}
 
-    /// Returns the same content once more. Both have one position in the file, which each write sets anew.
-    pub(super) fn again(&self) -> Result<Content> {
-        Ok(Content { file: self.file.try_clone()?, ..*self })
+impl Content {
+    /// Names a file of the context. When a checkout was made says nothing of its content: it takes the image's time.
+    pub(super) fn of_context(source: &SourceFile) -> Content {
+        let place = Place::Context(source.path.clone());
+        Content { place, size: source.size, digest: source.digest, mode: 0o644, mtime: i64::MAX }
     }
 
     /// Writes the bytes, which must still be those that were hashed.
-    pub(super) fn write(&mut self, entry: &Entry, writer: &mut LayerWriter) -> Result<()> {
-        let path = String::from_utf8_lossy(&entry.path).into_owned();
-        if self.file.metadata()?.len() < self.size {
-            bail!("cannot copy to /{path}: {CHANGED}");
-        }
-        self.file.rewind()?;
-        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, &self.file));
-        writer.entry(entry, &mut reader).with_context(|| format!("cannot copy to /{path}"))?;
+    pub(super) fn write(&self, entry: &Entry, context: &Context, writer: &mut LayerWriter) -> Result<()> {
+        let failed = || format!("cannot copy to /{}", String::from_utf8_lossy(&entry.path));
+        let bytes = self.open(context).with_context(failed)?;
+        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, bytes));
+        writer.entry(entry, &mut reader).with_context(failed)?;
         let (_, digest, _) = reader.finish();
         match digest == self.digest {
             true => Ok(()),
-            false => bail!("cannot copy to /{path}: {CHANGED}"),
+            false => bail!("{}: {CHANGED}", failed()),
         }
+    }
+
+    fn open(&self, context: &Context) -> Result<Box<dyn Read>> {
+        match &self.place {
+            Place::Context(path) => {
+                let file = context.open(path)?;
+                if file.metadata()?.len() < self.size {
+                    bail!(CHANGED);
+                }
+                Ok(Box::new(file))
+            }
+            Place::Spool(file, start) => {
+                Ok(Box::new(Piece { file: file.clone(), at: *start, end: start + self.size }))
+            }
+        }
+    }
+}
+
+/// A part of a file, read without moving anybody's position in it.
+struct Piece {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Piece {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n_left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let n_wanted = buffer.len().min(n_left);
+        let n_read = self.file.read_at(&mut buffer[..n_wanted], self.at)?;
+        self.at += n_read as u64;
+        Ok(n_read)
     }
 }

@@ -1,114 +1,331 @@
-//! Files put into the root: from the context, or out of a tarball of it.
+//! Files put into the root: from the context, or out of a tarball of it; one by one, or whole directories.
 //!
-//! The root itself isn't needed, only its [`Skeleton`]: where a path leads, and which directories
-//! must be made on the way.
+//! The root itself isn't needed, only its [`Skeleton`]: where a path leads, which directories must be made on the
+//! way, and who an owner's name is. What is held in memory grows with the number of entries, not with their bytes.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::content::Content;
-use super::tarball;
+use super::content::{Content, Place};
+use super::tarball::{self, Member, Members, Wanted};
 use crate::bom::{self, BomDelta, FileSource};
 use crate::build::context::Context;
-use crate::build::graph::{CopiedFile, Copy, Delta, Source};
+use crate::build::definition::{Glob, Id, Owner};
+use crate::build::graph::{CopiedFile, CopiedTree, Copy, Delta, Origin, Source, SourceFile};
+use crate::build::selection::Selection;
 use crate::layer::{Entry, Found, Kind, LayerWriter, Metadata, Skeleton};
 use crate::store::Scratch;
 
+/// What a copy has at hand.
+pub struct Site<'a> {
+    /// What the vertex's mounts yielded.
+    pub sources: &'a [&'a Source],
+    /// Where their bytes are.
+    pub context: &'a Context,
+    /// The root that the files land in.
+    pub root: &'a Skeleton,
+    /// Holds what is taken out of tarballs.
+    pub scratch: &'a Scratch,
+}
+
 /// Puts the files into a layer.
-pub fn copy(
-    copy: &Copy,
-    sources: &[&Source],
-    context: &Context,
-    root: &Skeleton,
-    scratch: &Scratch,
-    mut writer: LayerWriter,
-) -> Result<Delta> {
-    let mut contents = gather(copy, sources, context, scratch)?;
-    let mut landing = Landing::new(root);
+pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Delta> {
+    let pieces = pieces(copy, site)?;
+    let mut landing = Landing::new(site.root);
     let mut bom = BomDelta::default();
-    for (index, (file, content)) in copy.files.iter().zip(&contents).enumerate() {
-        let path = landing.place_file(index, &file.target, entry_of(file, content))?;
-        bom.removed_paths.push(path.clone());
-        bom.files.push(account(path, file, content, sources[file.mount]));
-    }
-    for (index, entry) in landing.entries() {
-        match index {
-            Some(index) => contents[index].write(entry, &mut writer)?,
-            None => writer.entry(entry, &mut std::io::empty())?,
+    for (index, piece) in pieces.iter().enumerate() {
+        match &piece.what {
+            What::Directory => landing.place_directory(&piece.target, piece.entry())?,
+            What::Link(_) => bom.removed_paths.push(landing.place(&piece.target, piece.entry())?),
+            What::File(file) => {
+                let path = landing.place_file(index, &piece.target, piece.entry())?;
+                bom.removed_paths.push(path.clone());
+                bom.files.push(file.account(path, piece.mode));
+            }
         }
     }
+    write(&landing, &pieces, site.context, &mut writer)?;
     let packed = writer.finish()?;
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
-fn account(path: String, file: &CopiedFile, content: &Content, source: &Source) -> bom::File {
-    let origin = &file.origin;
-    let is_unversioned = origin.git.is_none() && origin.url.is_none();
-    let context = bom::ContextFile { path: file.context_path.clone(), unversioned: is_unversioned };
-    let tarball = file.member.as_ref().map(|member| bom::Tarball {
-        name: file.context_path.clone(),
-        digest: source.digest,
-        member: member.path.clone(),
-    });
-    bom::File {
-        path,
-        digest: content.digest,
-        size: content.size,
-        mode: format!("{:04o}", file.mode.unwrap_or(content.mode)),
-        source: FileSource {
-            git: origin.git.clone(),
-            url: origin.url.clone(),
-            context: tarball.is_none().then_some(context),
-            tarball,
-        },
+/// Of a file with several names the first is the file, the others are hard links to it.
+fn write(landing: &Landing<'_>, pieces: &[Piece], context: &Context, writer: &mut LayerWriter) -> Result<()> {
+    let mut first_names: BTreeMap<Identity, Vec<u8>> = BTreeMap::new();
+    for (index, entry) in landing.entries() {
+        let piece = index.map(|index| &pieces[index]);
+        let Some((piece, file)) = piece.and_then(|piece| Some((piece, piece.file()?))) else {
+            writer.entry(entry, &mut std::io::empty())?;
+            continue;
+        };
+        let identity = file.shared.map(|(mount, start)| (mount, start, piece.mode, piece.owner));
+        if let Some(target) = identity.as_ref().and_then(|identity| first_names.get(identity)) {
+            let link = Entry { kind: Kind::Hardlink { target: target.clone() }, ..entry.clone() };
+            writer.entry(&link, &mut std::io::empty())?;
+            continue;
+        }
+        first_names.extend(identity.map(|identity| (identity, entry.path.clone())));
+        file.content.write(entry, context, writer)?;
+    }
+    Ok(())
+}
+
+/// A tarball and a place in it, mode and owner: what names of one file have in common.
+type Identity = (usize, u64, u32, (u32, u32));
+
+/// What is to be put at a place.
+struct Piece {
+    target: String,
+    mode: u32,
+    owner: (u32, u32),
+    what: What,
+}
+
+enum What {
+    Directory,
+    Link(String),
+    File(Box<FilePiece>),
+}
+
+struct FilePiece {
+    content: Content,
+    /// The tarball and the place in it, if the file has several names.
+    shared: Option<(usize, u64)>,
+    source: FileSource,
+}
+
+impl Piece {
+    fn entry(&self) -> Entry {
+        let mut entry = match &self.what {
+            What::Directory => Entry::directory(Vec::new(), self.mode),
+            What::Link(leads_to) => Entry::symlink(Vec::new(), leads_to.as_bytes()),
+            What::File(file) => Entry::file(Vec::new(), self.mode, file.content.size),
+        };
+        (entry.metadata.uid, entry.metadata.gid) = self.owner;
+        entry.metadata.mtime = match &self.what {
+            What::File(file) => file.content.mtime,
+            What::Link(_) | What::Directory => i64::MAX,
+        };
+        entry
+    }
+
+    fn file(&self) -> Option<&FilePiece> {
+        match &self.what {
+            What::File(file) => Some(file),
+            What::Directory | What::Link(_) => None,
+        }
+    }
+
+    /// Directories come first, so that what lies in them finds them.
+    fn order(&self) -> (u8, &str) {
+        let rank = match &self.what {
+            What::Directory => 0,
+            What::Link(_) => 1,
+            What::File(_) => 2,
+        };
+        (rank, &self.target)
     }
 }
 
-/// Opens what is to be copied, in the order of the files; tarballs are read once each.
-fn gather(copy: &Copy, sources: &[&Source], context: &Context, scratch: &Scratch) -> Result<Vec<Content>> {
-    let mut contents: BTreeMap<usize, Content> = BTreeMap::new();
-    for (mount, source) in sources.iter().enumerate() {
-        let mut members: BTreeMap<usize, String> = BTreeMap::new();
-        for (index, file) in copy.files.iter().enumerate().filter(|(_, file)| file.mount == mount) {
-            match &file.member {
-                None => drop(contents.insert(index, Content::of_context(source, context)?)),
-                Some(member) => drop(members.insert(index, tarball::plain(&member.path))),
-            }
-        }
-        if !members.is_empty() {
-            let taken = take_members(source, &members, context, scratch);
-            contents.extend(taken.with_context(|| format!("cannot read tarball {}", source.path))?);
+impl FilePiece {
+    fn account(&self, path: String, mode: u32) -> bom::File {
+        bom::File {
+            path,
+            digest: self.content.digest,
+            size: self.content.size,
+            mode: format!("{mode:04o}"),
+            source: self.source.clone(),
         }
     }
-    Ok(contents.into_values().collect())
 }
 
-/// Several files may take the same member.
-fn take_members(
-    source: &Source,
-    members: &BTreeMap<usize, String>,
-    context: &Context,
-    scratch: &Scratch,
-) -> Result<Vec<(usize, Content)>> {
-    let wanted = members.values().cloned().collect();
+fn pieces(copy: &Copy, site: &Site<'_>) -> Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    for directory in &copy.directories {
+        let owner = ids(&directory.owner, site.root)?;
+        let target = directory.target.clone();
+        pieces.push(Piece { target, mode: 0o755, owner, what: What::Directory });
+    }
+    for link in &copy.links {
+        let owner = ids(&link.owner, site.root)?;
+        let what = What::Link(link.leads_to.clone());
+        pieces.push(Piece { target: link.target.clone(), mode: 0o777, owner, what });
+    }
+    for mount in 0..site.sources.len() {
+        let members = members(copy, mount, site)?;
+        for file in copy.files.iter().filter(|file| file.mount == mount) {
+            pieces.push(single(file, &members, site)?);
+        }
+        for tree in copy.trees.iter().filter(|tree| tree.mount == mount) {
+            pieces.extend(
+                whole(tree, &members, site)
+                    .with_context(|| format!("cannot read tarball {}", tree.context_path))?,
+            );
+        }
+    }
+    pieces.sort_by(|a, b| a.order().cmp(&b.order()));
+    Ok(pieces)
+}
+
+/// Reads a mount once if it is a tarball.
+fn members(copy: &Copy, mount: usize, site: &Site<'_>) -> Result<Option<Members>> {
+    let names = copy.files.iter().filter(|file| file.mount == mount).filter_map(|file| file.member.as_ref());
+    let names = names.map(|name| tarball::plain(name)).collect();
+    let trees = copy.trees.iter().filter(|tree| tree.mount == mount);
+    let selections = trees.map(selection).collect::<Result<Vec<_>>>()?;
+    let wanted = Wanted { names, selections };
+    if wanted.names.is_empty() && wanted.selections.is_empty() {
+        return Ok(None);
+    }
+    let source = file_of(site.sources[mount], 0)?;
     // Tarballs of one copy share the scratch directory.
-    let spools = tempfile::Builder::new().prefix("tarball-").tempdir_in(scratch.path())?;
-    let found = tarball::take(source, &wanted, context, spools.path())?;
-    members.iter().map(|(&index, name)| Ok((index, found[name].again()?))).collect()
+    let spools = tempfile::Builder::new().prefix("tarball-").tempdir_in(site.scratch.path())?;
+    let taken = tarball::take(source, &wanted, site.context, spools.path());
+    taken.map(Some).with_context(|| format!("cannot read tarball {}", source.path))
 }
 
-fn entry_of(file: &CopiedFile, content: &Content) -> Entry {
-    let mut entry = Entry::file(Vec::new(), file.mode.unwrap_or(content.mode), content.size);
-    (entry.metadata.uid, entry.metadata.gid) = file.owner;
-    entry.metadata.mtime = content.mtime;
-    entry
+fn selection(tree: &CopiedTree) -> Result<Selection> {
+    Selection::of(&tree.path)?.ok_or_else(|| anyhow!("internal error: {} names a single file", tree.path))
+}
+
+fn file_of(source: &Source, nth: usize) -> Result<&SourceFile> {
+    source.files.get(nth).ok_or_else(|| anyhow!("internal error: {} has no file {nth}", source.path))
+}
+
+fn single(file: &CopiedFile, members: &Option<Members>, site: &Site<'_>) -> Result<Piece> {
+    let source = file_of(site.sources[file.mount], file.nth)?;
+    let content = match (&file.member, members) {
+        (None, _) => Content::of_context(source),
+        (Some(member), Some(members)) => members
+            .file(&tarball::plain(member))
+            .with_context(|| format!("cannot read tarball {}", source.path))?
+            .clone(),
+        (Some(_), None) => bail!("internal error: the tarball {} was not read", source.path),
+    };
+    let what = FilePiece {
+        source: account_of(&file.origin, &file.context_path, file.member.as_deref(), source),
+        shared: None,
+        content,
+    };
+    Ok(Piece {
+        target: file.target.clone(),
+        mode: file.mode.unwrap_or(what.content.mode),
+        owner: ids(&file.owner, site.root)?,
+        what: What::File(Box::new(what)),
+    })
+}
+
+/// Returns what is taken out of a tarball by directory or pattern.
+fn whole(tree: &CopiedTree, members: &Option<Members>, site: &Site<'_>) -> Result<Vec<Piece>> {
+    let members = members.as_ref().ok_or_else(|| anyhow!("internal error: it was not read"))?;
+    let source = file_of(site.sources[tree.mount], 0)?;
+    let owner = ids(&tree.owner, site.root)?;
+    let origins = Origins::of(tree)?;
+    let top = tree.target.trim_end_matches('/');
+    let mut pieces = vec![Piece { target: tree.target.clone(), mode: 0o755, owner, what: What::Directory }];
+    for (name, below, member) in members.selected(&selection(tree)?)? {
+        let target = format!("{top}/{below}");
+        let piece = match member {
+            Member::Directory(mode) => Piece { target, mode, owner, what: What::Directory },
+            Member::Link(leads_to) => Piece { target, mode: 0o777, owner, what: What::Link(leads_to) },
+            Member::File(content) => {
+                let start = match &content.place {
+                    Place::Spool(_, start) => Some(*start),
+                    Place::Context(_) => None,
+                };
+                let shared = start.filter(|_| members.is_shared(name)).map(|start| (tree.mount, start));
+                let source = account_of(origins.find(name)?, &tree.context_path, Some(name), source);
+                let mode = tree.mode.unwrap_or(content.mode);
+                let what = What::File(Box::new(FilePiece { content, shared, source }));
+                Piece { target, mode, owner, what }
+            }
+            Member::Hardlink(_) | Member::Special => bail!("internal error: {name} was let through"),
+        };
+        pieces.push(piece);
+    }
+    Ok(pieces)
+}
+
+/// The origins declared for a tarball's members.
+struct Origins<'a> {
+    by_pattern: Vec<(Glob, &'a Origin)>,
+    tarball: &'a str,
+}
+
+impl<'a> Origins<'a> {
+    fn of(tree: &'a CopiedTree) -> Result<Origins<'a>> {
+        let by_pattern = tree.origins.iter().map(|(pattern, origin)| Ok((Glob::new(pattern)?, origin)));
+        Ok(Origins { by_pattern: by_pattern.collect::<Result<_>>()?, tarball: &tree.context_path })
+    }
+
+    fn find(&self, member: &str) -> Result<&'a Origin> {
+        let found = self.by_pattern.iter().find(|(pattern, _)| pattern.matches(member));
+        found.map(|(_, origin)| *origin).ok_or_else(|| {
+            anyhow!(
+                "nobody says where its member {member} comes from\nhint: in tarball \"{}\", write: source_file \"{member}\" {{ vcs \"git\" {{ repository = \"…\" ref = \"…\" }} }}",
+                self.tarball
+            )
+        })
+    }
+}
+
+fn account_of(origin: &Origin, context_path: &str, member: Option<&str>, source: &SourceFile) -> FileSource {
+    let is_unversioned = origin.git.is_none() && origin.url.is_none();
+    let context = bom::ContextFile { path: context_path.to_owned(), unversioned: is_unversioned };
+    let tarball = member.map(|member| bom::Tarball {
+        name: context_path.to_owned(),
+        digest: source.digest,
+        member: member.to_owned(),
+    });
+    FileSource {
+        git: origin.git.clone(),
+        url: origin.url.clone(),
+        context: tarball.is_none().then_some(context),
+        tarball,
+    }
+}
+
+/// Returns the numbers of an owner; names are those of the root's own lists.
+fn ids(owner: &Owner, root: &Skeleton) -> Result<(u32, u32)> {
+    let unknown = |what: &str, name: &str, list: &str| {
+        anyhow!(
+            "cannot use the owner {name}: the image's {list} knows no such {what}\nhint: write its number, or make the user: user \"{name}\" {{}}"
+        )
+    };
+    let uid = match &owner.uid {
+        Id::Number(number) => *number,
+        Id::Name(name) => named(name, root.user(name).map(|(uid, _)| uid))
+            .ok_or_else(|| unknown("user", name, "/etc/passwd"))?,
+    };
+    let gid = match &owner.gid {
+        Id::Number(number) => *number,
+        Id::Name(name) => {
+            // A user written alone stands for its group, whatever that is called.
+            let own = || root.user(name).map(|(_, gid)| gid).filter(|_| owner.gid == owner.uid);
+            named(name, root.group(name).or_else(own)).ok_or_else(|| unknown("group", name, "/etc/group"))?
+        }
+    };
+    Ok((uid, gid))
+}
+
+/// The one name that needs no list.
+fn named(name: &str, id: Option<u32>) -> Option<u32> {
+    id.or((name == "root").then_some(0))
 }
 
 /// The entries of a layer to be: each where its path leads in the root, with the directories missing on the way.
 pub struct Landing<'a> {
     root: &'a Skeleton,
-    entries: BTreeMap<Vec<u8>, (Option<usize>, Entry)>,
+    entries: BTreeMap<Vec<u8>, Landed>,
+}
+
+struct Landed {
+    /// Of its content.
+    index: Option<usize>,
+    entry: Entry,
+    /// Whether it is there only for what lies in it.
+    is_parent: bool,
 }
 
 impl<'a> Landing<'a> {
@@ -127,21 +344,49 @@ impl<'a> Landing<'a> {
         self.land(Some(index), target, entry)
     }
 
+    /// Places a directory, unless there is one, which stays as it is; a link to one counts, too.
+    pub fn place_directory(&mut self, target: &str, mut entry: Entry) -> Result<()> {
+        let failed = || format!("cannot put {target}");
+        let resolved = self.root.follow(target.as_bytes()).with_context(failed)?;
+        match resolved.found {
+            Found::Directory { .. } => return Ok(()),
+            Found::Symlink { .. } | Found::Other => {}
+        }
+        self.add_parents(target, &resolved.path)?;
+        entry.path = resolved.path;
+        match self.entries.get_mut(&entry.path) {
+            Some(landed) if landed.entry.kind != Kind::Directory => {
+                bail!("{}: something else is put there too", failed())
+            }
+            Some(landed) if !landed.is_parent => Ok(()),
+            Some(landed) => {
+                *landed = Landed { index: None, entry, is_parent: false };
+                Ok(())
+            }
+            None => {
+                self.entries.insert(entry.path.clone(), Landed { index: None, entry, is_parent: false });
+                Ok(())
+            }
+        }
+    }
+
     /// Returns the entries in the order of their paths.
     pub fn entries(&self) -> impl Iterator<Item = (Option<usize>, &Entry)> {
-        self.entries.values().map(|(index, entry)| (*index, entry))
+        self.entries.values().map(|landed| (landed.index, &landed.entry))
     }
 
     /// Every directory on the way is in the layer: as it is, or made new.
-    fn add_parents(&mut self, target: &str, path: &[u8]) -> Result<()> {
+    pub fn add_parents(&mut self, target: &str, path: &[u8]) -> Result<()> {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
         for parent in ends.map(|end| &path[..end]) {
-            let known = self.root.resolve(parent)?.found;
-            let (_, entry) =
-                self.entries.entry(parent.to_vec()).or_insert_with(|| (None, directory(parent, &known)));
-            if entry.kind != Kind::Directory {
-                bail!("cannot put {target}: /{} is no directory", String::from_utf8_lossy(parent));
+            if let Some(landed) = self.entries.get(parent) {
+                if landed.entry.kind != Kind::Directory {
+                    bail!("cannot put {target}: /{} is no directory", String::from_utf8_lossy(parent));
+                }
+                continue;
             }
+            let entry = directory(parent, &self.root.resolve(parent)?.found);
+            self.entries.insert(parent.to_vec(), Landed { index: None, entry, is_parent: true });
         }
         Ok(())
     }
@@ -160,7 +405,7 @@ impl<'a> Landing<'a> {
         self.add_parents(target, &resolved.path)?;
         let path = format!("/{}", String::from_utf8_lossy(&resolved.path));
         entry.path = resolved.path;
-        match self.entries.insert(entry.path.clone(), (index, entry)) {
+        match self.entries.insert(entry.path.clone(), Landed { index, entry, is_parent: false }) {
             None => Ok(path),
             Some(_) => bail!("cannot put {target}: something else is put there too"),
         }

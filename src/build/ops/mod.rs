@@ -1,5 +1,6 @@
 //! The work of each vertex, one file an operation.
 
+pub mod accounts;
 pub mod bootstrap;
 pub mod configure;
 mod content;
@@ -7,7 +8,9 @@ pub mod copy;
 pub mod install;
 mod keystore;
 mod owned;
+pub mod remove;
 pub mod symlinks;
 mod tarball;
 pub mod tidy;
+pub mod users;
 mod withhold;

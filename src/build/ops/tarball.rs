@@ -1,7 +1,7 @@
-//! Members taken out of a tarball of the context: regular files, by their names, spooled to disk.
+//! What is taken out of a tarball of the context: single files by name, directories, and what matches a pattern.
 //!
-//! A tarball may be hostile: nothing of it but the wanted bytes is kept, nothing is unpacked to a path of its
-//! choosing, and what it holds in memory is bounded.
+//! A tarball may be hostile: nothing of it but the wanted bytes is kept, all in one spool; nothing is unpacked to a
+//! path of its choosing, and what it holds in memory is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -11,32 +11,66 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::content::{CHANGED, Content};
+use super::content::{CHANGED, Content, Place};
 use crate::build::context::Context;
-use crate::build::graph::Source;
+use crate::build::graph::SourceFile;
+use crate::build::selection::Selection;
 use crate::digest::HashingReader;
 use crate::layer::{self, Entry, Kind};
 
 /// How much is copied at a time.
 const PIECE: usize = 128 << 10;
+/// No more members are taken out of one tarball.
+const MOST_MEMBERS: usize = 1_000_000;
+/// How many hard links lead to a file.
+const MOST_LINKS: usize = 40;
 
-/// Returns the members that go by the `wanted` names, all of which must be there.
+/// What is wanted of a tarball.
+#[derive(Default)]
+pub(super) struct Wanted {
+    /// Single files, by plain names.
+    pub(super) names: BTreeSet<String>,
+    /// Directories and patterns.
+    pub(super) selections: Vec<Selection>,
+}
+
+/// What was wanted and found, by name.
+pub(super) struct Members {
+    members: BTreeMap<String, Member>,
+    /// Files that have several names, by all of these but one.
+    shared: BTreeSet<String>,
+    tarball: String,
+}
+
+/// A member of a tarball.
+#[derive(Clone)]
+pub(super) enum Member {
+    /// A file.
+    File(Content),
+    /// A directory, and its mode.
+    Directory(u32),
+    /// A symbolic link, and what it says.
+    Link(String),
+    /// Another name of a file.
+    Hardlink(String),
+    /// A device or pipe.
+    Special,
+}
+
+/// Reads a tarball once and returns what is wanted of it. Of several members of one name the last counts, as tar has it.
 pub(super) fn take(
-    source: &Source,
-    wanted: &BTreeSet<String>,
+    source: &SourceFile,
+    wanted: &Wanted,
     context: &Context,
     spools: &Path,
-) -> Result<BTreeMap<String, Content>> {
+) -> Result<Members> {
     let file = Watched::new(context.open(&source.path)?);
-    let mut found = BTreeMap::new();
+    let mut spool = Spool::new(spools)?;
+    let mut members = BTreeMap::new();
     let mut outcome = Ok(());
     let read = layer::members(layer::decompress(file.clone())?, &mut |entry, content| {
-        let name = String::from_utf8_lossy(&entry.path);
-        if outcome.is_ok() && wanted.contains(&*name) {
-            let spool = spools.join(format!("member-{}", found.len()));
-            // A later member of the same name takes the place of an earlier one, as tar has it.
-            outcome =
-                spooled(entry, content, &spool).map(|content| drop(found.insert(name.into_owned(), content)));
+        if outcome.is_ok() {
+            outcome = wanted.keep(entry, content, &mut spool, &mut members);
         }
         Ok(())
     });
@@ -45,10 +79,7 @@ pub(super) fn take(
     }
     outcome?;
     read.map_err(of_tarball)?;
-    match wanted.iter().find(|name| !found.contains_key(*name)) {
-        Some(name) => bail!("it has no member {name}\nhint: `tar -tf {}` lists the members", source.path),
-        None => Ok(found),
-    }
+    Members::new(members, source.path.clone())
 }
 
 /// Returns a member's name as archives are read: without `.`, leading and doubled slashes.
@@ -57,36 +88,134 @@ pub(super) fn plain(name: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-fn spooled(entry: &Entry, content: &mut dyn Read, spool: &Path) -> Result<Content> {
-    refuse_what_is_no_file(entry)?;
-    // A spool that an earlier member of the same name has open is left to it.
-    let _ = std::fs::remove_file(spool);
-    let mut writer = File::options().read(true).write(true).create_new(true).open(spool)?;
-    let mut reader = HashingReader::new(content);
-    let mut piece = vec![0; PIECE];
-    loop {
-        match reader.read(&mut piece)? {
-            0 => break,
-            n => {
-                writer.write_all(&piece[..n]).with_context(|| format!("cannot write {}", spool.display()))?;
-            }
+impl Wanted {
+    fn keep(
+        &self,
+        entry: &Entry,
+        content: &mut dyn Read,
+        spool: &mut Spool,
+        members: &mut BTreeMap<String, Member>,
+    ) -> Result<()> {
+        let name = String::from_utf8_lossy(&entry.path);
+        let is_wanted = self.names.contains(&*name)
+            || self.selections.iter().any(|selection| selection.take(&name).is_some());
+        if !is_wanted {
+            return Ok(());
         }
+        if members.len() >= MOST_MEMBERS {
+            bail!("more than {MOST_MEMBERS} of its members are wanted");
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let member = match &entry.kind {
+            Kind::File { .. } => Member::File(spool.add(entry, content)?),
+            Kind::Directory => Member::Directory(entry.metadata.mode),
+            Kind::Symlink { target } => Member::Link(text(target)),
+            Kind::Hardlink { target } => Member::Hardlink(text(target)),
+            Kind::CharDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo => Member::Special,
+        };
+        members.insert(name.into_owned(), member);
+        Ok(())
     }
-    let (_, digest, size) = reader.finish();
-    Ok(Content { file: writer, size, digest, mode: entry.metadata.mode, mtime: entry.metadata.mtime })
 }
 
-fn refuse_what_is_no_file(entry: &Entry) -> Result<()> {
-    let link = |kind: &str, target: &[u8]| format!("{kind} link to {}", String::from_utf8_lossy(target));
-    let kind = match &entry.kind {
-        Kind::File { .. } => return Ok(()),
-        Kind::Symlink { target } => link("symbolic", target),
-        Kind::Hardlink { target } => link("hard", target),
-        Kind::Directory => "directory".into(),
-        Kind::CharDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo => "special file".into(),
-    };
-    let name = String::from_utf8_lossy(&entry.path);
-    bail!("its member {name} is no regular file but a {kind}\nhint: name the file itself")
+impl Members {
+    fn new(members: BTreeMap<String, Member>, tarball: String) -> Result<Members> {
+        let links = members.iter().filter_map(|(name, member)| match member {
+            Member::Hardlink(target) => Some((name, target)),
+            Member::File(_) | Member::Directory(_) | Member::Link(_) | Member::Special => None,
+        });
+        let shared = links.flat_map(|(name, target)| [name.clone(), target.clone()]).collect();
+        Ok(Members { members, shared, tarball })
+    }
+
+    /// Returns the file that goes by a name.
+    pub(super) fn file(&self, name: &str) -> Result<&Content> {
+        let kind = match self.members.get(name) {
+            None => {
+                bail!("it has no member {name}\nhint: `tar -tf {}` lists the members", self.tarball)
+            }
+            Some(Member::File(content)) => return Ok(content),
+            Some(Member::Link(target)) => format!("symbolic link to {target}"),
+            Some(Member::Hardlink(target)) => format!("hard link to {target}"),
+            Some(Member::Directory(_)) => "directory".into(),
+            Some(Member::Special) => "special file".into(),
+        };
+        bail!("its member {name} is no regular file but a {kind}\nhint: name the file itself")
+    }
+
+    /// Returns what a selection takes: names, where they lie below its directory, and the members. A hard link is
+    /// the file that it leads to.
+    pub(super) fn selected(&self, selection: &Selection) -> Result<Vec<(&str, &str, Member)>> {
+        let mut selected = Vec::new();
+        for (name, member) in &self.members {
+            let Some(below) = selection.take(name) else { continue };
+            let member = match member {
+                Member::Hardlink(_) => Member::File(self.behind(name)?.clone()),
+                Member::Special => {
+                    bail!("its member {name} is refused: it is no file, directory or link")
+                }
+                Member::File(_) | Member::Directory(_) | Member::Link(_) => member.clone(),
+            };
+            selected.push((name.as_str(), below, member));
+        }
+        match selected.is_empty() {
+            true => bail!(
+                "nothing in it matches {}\nhint: `tar -tf {}` lists the members",
+                selection.as_str(),
+                self.tarball
+            ),
+            false => Ok(selected),
+        }
+    }
+
+    /// Whether a file has several names.
+    pub(super) fn is_shared(&self, name: &str) -> bool {
+        self.shared.contains(name)
+    }
+
+    fn behind(&self, name: &str) -> Result<&Content> {
+        let mut target = name;
+        for _ in 0..MOST_LINKS {
+            match self.members.get(target) {
+                Some(Member::Hardlink(next)) => target = next,
+                Some(Member::File(content)) => return Ok(content),
+                Some(Member::Directory(_) | Member::Link(_) | Member::Special) | None => break,
+            }
+        }
+        bail!(
+            "its member {name} is a hard link to {target}, which isn't taken with it\nhint: take the directory that both are in"
+        )
+    }
+}
+
+/// The bytes of all files that are taken, one after another.
+struct Spool {
+    file: Arc<File>,
+    length: u64,
+}
+
+impl Spool {
+    fn new(directory: &Path) -> Result<Spool> {
+        let path = directory.join("spool");
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = file.with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Spool { file: Arc::new(file), length: 0 })
+    }
+
+    fn add(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Content> {
+        let mut reader = HashingReader::new(content);
+        let mut piece = vec![0; PIECE];
+        loop {
+            match reader.read(&mut piece)? {
+                0 => break,
+                n => (&*self.file).write_all(&piece[..n]).context("cannot write what is taken")?,
+            }
+        }
+        let (_, digest, size) = reader.finish();
+        let place = Place::Spool(self.file.clone(), self.length);
+        self.length += size;
+        Ok(Content { place, size, digest, mode: entry.metadata.mode, mtime: entry.metadata.mtime })
+    }
 }
 
 /// An error of reading archives, as a sentence about a tarball.
@@ -113,7 +242,7 @@ impl Watched {
     }
 
     /// Reads on to the end; whether the whole was what the graph knows.
-    fn end_is(mut self, source: &Source) -> Result<bool> {
+    fn end_is(mut self, source: &SourceFile) -> Result<bool> {
         io::copy(&mut self, &mut io::sink())?;
         let reader = Arc::into_inner(self.0).and_then(|reader| reader.into_inner().ok());
         let reader = reader.ok_or_else(|| anyhow!("internal error: the tarball is still being read"))?;

@@ -138,3 +138,27 @@ fn a_scan_shows_each_entry_with_its_content() {
     .unwrap();
     assert_eq!(seen, ["a ", "a/b content", "d "]);
 }
+
+#[test]
+fn names_of_users_and_groups_follow_the_last_list_and_go_with_it() {
+    let lists = [file("etc/group", "mail:x:8:\n"), file("etc/passwd", "app:x:7:8::/:\n")];
+    let skeleton = skeleton_of(&[&lists]);
+    assert_eq!((skeleton.user("app"), skeleton.group("mail")), (Some((7, 8)), Some(8)));
+    assert_eq!((skeleton.user("mail"), skeleton.group("app")), (None, None));
+
+    let later = skeleton_of(&[&lists, &[file("etc/passwd", "other:x:9:9::/:\n")]]);
+    assert_eq!((later.user("app"), later.user("other"), later.group("mail")), (None, Some((9, 9)), Some(8)));
+    for gone in
+        [file("etc/.wh.passwd", ""), file(".wh.etc", ""), link("etc", "elsewhere"), directory("etc/passwd")]
+    {
+        assert_eq!(skeleton_of(&[&lists, &[gone]]).user("app"), None);
+    }
+}
+
+#[test]
+fn a_skeleton_survives_its_record_with_the_names() {
+    let skeleton = skeleton_of(&[&[directory("usr"), file("etc/passwd", "app:x:7:8::/:\n")]]);
+    let text = serde_json::to_string(&skeleton).unwrap();
+    assert_eq!(serde_json::from_str::<Skeleton>(&text).unwrap(), skeleton);
+    assert!(!text.contains('x'), "no password field is kept: {text}");
+}

@@ -1,0 +1,197 @@
+//! The `file` blocks of a definition, lowered to one copy: which files of the context they mean, hashed.
+//!
+//! What lies in tarballs isn't looked at; their members are found when they are copied.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{origin_of, origin_of_vcs};
+use crate::build::context::Context;
+use crate::build::definition::{
+    Container, Definition, Diagnostics, FileBlock, FileOrigin, Id, Owner, Spanned,
+};
+use crate::build::graph::{
+    CopiedDirectory, CopiedFile, CopiedLink, CopiedTree, Copy, Graph, Op, Origin, Source, SourceFile,
+    VertexId,
+};
+use crate::build::selection::Selection;
+
+/// Adds the copy of all `file` blocks to the graph.
+///
+/// # Errors
+/// When the context lacks what a block names, or nobody says where a tarball's member comes from.
+pub(super) fn files(
+    definition: &Definition,
+    context: &Context,
+    graph: &mut Graph,
+    top: VertexId,
+) -> Result<VertexId> {
+    let mut copying = Copying { definition, context, mounts: Mounts::default(), copy: Copy::default() };
+    for file in &definition.image.files {
+        copying.file(file)?;
+    }
+    let Copying { mounts, mut copy, .. } = copying;
+    copy.files.sort_by(|a, b| a.target.cmp(&b.target));
+    // Of two blocks that make the same directory the first one has a say.
+    copy.directories.sort_by(|a, b| a.target.cmp(&b.target));
+    copy.links.sort_by(|a, b| a.target.cmp(&b.target));
+    let mounts = mounts.sources.into_iter().map(|source| graph.add(Op::Source(source), None, vec![]));
+    let mounts = mounts.collect();
+    Ok(graph.add(Op::Copy(copy), Some(top), mounts))
+}
+
+/// The files of the context that are needed, each once.
+#[derive(Default)]
+struct Mounts {
+    sources: Vec<Source>,
+    places: BTreeMap<String, (usize, bool)>,
+}
+
+impl Mounts {
+    fn add(&mut self, source: Source) -> usize {
+        self.sources.push(source);
+        self.sources.len() - 1
+    }
+
+    /// Returns the mount of a single file, and whether somebody may execute it.
+    fn single(&mut self, path: &str, context: &Context) -> Result<(usize, bool)> {
+        if let Some(&place) = self.places.get(path) {
+            return Ok(place);
+        }
+        let (file, is_executable) = context.source(path)?;
+        let mount = self.add(Source { path: path.to_owned(), files: vec![file] });
+        self.places.insert(path.to_owned(), (mount, is_executable));
+        Ok((mount, is_executable))
+    }
+}
+
+struct Copying<'a> {
+    definition: &'a Definition,
+    context: &'a Context,
+    mounts: Mounts,
+    copy: Copy,
+}
+
+impl Copying<'_> {
+    fn file(&mut self, block: &FileBlock) -> Result<()> {
+        match &block.origin {
+            FileOrigin::Context { path, vcs } => {
+                let origin = vcs.as_ref().map(origin_of_vcs).unwrap_or_default();
+                match Selection::of(path)? {
+                    None => self.context_file(block, path, origin),
+                    Some(selection) => self.context_tree(block, &selection, &origin),
+                }
+            }
+            FileOrigin::Tarball { tarball, path } => match Selection::of(path)? {
+                None => self.member(block, tarball, path),
+                Some(_) => self.members(block, tarball, path),
+            },
+            // Refused before: see `refusals`.
+            FileOrigin::Step { .. } | FileOrigin::Image { .. } | FileOrigin::Package { .. } => Ok(()),
+        }
+    }
+
+    fn context_file(&mut self, block: &FileBlock, path: &str, origin: Origin) -> Result<()> {
+        let (mount, is_executable) = self.mounts.single(path, self.context)?;
+        self.copy.files.push(CopiedFile {
+            target: target_of(block, path),
+            mount,
+            nth: 0,
+            member: None,
+            mode: Some(block.mode.unwrap_or(own_mode(is_executable))),
+            owner: owner(block),
+            origin,
+            context_path: path.to_owned(),
+        });
+        Ok(())
+    }
+
+    fn context_tree(&mut self, block: &FileBlock, selection: &Selection, origin: &Origin) -> Result<()> {
+        let tree = self.context.tree(selection)?;
+        let top = block.path.value.trim_end_matches('/');
+        let target = |below: &str| format!("{top}/{below}");
+        let hashed: Vec<(SourceFile, bool)> =
+            tree.files.iter().map(|(_, path)| self.context.source(path)).collect::<Result<_>>()?;
+        let mount = self.mounts.sources.len();
+        for (nth, ((below, path), (_, is_executable))) in tree.files.iter().zip(&hashed).enumerate() {
+            self.copy.files.push(CopiedFile {
+                target: target(below),
+                mount,
+                nth,
+                member: None,
+                mode: Some(block.mode.unwrap_or(own_mode(*is_executable))),
+                owner: owner(block),
+                origin: origin.clone(),
+                context_path: path.clone(),
+            });
+        }
+        let files = hashed.into_iter().map(|(file, _)| file).collect();
+        self.mounts.add(Source { path: selection.as_str().to_owned(), files });
+        let directories = tree.directories.iter().map(|below| target(below));
+        let directories = [block.path.value.clone()].into_iter().chain(directories);
+        self.copy
+            .directories
+            .extend(directories.map(|target| CopiedDirectory { target, owner: owner(block) }));
+        let links = tree.links.into_iter();
+        self.copy.links.extend(links.map(|(below, leads_to)| CopiedLink {
+            target: target(&below),
+            leads_to,
+            owner: owner(block),
+        }));
+        Ok(())
+    }
+
+    fn member(&mut self, block: &FileBlock, tarball: &Spanned<String>, path: &str) -> Result<()> {
+        let origin =
+            self.definition.origin_of(Container::Tarball(tarball), path).map_err(Diagnostics::from)?;
+        let (mount, _) = self.mounts.single(tarball, self.context)?;
+        self.copy.files.push(CopiedFile {
+            target: target_of(block, path),
+            mount,
+            nth: 0,
+            member: Some(path.to_owned()),
+            mode: block.mode,
+            owner: owner(block),
+            origin: origin_of(origin),
+            context_path: tarball.value.clone(),
+        });
+        Ok(())
+    }
+
+    fn members(&mut self, block: &FileBlock, tarball: &Spanned<String>, path: &str) -> Result<()> {
+        let (mount, _) = self.mounts.single(tarball, self.context)?;
+        let declared = self.definition.tarball(tarball).map_or(&[][..], |tarball| &tarball.source_files);
+        let origins = declared.iter();
+        let origins =
+            origins.map(|source| (source.pattern.value.as_str().to_owned(), origin_of(&source.origin)));
+        self.copy.trees.push(CopiedTree {
+            target: block.path.value.clone(),
+            mount,
+            path: path.to_owned(),
+            mode: block.mode,
+            owner: owner(block),
+            origins: origins.collect(),
+            context_path: tarball.value.clone(),
+        });
+        Ok(())
+    }
+}
+
+/// What a checkout keeps of a file's mode decides the layer, so it stands in the graph.
+fn own_mode(is_executable: bool) -> u32 {
+    if is_executable { 0o755 } else { 0o644 }
+}
+
+/// A label that ends in `/` is the directory that the file lands in, under its own name.
+fn target_of(block: &FileBlock, path: &str) -> String {
+    let label = &block.path.value;
+    match label.ends_with('/') {
+        true => format!("{label}{}", path.rsplit('/').next().unwrap_or(path)),
+        false => label.clone(),
+    }
+}
+
+fn owner(block: &FileBlock) -> Owner {
+    block.owner.clone().unwrap_or(Owner { uid: Id::Number(0), gid: Id::Number(0) })
+}

@@ -1,0 +1,17 @@
+//! What an image gets besides its packages: directories, users, links, and what is taken away. Each story is measured
+//! against what other people's tools make of the same wish.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod support;
+
+#[path = "install/files.rs"]
+mod files;
+#[path = "install/removals.rs"]
+mod removals;
+#[path = "hostile/site.rs"]
+mod site;
+#[path = "install/users.rs"]
+mod users;
+#[path = "install/yard.rs"]
+mod yard;
