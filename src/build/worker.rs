@@ -114,6 +114,9 @@ impl Worker {
             [] => None,
             layers => Some(self.blobs.root(layers)?),
         };
+        let installed = self.installed()?;
+        let states = self.base.as_ref().and_then(|base| base.facts.file("var/lib/apt/extended_states"));
+        let states = states.map(String::from_utf8_lossy);
         let site = install::Site {
             store: &self.store,
             sandbox: self.sandbox()?,
@@ -121,8 +124,10 @@ impl Worker {
             progress: &self.progress,
             epoch: self.epoch,
             architecture: self.platform.debian_architecture(),
+            installed: &installed,
+            extended_states: states.as_deref(),
         };
-        install::install(op, base.as_deref(), &self.installed()?, &site, self.writer()?)
+        install::install(op, base.as_deref(), &site, self.writer()?)
     }
 
     fn users(&self, users: &[NewUser], parent: &Snapshot) -> Result<Delta> {

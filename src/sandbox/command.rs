@@ -1,6 +1,6 @@
 //! What is to be run, where, and how it ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The root a command runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,18 @@ pub enum Root {
         /// An empty directory on the file system of `upper`, for the kernel.
         work: PathBuf,
     },
+}
+
+impl Root {
+    /// Returns the directories that the root is made of, on the host.
+    pub fn places(&self) -> Vec<&Path> {
+        match self {
+            Root::Plain(directory) => vec![directory],
+            Root::Overlay { lowers, upper, .. } => {
+                lowers.iter().chain([upper]).map(PathBuf::as_path).collect()
+            }
+        }
+    }
 }
 
 /// A command, and what it finds around it.

@@ -43,7 +43,7 @@ fn base() -> &'static Base {
         site.put("estaleiro.hcl", definition_of(&archive, &name, "package \"first\" {}"));
         site.succeeds(&mut site.build());
         fs::create_dir_all(base.state.join("records")).unwrap();
-        for part in ["blobs", "trees", "records/base-1"] {
+        for part in ["blobs", "trees", "records/base-2"] {
             run("cp", &["-al", path(&site.path("state").join(part)), path(&base.state.join(part))]);
         }
         base

@@ -77,7 +77,7 @@ fn a_member_that_does_not_fit_is_said_so() {
     site.put("noise.tar", Tarball::new().file("noise", 0o644, noise(3 << 20)).build());
     assert_said(
         &on_a_small_disk(&site, "../state", "1m"),
-        "error: cannot copy /noise: cannot read tarball noise.tar: cannot write SITE/state/scratch/X/tarball-X/member-0: No space left on device (os error 28)\n\
+        "error: cannot copy /noise: cannot read tarball noise.tar: cannot write SITE/state/scratch/X/tarball-X/spool: No space left on device (os error 28)\n\
          hint: free some space, or choose another place with --state DIR",
     );
 }

@@ -1,12 +1,15 @@
 //! Debian packages, installed by the root's own dpkg in the sandbox, from archives that stay outside.
 
-use std::collections::VecDeque;
+use std::cell::Cell;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::debconf::{self, Questions};
+use super::marks::{self, Name};
 use super::owned::Owned;
 use super::{bootstrap, tidy, withhold};
 use crate::apt::order::{self, Step};
@@ -22,6 +25,8 @@ use crate::store::{Scratch, Store};
 
 /// Where the archives are seen in the sandbox, and nowhere else.
 const ARCHIVES: &str = "/.estaleiro/archives";
+/// What takes answers in.
+const SET_SELECTIONS: &str = "usr/bin/debconf-set-selections";
 /// How many of a failed run's last lines are shown.
 const N_LINES_SHOWN: usize = 40;
 
@@ -33,6 +38,8 @@ pub struct Archive {
     pub size: u64,
     /// What its control file says.
     pub package: Package,
+    /// Its templates of questions.
+    templates: Vec<u8>,
 }
 
 impl Archive {
@@ -61,26 +68,32 @@ pub struct Site<'a> {
     pub epoch: i64,
     /// Debian's name of the architecture.
     pub architecture: &'a str,
+    /// What is installed in the base.
+    pub installed: &'a [Installed],
+    /// The base's record of which packages came along, where it has one.
+    pub extended_states: Option<&'a str>,
 }
 
 /// Installs packages on top of `base`, a root that is shared, or from nothing.
-pub fn install(
-    op: &Install,
-    base: Option<&Path>,
-    installed: &[Installed],
-    site: &Site<'_>,
-    mut writer: LayerWriter,
-) -> Result<Delta> {
+pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: LayerWriter) -> Result<Delta> {
     let scratch = site.store.scratch()?;
     let archives = open_archives(&op.packages, site.store)?;
     let task = site.progress.start("install");
     let ground = Ground::prepare(base, &scratch)?;
     lay_out(&archives, &scratch.path().join("archives"))?;
-    let run = Dpkg { site, root: &ground.root, scratch: &scratch, task: &task };
+    let run = Dpkg {
+        site,
+        root: &ground.root,
+        scratch: &scratch,
+        task: &task,
+        preseed: Preseed::new(op, &archives, site),
+    };
     match base {
-        Some(_) => run.install(&archives, &(0..archives.len()).collect::<Vec<_>>(), installed)?,
+        Some(_) => run.change(&archives, &op.remove)?,
         None => run.install_from_nothing(&archives, &ground.changes)?,
     }
+    run.check_answered()?;
+    run.mark(op, &archives)?;
     let withheld = clean(&ground.changes, site.epoch)?;
     task.done(&format!("{} packages", archives.len()));
 
@@ -93,7 +106,7 @@ pub fn install(
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.n_entries));
-    let bom = BomDelta { withheld, ..account(op) };
+    let bom = BomDelta { withheld, ..account(op, site.installed) };
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
@@ -126,7 +139,8 @@ fn open_archive(locked: &LockedPackage, store: &Store) -> Result<Archive> {
         let (name, version) = (&package.name, &package.version);
         bail!("it holds {name} {version}, the index promised {} {}", locked.name, locked.version);
     }
-    Ok(Archive { path, size: locked.size, package })
+    let templates = deb.file("templates").map(|file| file.content.clone()).unwrap_or_default();
+    Ok(Archive { path, size: locked.size, package, templates })
 }
 
 /// The archives by their names, as dpkg is to see them.
@@ -167,11 +181,35 @@ struct Dpkg<'a> {
     root: &'a Root,
     scratch: &'a Scratch,
     task: &'a Task,
+    preseed: Preseed,
+}
+
+/// Answers for the root's debconf, which takes them in as soon as it is there.
+struct Preseed {
+    selections: Vec<u8>,
+    is_waiting: Cell<bool>,
+}
+
+impl Preseed {
+    fn new(op: &Install, archives: &[Archive], site: &Site<'_>) -> Preseed {
+        let mut questions = Questions::new();
+        for archive in archives {
+            debconf::add_questions(&mut questions, &archive.package.name, &archive.templates);
+        }
+        for name in debconf::unasked(&op.debconf, &questions) {
+            site.progress.warn(format!(
+                "the answer to {name} may change nothing: no package that is installed now asks that"
+            ));
+        }
+        let is_waiting = Cell::new(!op.debconf.is_empty());
+        Preseed { selections: debconf::selections(&op.debconf, &questions), is_waiting }
+    }
 }
 
 impl Dpkg<'_> {
     fn install_from_nothing(&self, archives: &[Archive], root: &Path) -> Result<()> {
         let essential = bootstrap::bootstrap(root, self.site.architecture, archives, self.task)?;
+        self.answer()?;
         let files = essential.iter().map(|&index| archives[index].file_name()).collect();
         self.run("--install", &["--force-depends"], files)?;
         let rest: Vec<usize> = (0..archives.len()).filter(|index| !essential.contains(index)).collect();
@@ -180,14 +218,47 @@ impl Dpkg<'_> {
         self.install(archives, &rest, &installed)
     }
 
+    /// Brings the base's packages to what is asked for. As apt does it, what is to go is only marked at first: dpkg
+    /// takes it away when something that comes conflicts with it, and what is left goes in the end, when nothing that
+    /// stays depends on it any more. Nothing of it stays, not even its configuration.
+    fn change(&self, archives: &[Archive], remove: &[String]) -> Result<()> {
+        if !remove.is_empty() {
+            let lines: String = remove.iter().map(|name| format!("{name} purge\n")).collect();
+            let mut run = self.command(vec!["dpkg".into(), "--set-selections".into()])?;
+            run.stdin = lines.into_bytes();
+            self.execute(&run, "dpkg --set-selections")?;
+        }
+        self.install(archives, &(0..archives.len()).collect::<Vec<_>>(), self.site.installed)?;
+        match remove {
+            [] => Ok(()),
+            names => self.run("--purge", &[], names.to_vec()),
+        }
+    }
+
+    /// Notes which packages came along, for an apt that is in the image.
+    fn mark(&self, op: &Install, archives: &[Archive]) -> Result<()> {
+        let has_apt = op.packages.iter().any(|package| package.name == "apt")
+            || self.site.installed.iter().any(|there| there.is_installed() && &*there.package.name == "apt");
+        if !has_apt && self.site.extended_states.is_none() {
+            return Ok(());
+        }
+        let text = marks_of(op, archives, self.site);
+        let mut run =
+            self.command(["/bin/sh", "-c", "cat > /var/lib/apt/extended_states"].map(String::from).to_vec())?;
+        run.stdin = text.into_bytes();
+        self.execute(&run, "cat > /var/lib/apt/extended_states")
+    }
+
     /// Unpacks and configures in an order that Depends and Pre-Depends allow.
     fn install(&self, archives: &[Archive], chosen: &[usize], installed: &[Installed]) -> Result<()> {
+        self.answer()?;
         let packages: Vec<&Package> = chosen.iter().map(|&index| &archives[index].package).collect();
         for step in order::plan(&packages, installed)? {
             match step {
                 Step::Unpack(places) => {
                     let files = places.iter().map(|&place| archives[chosen[place]].file_name()).collect();
-                    self.run("--unpack", &[], files)?;
+                    self.run("--unpack", &["--auto-deconfigure"], files)?;
+                    self.answer()?;
                     places.iter().for_each(|&place| self.task.advance(archives[chosen[place]].size));
                 }
                 Step::Configure(places) => {
@@ -203,8 +274,31 @@ impl Dpkg<'_> {
         self.run("--configure", &["--pending"], Vec::new())
     }
 
+    /// Hands the answers over, once, when there is somebody to take them.
+    fn answer(&self) -> Result<()> {
+        let places = self.root.places();
+        let is_there = places.iter().any(|place| place.join(SET_SELECTIONS).exists());
+        if !self.preseed.is_waiting.get() || !is_there {
+            return Ok(());
+        }
+        self.preseed.is_waiting.set(false);
+        let mut run = self.command(vec![format!("/{SET_SELECTIONS}")])?;
+        run.stdin.clone_from(&self.preseed.selections);
+        self.execute(&run, "debconf-set-selections")
+    }
+
+    /// Answers that nobody took would be forgotten in silence.
+    fn check_answered(&self) -> Result<()> {
+        match self.preseed.is_waiting.get() {
+            true => bail!(
+                "cannot answer debconf's questions: the image has no debconf\nhint: install it too: package \"debconf\" {{}}"
+            ),
+            false => Ok(()),
+        }
+    }
+
     fn run(&self, action: &str, options: &[&str], operands: Vec<String>) -> Result<()> {
-        let is_file = action != "--configure";
+        let is_file = matches!(action, "--unpack" | "--install");
         let operands =
             operands.into_iter().map(|name| if is_file { format!("{ARCHIVES}/{name}") } else { name });
         let mut argv: Vec<String> = DPKG.iter().map(|&word| word.to_owned()).collect();
@@ -216,22 +310,25 @@ impl Dpkg<'_> {
             options.iter().filter(|option| !option.starts_with("--force")).map(|&option| option.to_owned()),
         );
         argv.extend(operands);
+        self.execute(&self.command(argv)?, &format!("dpkg {action}"))
+    }
+
+    fn execute(&self, run: &Run, name: &str) -> Result<()> {
         let mut last_lines = VecDeque::new();
-        let exit =
-            self.site.sandbox.run(self.root, &self.command(argv)?, self.site.cancel, &mut |_, line| {
-                self.task.advance(0);
-                if last_lines.len() == N_LINES_SHOWN {
-                    last_lines.pop_front();
-                }
-                last_lines.push_back(String::from_utf8_lossy(line).into_owned());
-            })?;
+        let exit = self.site.sandbox.run(self.root, run, self.site.cancel, &mut |_, line| {
+            self.task.advance(0);
+            if last_lines.len() == N_LINES_SHOWN {
+                last_lines.pop_front();
+            }
+            last_lines.push_back(String::from_utf8_lossy(line).into_owned());
+        })?;
         let ending = match exit {
             Exit::Code(0) => return Ok(()),
             Exit::Code(code) => format!("it ended with {code}"),
             Exit::Signal(signal) => format!("signal {signal} ended it"),
         };
         let shown: Vec<String> = last_lines.into_iter().collect();
-        bail!("cannot run dpkg {action}: {ending}; it said last:\n{}", shown.join("\n"))
+        bail!("cannot run {name}: {ending}; it said last:\n{}", shown.join("\n"))
     }
 
     fn command(&self, argv: Vec<String>) -> Result<Run> {
@@ -266,6 +363,21 @@ impl Dpkg<'_> {
     }
 }
 
+fn marks_of(op: &Install, archives: &[Archive], site: &Site<'_>) -> String {
+    // What is for all architectures goes by the root's own.
+    let name = |package: &str| (package.to_owned(), site.architecture.to_owned());
+    let is_there = |package: &str| {
+        site.installed.iter().any(|there| there.is_installed() && &*there.package.name == package)
+    };
+    let manual: BTreeSet<Name> = op.requested.iter().map(|package| name(package)).collect();
+    let packages = archives.iter().map(|archive| &archive.package);
+    // The Essential ones are nobody's dependency: apt never takes them away.
+    let came = packages.filter(|package| !package.essential && !is_there(&package.name));
+    let automatic = came.map(|package| name(&package.name)).filter(|name| !manual.contains(name)).collect();
+    let gone = op.remove.iter().cloned().collect();
+    marks::extended_states(site.extended_states.unwrap_or_default(), &automatic, &manual, &gone)
+}
+
 fn just_installed(package: &Package) -> Installed {
     Installed {
         package: package.clone(),
@@ -279,8 +391,11 @@ fn just_installed(package: &Package) -> Installed {
 const DPKG: [&str; 5] =
     ["dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", "--log=/dev/null"];
 
-fn account(op: &Install) -> BomDelta {
+fn account(op: &Install, installed: &[Installed]) -> BomDelta {
+    let gone = installed.iter().filter(|there| op.remove.iter().any(|name| **name == *there.package.name));
+    let key = |gone: &Installed| (gone.package.name.to_string(), gone.package.architecture.to_string());
     BomDelta {
+        removed_packages: gone.map(key).collect(),
         packages: op.packages.iter().map(|locked| added(locked, op)).collect(),
         keys: op.keys.clone(),
         ..BomDelta::default()

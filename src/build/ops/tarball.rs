@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -191,6 +191,7 @@ impl Members {
 /// The bytes of all files that are taken, one after another.
 struct Spool {
     file: Arc<File>,
+    path: PathBuf,
     length: u64,
 }
 
@@ -199,16 +200,17 @@ impl Spool {
         let path = directory.join("spool");
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = file.with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Spool { file: Arc::new(file), length: 0 })
+        Ok(Spool { file: Arc::new(file), path, length: 0 })
     }
 
     fn add(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Content> {
+        let failed = || format!("cannot write {}", self.path.display());
         let mut reader = HashingReader::new(content);
         let mut piece = vec![0; PIECE];
         loop {
             match reader.read(&mut piece)? {
                 0 => break,
-                n => (&*self.file).write_all(&piece[..n]).context("cannot write what is taken")?,
+                n => (&*self.file).write_all(&piece[..n]).with_context(failed)?,
             }
         }
         let (_, digest, size) = reader.finish();
