@@ -171,15 +171,7 @@ step "build" {
 "#;
     assert_said(
         &told(definition),
-        r##"error: removing packages is not built yet
- --> estaleiro.hcl:6:19
-  |
-6 |     remove     = ["nano"]
-  |                   ^^^^^^
-  |
-  = hint: leave it out for now
-
-error: installing single .deb files is not built yet
+        r##"error: installing single .deb files is not built yet
  --> estaleiro.hcl:8:9
   |
 8 |     deb "tool.deb" {}

@@ -5,12 +5,8 @@
 
 mod support;
 
-#[path = "hostile/base.rs"]
-mod base;
 #[path = "install/debconf.rs"]
 mod debconf;
-#[path = "install/dpkg.rs"]
-mod dpkg;
 #[path = "install/files.rs"]
 mod files;
 #[path = "install/removals.rs"]

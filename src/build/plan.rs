@@ -158,9 +158,6 @@ impl Refusals<'_> {
         if !apt.essential.value && matches!(self.definition.image.base, Base::Scratch) {
             self.add(&apt.essential, "a root without the Essential packages is not built yet", later);
         }
-        for name in &apt.remove {
-            self.add(name, "removing packages is not built yet", later);
-        }
         for deb in &apt.debs {
             self.add(
                 &deb.name,
