@@ -1,7 +1,7 @@
 //! Paths taken away: a layer of whiteouts.
 //!
 //! Directories and links are known from the [`Skeleton`]. Whether there is such a file, and which files match a
-//! pattern, only the layers can tell: they are read then, not unpacked (docs/decisions/0005-removals-read-layers.md).
+//! pattern, only the layers can tell: they are read then, not unpacked (docs/decisions/0009-removals-read-layers.md).
 
 use std::collections::BTreeSet;
 
