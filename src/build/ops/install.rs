@@ -302,13 +302,7 @@ impl Dpkg<'_> {
         let operands =
             operands.into_iter().map(|name| if is_file { format!("{ARCHIVES}/{name}") } else { name });
         let mut argv: Vec<String> = DPKG.iter().map(|&word| word.to_owned()).collect();
-        argv.extend(
-            options.iter().filter(|option| option.starts_with("--force")).map(|&option| option.to_owned()),
-        );
-        argv.push(action.to_owned());
-        argv.extend(
-            options.iter().filter(|option| !option.starts_with("--force")).map(|&option| option.to_owned()),
-        );
+        argv.extend(options.iter().chain([&action]).map(|&word| word.to_owned()));
         argv.extend(operands);
         self.execute(&self.command(argv)?, &format!("dpkg {action}"))
     }
