@@ -208,17 +208,8 @@ fn what_the_archive_has_lost_is_had_from_a_mirror_and_nobody_can_tell() {
     let mirrors = format!("mirrors = [\"{}/none\", \"{}/mirror\"]\n    package", mirror.url(), mirror.url());
     let definition = definition_of(&served, "scratch", "package \"jq\" {}");
     site.put("estaleiro.hcl", definition.replacen("package", &mirrors, 1));
-    let mut loud = site.estaleiro(&[
-        "lock",
-        "--state",
-        "../state",
-        "--apt-config",
-        "../apt",
-        "--platform",
-        "linux/amd64",
-        "--lock",
-        "-",
-    ]);
+    let mut loud = site.loud_verb("lock");
+    loud.args(["--lock", "-"]);
     let output = site.succeeds(&mut loud);
     assert_eq!(String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&expected));
     let said = String::from_utf8_lossy(&output.stderr);

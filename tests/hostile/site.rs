@@ -79,16 +79,15 @@ impl Site {
 
     /// Returns a verb on the context's definition, with this site's state and without the machine's sources.
     pub(crate) fn verb(&self, verb: &str) -> Command {
-        self.estaleiro(&[
-            verb,
-            "--quiet",
-            "--state",
-            "../state",
-            "--apt-config",
-            "../apt",
-            "--platform",
-            "linux/amd64",
-        ])
+        let mut command = self.loud_verb(verb);
+        command.arg("--quiet");
+        command
+    }
+
+    /// Returns a verb as [`Site::verb`] does, which tells how it goes.
+    pub(crate) fn loud_verb(&self, verb: &str) -> Command {
+        let (state, apt) = ("../state", "../apt");
+        self.estaleiro(&[verb, "--state", state, "--apt-config", apt, "--platform", "linux/amd64"])
     }
 
     /// Returns a build into the layout.
