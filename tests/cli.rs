@@ -193,15 +193,7 @@ error: taking a file from another image is not built yet
 19 |     from_image "registry.example/b" { path = "/b" }
    |                ^^^^^^^^^^^^^^^^^^^^
    |
-   = hint: bring the file as a tarball
-
-error: taking a file from a package is not built yet
-  --> estaleiro.hcl:22:18
-   |
-22 |     from_package "cc" { path = "/c" }
-   |                  ^^^^
-   |
-   = hint: install the package"##,
+   = hint: bring the file as a tarball"##,
     );
     assert_said(
         &told("image \"x\" {\n  apt {\n    essential = false\n    package \"jq\" {}\n  }\n}\n"),

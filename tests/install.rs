@@ -9,6 +9,8 @@ mod support;
 mod debconf;
 #[path = "install/files.rs"]
 mod files;
+#[path = "install/packages.rs"]
+mod packages;
 #[path = "install/removals.rs"]
 mod removals;
 #[path = "hostile/site.rs"]

@@ -221,6 +221,9 @@ pub struct FileSource {
     /// The tarball it was taken out of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tarball: Option<Tarball>,
+    /// The package it was taken out of, which isn't installed for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Box<PackageFile>>,
     /// Its path in the build's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextFile>,
@@ -253,6 +256,16 @@ pub struct Tarball {
     /// The digest of the tarball.
     pub digest: Digest,
     /// The member's path in the tarball.
+    pub member: String,
+}
+
+/// A file of a package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageFile {
+    /// The package, with its .deb and who vouches for it.
+    #[serde(flatten)]
+    pub package: AddedPackage,
+    /// The file's path in the package.
     pub member: String,
 }
 
@@ -334,8 +347,9 @@ impl Bom {
     }
 
     fn forget_idle_keys(&mut self) {
-        let in_use: BTreeSet<&String> =
-            self.packages.values().flat_map(|package| &package.signed_by).collect();
+        let taken = self.files.values().filter_map(|file| file.source.package.as_ref());
+        let packages = self.packages.values().chain(taken.map(|file| &file.package));
+        let in_use: BTreeSet<&String> = packages.flat_map(|package| &package.signed_by).collect();
         self.keys.retain(|fingerprint, _| in_use.contains(fingerprint));
     }
 }

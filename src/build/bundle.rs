@@ -71,7 +71,7 @@ impl Sources {
     /// Returns the sources that a lock names: those of packages, `Built-Using` and its kin, the base image.
     pub fn of(locked: &PlatformLock, apt: &Apt) -> Sources {
         let of_base = locked.base.iter().flat_map(|base| &base.sources);
-        let of_packages = locked.packages.iter().flat_map(|one| one.built_using.iter().chain([&one.source]));
+        let of_packages = locked.all_packages().flat_map(|one| one.built_using.iter().chain([&one.source]));
         let mut all: Vec<&LockedSource> = of_base.chain(of_packages).collect();
         all.sort_by_key(|source| (&source.name, &source.version, digests(source)));
         all.dedup_by_key(|source| (&source.name, &source.version, digests(source)));
@@ -171,7 +171,7 @@ fn is_excused(source: &LockedSource, locked: &PlatformLock, apt: &Apt) -> bool {
     let is_of = |package: &&LockedPackage| {
         package.built_using.iter().chain([&package.source]).any(|one| one == source)
     };
-    let packages = locked.packages.iter().filter(is_of).map(|package| &package.name);
+    let packages = locked.all_packages().filter(is_of).map(|package| &package.name);
     packages.chain([&source.name]).any(|name| apt.without_sources.iter().any(|one| one.value == *name))
 }
 

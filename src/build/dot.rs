@@ -38,7 +38,7 @@ mod tests {
         let mut graph = Graph::new(Platform::host(), 0);
         let base = graph.add(Op::Scratch, None, vec![]);
         let files = vec![SourceFile { path: "a \"b\"".into(), digest: Digest::of(""), size: 0 }];
-        let source = Source { path: "a \"b\"".into(), files };
+        let source = Source { path: "a \"b\"".into(), package: None, files };
         let source = graph.add(Op::Source(source), None, vec![]);
         graph.add(Op::Copy(Copy::default()), Some(base), vec![source]);
         let text = dot(&graph);

@@ -37,7 +37,7 @@ pub enum Op {
     Scratch,
     /// Begins with an image from a registry.
     Pull(Pull),
-    /// Names files of the context.
+    /// Names files of the context, or a package that isn't installed.
     Source(Source),
     /// Installs Debian packages.
     Install(Install),
@@ -60,11 +60,13 @@ pub struct Pull {
     pub sources: Vec<LockedSource>,
 }
 
-/// Files of the context; their key is their content alone.
+/// Files of the context, whose key is their content alone; or the archive of a package, as the lock pins it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Source {
-    /// What was named, relative to the context: a file, a directory, a pattern.
+    /// What was named, relative to the context: a file, a directory, a pattern; or the package.
     pub path: String,
+    /// The package whose archive it is, where it isn't of the context.
+    pub package: Option<Box<LockedPackage>>,
     /// The files that this means, sorted by path.
     pub files: Vec<SourceFile>,
 }
@@ -106,8 +108,10 @@ pub struct Copy {
     pub directories: Vec<CopiedDirectory>,
     /// Links of the context, sorted by target.
     pub links: Vec<CopiedLink>,
-    /// What is taken out of tarballs by directory or pattern.
+    /// What is taken out of tarballs and packages by directory or pattern.
     pub trees: Vec<CopiedTree>,
+    /// The keys that vouch for the packages.
+    pub keys: Vec<crate::bom::Key>,
 }
 
 /// A file to put into the root.
@@ -119,7 +123,7 @@ pub struct CopiedFile {
     pub mount: usize,
     /// Which of the mount's files it is.
     pub nth: usize,
-    /// The member of that file, which is a tarball then.
+    /// The member of that file, which is a tarball or a package then.
     pub member: Option<String>,
     /// Its permissions; absent: those that the tarball gives it.
     pub mode: Option<u32>,
@@ -305,6 +309,7 @@ impl Vertex {
             Op::Scratch => "scratch".into(),
             Op::Pull(pull) => format!("base {}@sha256:{}", pull.name, pull.digest.short()),
             Op::Source(source) => match source.files.len() {
+                1 if source.package.is_some() => format!("package {}", source.path),
                 1 => format!("context {}", source.path),
                 n_files => format!("context {} ({n_files} files)", source.path),
             },
@@ -343,8 +348,12 @@ impl Install {
 }
 
 impl Source {
-    /// Returns the digest of the content: a file's own, or one over those of several.
+    /// Returns the digest of what counts: a file's own, or one over those of several; of a package also where it comes
+    /// from, which stands in the account.
     pub fn digest(&self) -> Digest {
+        if let Some(package) = &self.package {
+            return Digest::of(canonical_json(package));
+        }
         match self.files.as_slice() {
             [file] => file.digest,
             files => Digest::of(canonical_json(&files.iter().map(|file| file.digest).collect::<Vec<_>>())),
@@ -423,7 +432,7 @@ mod tests {
         let base = graph.add(Op::Scratch, None, vec![]);
         let digest = Digest::of(content);
         let files = vec![SourceFile { path: path.into(), digest, size: 1 }];
-        let source = graph.add(Op::Source(Source { path: path.into(), files }), None, vec![]);
+        let source = graph.add(Op::Source(Source { path: path.into(), package: None, files }), None, vec![]);
         graph.add(Op::Copy(Copy::default()), Some(base), vec![source]);
         graph
     }

@@ -33,7 +33,7 @@ pub fn plan(definition: &Definition, lock: &PlatformLock, epoch: i64, context: &
         top = graph.add(Op::Change(users(definition)), Some(top), vec![]);
     }
     if !definition.image.files.is_empty() {
-        top = files::files(definition, context, &mut graph, top)?;
+        top = files::files(definition, lock, context, &mut graph, top)?;
     }
     if !definition.image.symlinks.is_empty() {
         top = graph.add(Op::Change(symlinks(definition)), Some(top), vec![]);
@@ -179,10 +179,9 @@ impl Refusals<'_> {
                     "bring the file as a tarball",
                 );
             }
-            FileOrigin::Package { package, .. } => {
-                self.add(package, "taking a file from a package is not built yet", "install the package");
-            }
-            FileOrigin::Tarball { path, .. } | FileOrigin::Context { path, .. } => {
+            FileOrigin::Tarball { path, .. }
+            | FileOrigin::Context { path, .. }
+            | FileOrigin::Package { path, .. } => {
                 self.pattern_into_a_file(&file.path, path);
             }
         }

@@ -239,7 +239,7 @@ mod tests {
         let mut graph = Graph::new(Platform::host(), 0);
         let source = |path: &str| {
             let files = vec![SourceFile { path: path.into(), digest: Digest::of(path), size: 0 }];
-            Op::Source(Source { path: path.into(), files })
+            Op::Source(Source { path: path.into(), package: None, files })
         };
         let base = graph.add(Op::Scratch, None, vec![]);
         let wanted = graph.add(source("wanted"), None, vec![]);

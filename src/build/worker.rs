@@ -68,7 +68,9 @@ impl Executor for Worker {
                 let sources = inputs.mounts.iter().map(|mount| file(mount)).collect::<Result<Vec<_>>>()?;
                 let scratch = self.store.scratch()?;
                 let root = &parent()?.skeleton;
-                let site = copy::Site { sources: &sources, context: &self.context, root, scratch: &scratch };
+                self.fetch_packages(&sources)?;
+                let (context, store) = (&self.context, &self.store);
+                let site = copy::Site { sources: &sources, context, root, scratch: &scratch, store };
                 self.changed(vertex, inputs, copy::copy(op, &site, self.writer()?)?)
             }
             Op::Change(Change::Users(users)) => self.changed(vertex, inputs, self.users(users, parent()?)?),
@@ -128,6 +130,13 @@ impl Worker {
             extended_states: states.as_deref(),
         };
         install::install(op, base.as_deref(), &site, self.writer()?)
+    }
+
+    /// Brings the archives of packages that files are taken from.
+    fn fetch_packages(&self, sources: &[&Source]) -> Result<()> {
+        let packages = sources.iter().filter_map(|source| source.package.as_ref());
+        let wanted: Vec<Wanted> = packages.map(|package| wanted(package, &self.places)).collect();
+        self.waiter.wait(async { Ok(self.fetcher.all(&wanted, N_PARALLEL).await?) })
     }
 
     fn users(&self, users: &[NewUser], parent: &Snapshot) -> Result<Delta> {

@@ -166,6 +166,23 @@ fn unpacked(dsc: &Path) -> String {
 }
 
 #[test]
+fn a_bundle_holds_the_sources_of_what_files_are_taken_from() {
+    let harbour = Harbour::new(archive());
+    let taken = "sources = \"bundle\"\n }\n file \"/tool\" { from_package \"tool\" { path = \"/usr/bin/tool\" } }\n apt {";
+    let outcome = harbour.put(taken);
+    let account = harbour.account(&outcome);
+    assert_eq!(account["changeset"]["packages"], json!([]));
+    assert_eq!(
+        account["changeset"]["files"][0]["source"]["package"]["sources"][0]["name"],
+        "tools_2.0-1.dsc"
+    );
+    let got =
+        pier::get(&harbour.source(), &outcome.version, &json!({"skip_download": true, "sources": true}));
+    assert_eq!(unpacked(&got.path("sources/tools_2.0-1/tools_2.0-1.dsc")), "the tools");
+    assert_eq!(unpacked(&got.path("sources/lib_3-1/lib_3-1.dsc")), "the library");
+}
+
+#[test]
 fn a_bundle_arrives_whole_and_dpkg_unpacks_what_a_get_writes() {
     let harbour = Harbour::new(archive());
     let outcome = harbour.put(BUNDLE);

@@ -54,6 +54,25 @@ pub enum Unsatisfiable {
         /// Names that look like it.
         suggestions: Vec<String>,
     },
+    /// No repository knows the name of what files are to be taken from.
+    #[error(
+        "cannot take files from package {name}: no repository has a package of that name{}",
+        did_you_mean(suggestions)
+    )]
+    UnknownToTake {
+        /// The name asked for.
+        name: String,
+        /// Names that look like it.
+        suggestions: Vec<String>,
+    },
+    /// The preferences leave no version of what files are to be taken from.
+    #[error("cannot take files from package {name}: the preferences rule out {}", versions.join(" and "))]
+    RuledOut {
+        /// The package.
+        name: String,
+        /// The versions there are.
+        versions: Vec<String>,
+    },
     /// A package on the way has a field that cannot be read.
     #[error(transparent)]
     Relation(#[from] RelationError),
@@ -101,6 +120,19 @@ impl Unsatisfiable {
 }
 
 impl Unsatisfiable {
+    pub(super) fn not_to_be_taken(name: &str, universe: &Universe) -> Unsatisfiable {
+        let known =
+            universe.versions(name).iter().map(|id| universe.candidate(*id).package.version.to_string());
+        let versions: Vec<String> = known.collect();
+        match versions.is_empty() {
+            true => Unsatisfiable::UnknownToTake {
+                name: name.to_owned(),
+                suggestions: suggestions(name, universe),
+            },
+            false => Unsatisfiable::RuledOut { name: name.to_owned(), versions },
+        }
+    }
+
     pub(super) fn unknown_to_remove(name: &str, universe: &Universe) -> Unsatisfiable {
         Unsatisfiable::UnknownToRemove {
             name: name.chars().take(100).collect(),

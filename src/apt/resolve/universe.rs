@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
+use super::error::Unsatisfiable;
 use crate::apt::index::{Candidate, Index, mentions};
 use crate::apt::preferences::Policy;
 use crate::debian::package::Provided;
@@ -127,6 +128,15 @@ impl Universe {
     /// Returns the version of every package that is installed where none is, by name.
     pub fn preferred(&self) -> impl Iterator<Item = &Candidate> {
         self.preferred_ids().map(|id| self.candidate(id))
+    }
+
+    /// Returns the version of a package that files are taken from: the one that is installed where none is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn to_take_from(&self, name: &str) -> Result<&Candidate, Unsatisfiable> {
+        let preferred = self.preferred_of(self.versions(name));
+        preferred.map(|id| self.candidate(id)).ok_or_else(|| Unsatisfiable::not_to_be_taken(name, self))
     }
 
     fn preferred_ids(&self) -> impl Iterator<Item = CandidateId> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::sources::is_excused;
-use super::{InvalidLock, LockRequest, PlatformLock};
+use super::{InvalidLock, LockRequest, PlatformLock, wish};
 use crate::build::base::Base;
 use crate::build::definition::{self, Apt, Definition, PackageRequest, SourcePolicy};
 use crate::oci::Reference;
@@ -39,14 +39,26 @@ pub fn is_complete(definition: &Definition, locked: &PlatformLock, base: Option<
     };
     let missing = wanted.iter().filter(|wanted| !is_there(wanted));
     let missing = missing.map(|wanted| format!("it does not hold package {}", name_of(wanted)));
+    let missing = missing.chain(not_taken(definition, locked));
     refused(missing.chain(without_sources(&definition.image.apt, locked)).collect())
+}
+
+/// Returns what there is to say of packages that files are taken from: just these are held.
+fn not_taken(definition: &Definition, locked: &PlatformLock) -> Vec<String> {
+    let names = wish::taken(definition);
+    let is_there = |name: &&String| locked.all_packages().any(|package| package.name == **name);
+    let missing = names.iter().filter(|name| !is_there(name));
+    let missing = missing.map(|name| format!("it does not hold package {name}, which files are taken from"));
+    let needless = locked.taken.iter().filter(|package| !names.contains(&package.name));
+    let needless =
+        needless.map(|package| format!("it holds package {}, and no file is taken from it", package.name));
+    missing.chain(needless).collect()
 }
 
 /// Returns what there is to say of packages whose sources have to be in the lock and are not.
 fn without_sources<'a>(apt: &'a Apt, locked: &'a PlatformLock) -> impl Iterator<Item = String> + 'a {
     let are_wanted = apt.sources.value != SourcePolicy::None;
-    let packages =
-        locked.packages.iter().filter(move |package| are_wanted && package.source.files.is_empty());
+    let packages = locked.all_packages().filter(move |package| are_wanted && package.source.files.is_empty());
     let missing = packages.filter(|package| !is_excused(apt, &package.name));
     missing.map(|package| format!("it does not hold the sources of package {}", package.name))
 }

@@ -28,6 +28,8 @@ pub fn moves(old: &Lock, new: &Lock) -> Vec<String> {
 fn platform_moves(old: &PlatformLock, new: &PlatformLock) -> Vec<String> {
     let mut moves: Vec<String> = base(old.base.as_ref(), new.base.as_ref()).into_iter().collect();
     moves.extend(packages(&old.packages, &new.packages));
+    let taken = packages(&old.taken, &new.taken).into_iter();
+    moves.extend(taken.map(|line| format!("{line}, for its files")));
     moves.extend(removals(old, new));
     moves.extend(keys(old, new));
     moves.extend(suites(&old.suites, &new.suites));
@@ -163,6 +165,7 @@ mod tests {
             keys: vec![key],
             packages,
             remove: vec![],
+            taken: vec![],
             files: vec![],
         };
         Lock::new(0, vec![platform])

@@ -10,8 +10,8 @@ use crate::debian::Version;
 pub type Kept = BTreeMap<String, Version>;
 
 /// Returns what is to be kept of `packages` while those called `names` are updated.
-pub fn all_but(packages: &[LockedPackage], names: &[String]) -> Kept {
-    let stays = packages.iter().filter(|package| !names.contains(&package.name));
+pub fn all_but<'a>(packages: impl Iterator<Item = &'a LockedPackage>, names: &[String]) -> Kept {
+    let stays = packages.filter(|package| !names.contains(&package.name));
     stays.filter_map(|package| Some((package.name.clone(), package.version.parse().ok()?))).collect()
 }
 

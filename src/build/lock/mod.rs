@@ -63,6 +63,9 @@ pub struct PlatformLock {
     pub keys: Vec<bom::Key>,
     /// The packages to install, in their order.
     pub packages: Vec<LockedPackage>,
+    /// The packages that files are taken from and that aren't among those, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<LockedPackage>,
     /// The packages of the base that go, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
@@ -161,6 +164,13 @@ pub struct LockedFile {
     pub uri: String,
     /// The digest of its bytes.
     pub digest: Digest,
+}
+
+impl PlatformLock {
+    /// Returns all packages that are fetched: those to install, then those that files are taken from.
+    pub fn all_packages(&self) -> impl Iterator<Item = &LockedPackage> {
+        self.packages.iter().chain(&self.taken)
+    }
 }
 
 /// Why bytes are no lock.
@@ -268,6 +278,7 @@ mod tests {
             keys: vec![],
             packages: vec![],
             remove: vec![],
+            taken: vec![],
             files: vec![],
         };
         Lock::new(7, vec![platform])

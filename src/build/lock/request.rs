@@ -6,6 +6,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::wish;
 use crate::apt::sources::{self, Repository, SignedBy};
 use crate::build::definition::{self, Apt, Definition, Key, PackageRequest, SourcePolicy, Spanned};
 use crate::digest::Digest;
@@ -20,6 +21,9 @@ pub struct LockRequest {
     /// The packages by name, with their version or pin where one is written: `jq`, `jq = 1.6-2.1`, `jq: version 1*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,
+    /// The packages that files are taken from, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<String>,
     /// The repositories, as lines of a `sources.list`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repositories: Vec<String>,
@@ -54,6 +58,7 @@ impl LockRequest {
         Ok(LockRequest {
             base,
             packages: apt.packages.iter().map(package).collect(),
+            taken: wish::taken(definition).into_iter().collect(),
             repositories: repositories(apt, definition.source.file_name())?,
             keys: apt.keys.iter().map(key).collect(),
             switches: switches(apt),
@@ -78,9 +83,10 @@ impl LockRequest {
     }
 
     /// Returns its lists, each with what an entry of it is called.
-    fn lists(&self) -> [(&'static str, &[String]); 7] {
+    fn lists(&self) -> [(&'static str, &[String]); 8] {
         [
             ("package", self.packages.as_slice()),
+            ("package to take files from", &self.taken),
             ("repository", &self.repositories),
             ("key", &self.keys),
             ("switch", &self.switches),

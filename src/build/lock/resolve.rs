@@ -19,7 +19,6 @@ use super::{Lock, LockRequest, LockedBase, LockedPackage, LockedSource, Platform
 use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
 use crate::apt::keyring::{Fingerprint, Keyring};
 use crate::apt::order::{self, Step};
-use crate::apt::preferences::Policy;
 use crate::apt::resolve::{Request, Universe, Wanted};
 use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
@@ -72,24 +71,25 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         suites: Vec::new(),
         keys: Vec::new(),
         packages: Vec::new(),
+        taken: Vec::new(),
         remove: Vec::new(),
         files: Vec::new(),
     };
-    let asks_for_packages = wish::asks_for_packages(apt);
+    let asks_for_packages = wish::asks_for_packages(subject.definition);
     let epoch = match !asks_for_packages && !apt.wants_sources_of_base() {
         true => epoch(subject, loaded, &[], world).await?,
         false => {
             let archives = open_archives(subject, facts, world).await?;
-            let (candidates, remove) = match asks_for_packages {
+            let chosen = match asks_for_packages {
                 true => choose_packages(subject, facts, &archives, world).await?,
-                false => Default::default(),
+                false => Chosen::default(),
             };
-            pinned.remove = remove;
-            pin(&candidates, &archives.suites, &mut pinned);
+            pin(&chosen, &archives.suites, &mut pinned);
             let recorder = Recorder::new(apt, &archives, subject.last());
+            let (candidates, locked) = (chosen.all(), pinned.all_packages().cloned().collect::<Vec<_>>());
             // Fetching the archives and reading the indexes of sources take about as long as each other.
             let (epoch, built_from, of_base) = tokio::try_join!(
-                epoch(subject, loaded, &pinned.packages, world),
+                epoch(subject, loaded, &locked, world),
                 recorder.of_packages(&candidates, world),
                 recorder.of_base(facts, world),
             )?;
@@ -103,7 +103,8 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
 
 /// Notes what was found of the sources.
 fn record(built_from: Vec<BuiltFrom>, of_base: Vec<LockedSource>, pinned: &mut PlatformLock) {
-    for (package, built_from) in pinned.packages.iter_mut().zip(built_from) {
+    let packages = pinned.packages.iter_mut().chain(&mut pinned.taken);
+    for (package, built_from) in packages.zip(built_from) {
         package.source = built_from.source;
         package.built_using = built_from.built_using;
     }
@@ -178,24 +179,44 @@ async fn open_archives<'a>(
     }
 }
 
+/// What was chosen from the archives.
+#[derive(Default)]
+struct Chosen {
+    /// What is to be installed, in its order.
+    install: Vec<Candidate>,
+    /// What files are taken from and isn't among those, by name.
+    taken: Vec<Candidate>,
+    /// The names of what goes.
+    remove: Vec<String>,
+}
+
+impl Chosen {
+    fn all(&self) -> Vec<Candidate> {
+        self.install.iter().chain(&self.taken).cloned().collect()
+    }
+}
+
 async fn choose_packages(
     subject: &Subject<'_>,
     base: Option<&Facts>,
     archives: &Archives<'_>,
     world: &World,
-) -> Result<(Vec<Candidate>, Vec<String>)> {
+) -> Result<Chosen> {
     let architecture = subject.platform.debian_architecture();
     let desk = archives.desk(world);
     let read = archives.suites.iter().enumerate();
     let read = read.map(|(id, suite)| desk.packages(suite, RepositoryId(id), architecture));
-    let indexes = try_join_all(read).await?.into_iter().flatten().collect();
+    let indexes: Vec<Index> = try_join_all(read).await?.into_iter().flatten().collect();
     let installed = base.map(Facts::installed).transpose()?.unwrap_or_default();
     let apt = &subject.definition.image.apt;
     let policy = wish::policy(apt, archives.author, base, &archives.suites, architecture)?;
     let wish = Wish::of(subject.definition, base.is_none())?;
     let (architecture, kept) = (architecture.to_owned(), subject.kept.clone());
-    let selection =
-        tokio::task::spawn_blocking(move || select(indexes, &architecture, policy, wish, &installed, &kept));
+    let selection = tokio::task::spawn_blocking(move || {
+        let mut universe = Universe::new(indexes, &architecture);
+        universe.prefer(policy);
+        select(&universe, wish, &installed, &kept)
+    });
     selection.await?
 }
 
@@ -326,17 +347,28 @@ fn warn_of_unpinned(key: &definition::Key, keyring: &Keyring, world: &World) {
     ));
 }
 
-/// Returns what is to be installed, in its order, and the names of what goes.
-fn select(
-    indexes: Vec<Index>,
-    architecture: &str,
-    policy: Policy,
+/// Decides what is to be installed and what files are taken from.
+fn select(universe: &Universe, wish: Wish, installed: &[debian::Installed], kept: &Kept) -> Result<Chosen> {
+    let names = wish.taken.clone();
+    let asked: Kept =
+        wish.install.iter().filter_map(|one| Some((one.name.clone(), one.version.clone()?))).collect();
+    let mut chosen = match wish.changes_packages() {
+        true => select_installs(universe, wish, installed, kept)?,
+        false => Chosen::default(),
+    };
+    let is_installed = |name: &String| chosen.install.iter().any(|one| *one.package.name == **name);
+    let left = names.iter().filter(|name| !is_installed(name));
+    let versions = |name: &String| asked.get(name).or(kept.get(name));
+    chosen.taken = left.map(|name| take_from(universe, name, versions(name))).collect::<Result<_>>()?;
+    Ok(chosen)
+}
+
+fn select_installs(
+    universe: &Universe,
     mut wish: Wish,
     installed: &[debian::Installed],
     kept: &Kept,
-) -> Result<(Vec<Candidate>, Vec<String>)> {
-    let mut universe = Universe::new(indexes, architecture);
-    universe.prefer(policy);
+) -> Result<Chosen> {
     if wish.is_scratch && !universe.versions(MERGED_USR).is_empty() {
         wish.install.push(Wanted { name: MERGED_USR.into(), version: None });
     }
@@ -349,7 +381,7 @@ fn select(
         upgrade: wish.upgrade,
         ..Request::default()
     };
-    let selection = keep::resolve(&universe, &request, kept)?;
+    let selection = keep::resolve(universe, &request, kept)?;
     let chosen: Vec<&Candidate> = selection.install.iter().map(|&id| universe.candidate(id)).collect();
     let packages: Vec<&Package> = chosen.iter().map(|candidate| &candidate.package).collect();
     let order = order::plan(&packages, installed)?;
@@ -357,15 +389,29 @@ fn select(
         Step::Unpack(places) => Some(places),
         Step::Configure(_) => None,
     });
-    Ok((unpacked.flatten().map(|place| chosen[place].clone()).collect(), selection.remove))
+    let install = unpacked.flatten().map(|place| chosen[place].clone()).collect();
+    Ok(Chosen { install, remove: selection.remove, taken: Vec::new() })
 }
 
-fn pin(candidates: &[Candidate], suites: &[Suite], pinned: &mut PlatformLock) {
-    pinned.packages =
-        candidates.iter().map(|candidate| locked(candidate, &suites[candidate.repository.0])).collect();
+/// Returns what the files of a package that isn't installed are taken from: a version that is asked for or kept, else
+/// the one that apt would install.
+fn take_from(universe: &Universe, name: &str, version: Option<&debian::Version>) -> Result<Candidate> {
+    let versions = universe.versions(name).iter().map(|id| universe.candidate(*id));
+    let mut same = versions.filter(|one| version.is_some_and(|version| one.package.version == *version));
+    if let Some(candidate) = same.next() {
+        return Ok(candidate.clone());
+    }
+    Ok(universe.to_take_from(name)?.clone())
+}
+
+fn pin(chosen: &Chosen, suites: &[Suite], pinned: &mut PlatformLock) {
+    let locked = |candidate: &Candidate| locked(candidate, &suites[candidate.repository.0]);
+    pinned.packages = chosen.install.iter().map(locked).collect();
+    pinned.taken = chosen.taken.iter().map(locked).collect();
+    pinned.remove.clone_from(&chosen.remove);
     let mut keys: BTreeMap<String, bom::Key> = BTreeMap::new();
     for key in suites.iter().flat_map(|suite| &suite.keys) {
-        if pinned.packages.iter().any(|package| package.signed_by.contains(&key.fingerprint)) {
+        if pinned.all_packages().any(|package| package.signed_by.contains(&key.fingerprint)) {
             keys.entry(key.fingerprint.clone()).or_insert_with(|| key.clone());
         }
     }
@@ -430,8 +476,6 @@ async fn epoch(
 /// The same archives have the same times: the last build's epoch need not be found again.
 fn remembered_epoch(subject: &Subject<'_>, packages: &[LockedPackage]) -> Option<i64> {
     let last = subject.last()?;
-    let digests =
-        |packages: &[LockedPackage]| packages.iter().map(|package| package.sha256).collect::<Vec<_>>();
-    let is_same = digests(&last.packages) == digests(packages);
+    let is_same = last.all_packages().map(|one| one.sha256).eq(packages.iter().map(|one| one.sha256));
     subject.recalled.archive_epoch.filter(|_| is_same)
 }

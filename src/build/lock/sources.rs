@@ -71,7 +71,7 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Returns a recorder for `apt`; what `last` holds need not be looked for again.
     pub fn new(apt: &'a Apt, archives: &'a Archives<'a>, last: Option<&'a PlatformLock>) -> Recorder<'a> {
-        let known = last.into_iter().flat_map(|last| &last.packages);
+        let known = last.into_iter().flat_map(PlatformLock::all_packages);
         let known = known.filter(|package| !package.source.files.is_empty());
         Recorder { apt, archives, remembered: known.map(|package| (package.sha256, package)).collect() }
     }

@@ -2,6 +2,8 @@
 //!
 //! Values only: who decides is `apt::resolve`.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 
 use super::archive::Suite;
@@ -9,7 +11,7 @@ use super::trust::{Author, host};
 use crate::apt::preferences::{Origin, Policy, Preferences};
 use crate::apt::resolve::Wanted;
 use crate::build::base::Facts;
-use crate::build::definition::{Apt, Definition};
+use crate::build::definition::{Apt, Definition, FileOrigin};
 use crate::debian;
 
 /// What a definition asks the resolver for.
@@ -24,11 +26,27 @@ pub struct Wish {
     pub recommends: bool,
     /// Whether what is there is upgraded first.
     pub upgrade: bool,
+    /// The packages that files are taken from, by name.
+    pub taken: BTreeSet<String>,
 }
 
 /// Whether anything is to be decided about packages.
-pub fn asks_for_packages(apt: &Apt) -> bool {
-    !apt.packages.is_empty() || !apt.remove.is_empty() || apt.upgrade.value
+pub fn asks_for_packages(definition: &Definition) -> bool {
+    let apt = &definition.image.apt;
+    let asks_for_changes = !apt.packages.is_empty() || !apt.remove.is_empty() || apt.upgrade.value;
+    asks_for_changes || !taken(definition).is_empty()
+}
+
+/// Returns the packages that files are taken from, by name.
+pub fn taken(definition: &Definition) -> BTreeSet<String> {
+    let packages = definition.image.files.iter().filter_map(|file| match &file.origin {
+        FileOrigin::Package { package, .. } => Some(package.value.clone()),
+        FileOrigin::Step { .. }
+        | FileOrigin::Tarball { .. }
+        | FileOrigin::Image { .. }
+        | FileOrigin::Context { .. } => None,
+    });
+    packages.collect()
 }
 
 impl Wish {
@@ -41,7 +59,13 @@ impl Wish {
             is_scratch,
             recommends: apt.recommends.value,
             upgrade: apt.upgrade.value && !is_scratch,
+            taken: taken(definition),
         })
+    }
+
+    /// Whether packages are to be installed or removed; files alone change none.
+    pub fn changes_packages(&self) -> bool {
+        !self.install.is_empty() || !self.remove.is_empty() || self.upgrade
     }
 }
 

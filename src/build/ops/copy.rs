@@ -1,4 +1,5 @@
-//! Files put into the root: from the context, or out of a tarball of it; one by one, or whole directories.
+//! Files put into the root: from the context, out of a tarball of it or out of a package; one by one, or whole
+//! directories.
 //!
 //! The root itself isn't needed, only its [`Skeleton`]: where a path leads, which directories must be made on the
 //! way, and who an owner's name is. What is held in memory grows with the number of entries, not with their bytes.
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::content::{Content, Place};
+use super::install;
 use super::tarball::{self, Member, Members, Wanted};
 use crate::bom::{self, BomDelta, FileSource};
 use crate::build::context::Context;
@@ -15,7 +17,7 @@ use crate::build::definition::{Glob, Id, Owner};
 use crate::build::graph::{CopiedFile, CopiedTree, Copy, Delta, Origin, Source, SourceFile};
 use crate::build::selection::Selection;
 use crate::layer::{Entry, Found, Kind, LayerWriter, Metadata, Skeleton};
-use crate::store::Scratch;
+use crate::store::{Scratch, Store};
 
 /// What a copy has at hand.
 pub struct Site<'a> {
@@ -27,13 +29,15 @@ pub struct Site<'a> {
     pub root: &'a Skeleton,
     /// Holds what is taken out of tarballs.
     pub scratch: &'a Scratch,
+    /// Holds the archives of packages.
+    pub store: &'a Store,
 }
 
 /// Puts the files into a layer.
 pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Delta> {
     let pieces = pieces(copy, site)?;
     let mut landing = Landing::new(site.root);
-    let mut bom = BomDelta::default();
+    let mut bom = BomDelta { keys: copy.keys.clone(), ..BomDelta::default() };
     for (index, piece) in pieces.iter().enumerate() {
         match &piece.what {
             What::Directory => landing.place_directory(&piece.target, piece.entry())?,
@@ -160,7 +164,7 @@ fn pieces(copy: &Copy, site: &Site<'_>) -> Result<Vec<Piece>> {
         for tree in copy.trees.iter().filter(|tree| tree.mount == mount) {
             pieces.extend(
                 whole(tree, &members, site)
-                    .with_context(|| format!("cannot read tarball {}", tree.context_path))?,
+                    .with_context(|| format!("cannot read {}", shown(site.sources[mount])))?,
             );
         }
     }
@@ -178,11 +182,20 @@ fn members(copy: &Copy, mount: usize, site: &Site<'_>) -> Result<Option<Members>
     if wanted.names.is_empty() && wanted.selections.is_empty() {
         return Ok(None);
     }
-    let source = file_of(site.sources[mount], 0)?;
+    let named = site.sources[mount];
     // Tarballs of one copy share the scratch directory.
     let spools = tempfile::Builder::new().prefix("tarball-").tempdir_in(site.scratch.path())?;
-    let taken = tarball::take(source, &wanted, site.context, spools.path());
-    taken.map(Some).with_context(|| format!("cannot read tarball {}", source.path))
+    let taken = match &named.package {
+        Some(package) => tarball::take_of_package(package, &wanted, site.store, spools.path()),
+        None => tarball::take(file_of(named, 0)?, &wanted, site.context, spools.path()),
+    };
+    taken.map(Some).with_context(|| format!("cannot read {}", shown(named)))
+}
+
+/// A tarball or package, for people.
+fn shown(source: &Source) -> String {
+    let kind = if source.package.is_some() { "package" } else { "tarball" };
+    format!("{kind} {}", source.path)
 }
 
 fn selection(tree: &CopiedTree) -> Result<Selection> {
@@ -194,17 +207,18 @@ fn file_of(source: &Source, nth: usize) -> Result<&SourceFile> {
 }
 
 fn single(file: &CopiedFile, members: &Option<Members>, site: &Site<'_>) -> Result<Piece> {
-    let source = file_of(site.sources[file.mount], file.nth)?;
+    let named = site.sources[file.mount];
+    let source = file_of(named, file.nth)?;
     let content = match (&file.member, members) {
         (None, _) => Content::of_context(source),
         (Some(member), Some(members)) => members
             .file(&tarball::plain(member))
-            .with_context(|| format!("cannot read tarball {}", source.path))?
+            .with_context(|| format!("cannot read {}", shown(named)))?
             .clone(),
         (Some(_), None) => bail!("internal error: the tarball {} was not read", source.path),
     };
     let what = FilePiece {
-        source: account_of(&file.origin, &file.context_path, file.member.as_deref(), source),
+        source: account_of(&file.origin, &file.context_path, file.member.as_deref(), named)?,
         shared: None,
         content,
     };
@@ -219,7 +233,7 @@ fn single(file: &CopiedFile, members: &Option<Members>, site: &Site<'_>) -> Resu
 /// Returns what is taken out of a tarball by directory or pattern.
 fn whole(tree: &CopiedTree, members: &Option<Members>, site: &Site<'_>) -> Result<Vec<Piece>> {
     let members = members.as_ref().ok_or_else(|| anyhow!("internal error: it was not read"))?;
-    let source = file_of(site.sources[tree.mount], 0)?;
+    let named = site.sources[tree.mount];
     let owner = ids(&tree.owner, site.root)?;
     let origins = Origins::of(tree)?;
     let top = tree.target.trim_end_matches('/');
@@ -235,7 +249,7 @@ fn whole(tree: &CopiedTree, members: &Option<Members>, site: &Site<'_>) -> Resul
                     Place::Context(_) => None,
                 };
                 let shared = start.filter(|_| members.is_shared(name)).map(|start| (tree.mount, start));
-                let source = account_of(origins.find(name)?, &tree.context_path, Some(name), source);
+                let source = account_of(origins.find(name)?, &tree.context_path, Some(name), named)?;
                 let mode = tree.mode.unwrap_or(content.mode);
                 let what = What::File(Box::new(FilePiece { content, shared, source }));
                 Piece { target, mode, owner, what }
@@ -270,20 +284,32 @@ impl<'a> Origins<'a> {
     }
 }
 
-fn account_of(origin: &Origin, context_path: &str, member: Option<&str>, source: &SourceFile) -> FileSource {
+fn account_of(
+    origin: &Origin,
+    context_path: &str,
+    member: Option<&str>,
+    source: &Source,
+) -> Result<FileSource> {
+    if let (Some(package), Some(member)) = (&source.package, member) {
+        let (package, member) = (install::added(package, origin.git.as_ref()), member.to_owned());
+        let package = Some(Box::new(bom::PackageFile { package, member }));
+        return Ok(FileSource { package, ..FileSource::default() });
+    }
+    let file = file_of(source, 0)?;
     let is_unversioned = origin.git.is_none() && origin.url.is_none();
     let context = bom::ContextFile { path: context_path.to_owned(), unversioned: is_unversioned };
     let tarball = member.map(|member| bom::Tarball {
         name: context_path.to_owned(),
-        digest: source.digest,
+        digest: file.digest,
         member: member.to_owned(),
     });
-    FileSource {
+    Ok(FileSource {
         git: origin.git.clone(),
         url: origin.url.clone(),
         context: tarball.is_none().then_some(context),
         tarball,
-    }
+        package: None,
+    })
 }
 
 /// Returns the numbers of an owner; names are those of the root's own lists.

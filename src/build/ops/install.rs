@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
-use std::fs;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,10 @@ use super::marks::{self, Name};
 use super::owned::Owned;
 use super::{bootstrap, tidy, withhold};
 use crate::apt::order::{self, Step};
-use crate::bom::{AddedPackage, BomDelta, Location, Package as Account, Source, SourceFile, Withheld};
+use crate::bom::{AddedPackage, BomDelta, Git, Location, Package as Account, Source, SourceFile, Withheld};
 use crate::build::graph::{Delta, Install};
 use crate::build::lock::{LockedPackage, LockedSource, LockedSourceFile};
+use crate::debian::deb::Deb;
 use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
 use crate::layer::{self, LayerWriter};
@@ -128,8 +129,15 @@ fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archiv
 }
 
 fn open_archive(locked: &LockedPackage, store: &Store) -> Result<Archive> {
-    let path = store.blob_path(&locked.sha256);
-    let deb = debian::deb::open(BufReader::new(store.open_blob(&locked.sha256)?))?;
+    let (deb, package) = open_deb(locked, store)?;
+    let templates = deb.file("templates").map(|file| file.content.clone()).unwrap_or_default();
+    Ok(Archive { path: store.blob_path(&locked.sha256), size: locked.size, package, templates })
+}
+
+/// Opens the archive of a package, which must be what the lock says.
+pub(super) fn open_deb(locked: &LockedPackage, store: &Store) -> Result<(Deb<BufReader<File>>, Package)> {
+    let blob = BufReader::with_capacity(1 << 17, store.open_blob(&locked.sha256)?);
+    let deb = debian::deb::open(blob)?;
     let paragraph = deb822::paragraphs(&deb.control).next().context("its control file is empty")??;
     let package = Package::from_paragraph(&paragraph)?;
     let is_same = *package.name == *locked.name
@@ -139,8 +147,7 @@ fn open_archive(locked: &LockedPackage, store: &Store) -> Result<Archive> {
         let (name, version) = (&package.name, &package.version);
         bail!("it holds {name} {version}, the index promised {} {}", locked.name, locked.version);
     }
-    let templates = deb.file("templates").map(|file| file.content.clone()).unwrap_or_default();
-    Ok(Archive { path, size: locked.size, package, templates })
+    Ok((deb, package))
 }
 
 /// The archives by their names, as dpkg is to see them.
@@ -390,13 +397,14 @@ fn account(op: &Install, installed: &[Installed]) -> BomDelta {
     let key = |gone: &Installed| (gone.package.name.to_string(), gone.package.architecture.to_string());
     BomDelta {
         removed_packages: gone.map(key).collect(),
-        packages: op.packages.iter().map(|locked| added(locked, op)).collect(),
+        packages: op.packages.iter().map(|locked| added(locked, op.declared.get(&locked.name))).collect(),
         keys: op.keys.clone(),
         ..BomDelta::default()
     }
 }
 
-fn added(locked: &LockedPackage, op: &Install) -> AddedPackage {
+/// Returns the account of a package whose source may be declared by hand.
+pub(super) fn added(locked: &LockedPackage, declared: Option<&Git>) -> AddedPackage {
     AddedPackage {
         package: Account {
             name: locked.name.clone(),
@@ -413,7 +421,7 @@ fn added(locked: &LockedPackage, op: &Install) -> AddedPackage {
         },
         repository: locked.repository.clone(),
         signed_by: locked.signed_by.clone(),
-        git: op.declared.get(&locked.name).cloned(),
+        git: declared.cloned(),
         sources: locked.source.files.iter().map(source_file).collect(),
         built_using: locked.built_using.iter().map(account_of_source).collect(),
     }

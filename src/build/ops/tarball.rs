@@ -1,4 +1,5 @@
-//! What is taken out of a tarball of the context: single files by name, directories, and what matches a pattern.
+//! What is taken out of a tarball of the context or out of a package: single files by name, directories, and what
+//! matches a pattern.
 //!
 //! A tarball may be hostile: nothing of it but the wanted bytes is kept, all in one spool; nothing is unpacked to a
 //! path of its choosing, and what it holds in memory is bounded.
@@ -12,11 +13,14 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::content::{CHANGED, Content, Place};
+use super::install;
 use crate::build::context::Context;
 use crate::build::graph::SourceFile;
+use crate::build::lock::LockedPackage;
 use crate::build::selection::Selection;
 use crate::digest::HashingReader;
 use crate::layer::{self, Entry, Kind};
+use crate::store::Store;
 
 /// How much is copied at a time.
 const PIECE: usize = 128 << 10;
@@ -39,7 +43,8 @@ pub(super) struct Members {
     members: BTreeMap<String, Member>,
     /// Files that have several names, by all of these but one.
     shared: BTreeSet<String>,
-    tarball: String,
+    /// What to do if one isn't there.
+    hint: String,
 }
 
 /// A member of a tarball.
@@ -65,21 +70,24 @@ pub(super) fn take(
     spools: &Path,
 ) -> Result<Members> {
     let file = Watched::new(context.open(&source.path)?);
-    let mut spool = Spool::new(spools)?;
-    let mut members = BTreeMap::new();
-    let mut outcome = Ok(());
-    let read = layer::members(layer::decompress(file.clone())?, &mut |entry, content| {
-        if outcome.is_ok() {
-            outcome = wanted.keep(entry, content, &mut spool, &mut members);
-        }
-        Ok(())
-    });
+    let members = wanted.gather(layer::decompress(file.clone())?, spools);
     if !file.end_is(source)? {
         bail!(CHANGED);
     }
-    outcome?;
-    read.map_err(of_tarball)?;
-    Members::new(members, source.path.clone())
+    Ok(Members::new(members?, format!("`tar -tf {}` lists the members", source.path)))
+}
+
+/// Reads a package once and returns what is wanted of its files.
+pub(super) fn take_of_package(
+    package: &LockedPackage,
+    wanted: &Wanted,
+    store: &Store,
+    spools: &Path,
+) -> Result<Members> {
+    let (deb, _) = install::open_deb(package, store)?;
+    let members = wanted.gather(deb.data()?, spools)?;
+    let hint = "`dpkg-deb --contents` lists what is in its .deb; what its scripts would make isn't";
+    Ok(Members::new(members, hint.into()))
 }
 
 /// Returns a member's name as archives are read: without `.`, leading and doubled slashes.
@@ -89,6 +97,22 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 impl Wanted {
+    /// Reads an archive and keeps what is wanted.
+    fn gather(&self, archive: impl Read, spools: &Path) -> Result<BTreeMap<String, Member>> {
+        let mut spool = Spool::new(spools)?;
+        let mut members = BTreeMap::new();
+        let mut outcome = Ok(());
+        let read = layer::members(archive, &mut |entry, content| {
+            if outcome.is_ok() {
+                outcome = self.keep(entry, content, &mut spool, &mut members);
+            }
+            Ok(())
+        });
+        outcome?;
+        read.map_err(of_tarball)?;
+        Ok(members)
+    }
+
     fn keep(
         &self,
         entry: &Entry,
@@ -119,20 +143,20 @@ impl Wanted {
 }
 
 impl Members {
-    fn new(members: BTreeMap<String, Member>, tarball: String) -> Result<Members> {
+    fn new(members: BTreeMap<String, Member>, hint: String) -> Members {
         let links = members.iter().filter_map(|(name, member)| match member {
             Member::Hardlink(target) => Some((name, target)),
             Member::File(_) | Member::Directory(_) | Member::Link(_) | Member::Special => None,
         });
         let shared = links.flat_map(|(name, target)| [name.clone(), target.clone()]).collect();
-        Ok(Members { members, shared, tarball })
+        Members { members, shared, hint }
     }
 
     /// Returns the file that goes by a name.
     pub(super) fn file(&self, name: &str) -> Result<&Content> {
         let kind = match self.members.get(name) {
             None => {
-                bail!("it has no member {name}\nhint: `tar -tf {}` lists the members", self.tarball)
+                bail!("it has no member {name}\nhint: {}", self.hint)
             }
             Some(Member::File(content)) => return Ok(content),
             Some(Member::Link(target)) => format!("symbolic link to {target}"),
@@ -159,11 +183,7 @@ impl Members {
             selected.push((name.as_str(), below, member));
         }
         match selected.is_empty() {
-            true => bail!(
-                "nothing in it matches {}\nhint: `tar -tf {}` lists the members",
-                selection.as_str(),
-                self.tarball
-            ),
+            true => bail!("nothing in it matches {}\nhint: {}", selection.as_str(), self.hint),
             false => Ok(selected),
         }
     }

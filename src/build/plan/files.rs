@@ -2,11 +2,12 @@
 //!
 //! What lies in tarballs isn't looked at; their members are found when they are copied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::{origin_of, origin_of_vcs};
+use super::{declared, origin_of, origin_of_vcs};
+use crate::bom;
 use crate::build::context::Context;
 use crate::build::definition::{
     Container, Definition, Diagnostics, FileBlock, FileOrigin, Id, Owner, Spanned,
@@ -15,6 +16,7 @@ use crate::build::graph::{
     CopiedDirectory, CopiedFile, CopiedLink, CopiedTree, Copy, Graph, Op, Origin, Source, SourceFile,
     VertexId,
 };
+use crate::build::lock::{InvalidLock, PlatformLock};
 use crate::build::selection::Selection;
 
 /// Adds the copy of all `file` blocks to the graph.
@@ -23,15 +25,17 @@ use crate::build::selection::Selection;
 /// When the context lacks what a block names, or nobody says where a tarball's member comes from.
 pub(super) fn files(
     definition: &Definition,
+    lock: &PlatformLock,
     context: &Context,
     graph: &mut Graph,
     top: VertexId,
 ) -> Result<VertexId> {
-    let mut copying = Copying { definition, context, mounts: Mounts::default(), copy: Copy::default() };
+    let mut copying = Copying { definition, lock, context, mounts: Mounts::default(), copy: Copy::default() };
     for file in &definition.image.files {
         copying.file(file)?;
     }
     let Copying { mounts, mut copy, .. } = copying;
+    copy.keys = mounts.keys(lock);
     copy.files.sort_by(|a, b| a.target.cmp(&b.target));
     // Of two blocks that make the same directory the first one has a say.
     copy.directories.sort_by(|a, b| a.target.cmp(&b.target));
@@ -49,6 +53,28 @@ struct Mounts {
 }
 
 impl Mounts {
+    /// Returns the mount of a package's archive.
+    fn package(&mut self, name: &str, lock: &PlatformLock) -> Result<usize> {
+        let found = lock.all_packages().find(|package| package.name == name);
+        let package = found.ok_or_else(|| {
+            InvalidLock::Unfit(vec![format!("it does not hold package {name}, which files are taken from")])
+        })?;
+        let path = format!("{} {}", package.name, package.version);
+        let is_same = |source: &Source| source.package.as_deref() == Some(package);
+        if let Some(mount) = self.sources.iter().position(is_same) {
+            return Ok(mount);
+        }
+        let files = vec![SourceFile { path: path.clone(), digest: package.sha256, size: package.size }];
+        Ok(self.add(Source { path, package: Some(Box::new(package.clone())), files }))
+    }
+
+    /// Returns the keys that vouch for the packages among them.
+    fn keys(&self, lock: &PlatformLock) -> Vec<bom::Key> {
+        let packages = self.sources.iter().filter_map(|source| source.package.as_ref());
+        let signers: BTreeSet<&String> = packages.flat_map(|package| &package.signed_by).collect();
+        lock.keys.iter().filter(|key| signers.contains(&key.fingerprint)).cloned().collect()
+    }
+
     fn add(&mut self, source: Source) -> usize {
         self.sources.push(source);
         self.sources.len() - 1
@@ -60,7 +86,7 @@ impl Mounts {
             return Ok(place);
         }
         let (file, is_executable) = context.source(path)?;
-        let mount = self.add(Source { path: path.to_owned(), files: vec![file] });
+        let mount = self.add(Source { path: path.to_owned(), package: None, files: vec![file] });
         self.places.insert(path.to_owned(), (mount, is_executable));
         Ok((mount, is_executable))
     }
@@ -68,6 +94,7 @@ impl Mounts {
 
 struct Copying<'a> {
     definition: &'a Definition,
+    lock: &'a PlatformLock,
     context: &'a Context,
     mounts: Mounts,
     copy: Copy,
@@ -88,8 +115,40 @@ impl Copying<'_> {
                 Some(_) => self.members(block, tarball, path),
             },
             // Refused before: see `refusals`.
-            FileOrigin::Step { .. } | FileOrigin::Image { .. } | FileOrigin::Package { .. } => Ok(()),
+            FileOrigin::Step { .. } | FileOrigin::Image { .. } => Ok(()),
+            FileOrigin::Package { package, path } => self.of_package(block, package, path),
         }
+    }
+
+    /// A package is read like a tarball, and says itself where its members come from.
+    fn of_package(&mut self, block: &FileBlock, package: &str, path: &str) -> Result<()> {
+        let mount = self.mounts.package(package, self.lock)?;
+        let git = declared(&self.definition.image.apt).remove(package);
+        let origin = Origin { git, url: None };
+        let path = path.trim_start_matches('/');
+        let path = if path.is_empty() { "." } else { path };
+        match Selection::of(path)? {
+            None => self.copy.files.push(CopiedFile {
+                target: target_of(block, path),
+                mount,
+                nth: 0,
+                member: Some(path.to_owned()),
+                mode: block.mode,
+                owner: owner(block),
+                origin,
+                context_path: String::new(),
+            }),
+            Some(_) => self.copy.trees.push(CopiedTree {
+                target: block.path.value.clone(),
+                mount,
+                path: path.to_owned(),
+                mode: block.mode,
+                owner: owner(block),
+                origins: vec![("**".into(), origin)],
+                context_path: String::new(),
+            }),
+        }
+        Ok(())
     }
 
     fn context_file(&mut self, block: &FileBlock, path: &str, origin: Origin) -> Result<()> {
@@ -127,7 +186,7 @@ impl Copying<'_> {
             });
         }
         let files = hashed.into_iter().map(|(file, _)| file).collect();
-        self.mounts.add(Source { path: selection.as_str().to_owned(), files });
+        self.mounts.add(Source { path: selection.as_str().to_owned(), package: None, files });
         let directories = tree.directories.iter().map(|below| target(below));
         let directories = [block.path.value.clone()].into_iter().chain(directories);
         self.copy
