@@ -171,15 +171,7 @@ step "build" {
 "#;
     assert_said(
         &told(definition),
-        r##"error: installing single .deb files is not built yet
- --> estaleiro.hcl:8:9
-  |
-8 |     deb "tool.deb" {}
-  |         ^^^^^^^^^^
-  |
-  = hint: serve it from a repository
-
-error: building a step is not built yet
+        r##"error: building a step is not built yet
   --> estaleiro.hcl:16:15
    |
 16 |     from_step "build" { path = "/a" }

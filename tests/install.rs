@@ -7,6 +7,8 @@ mod support;
 
 #[path = "install/debconf.rs"]
 mod debconf;
+#[path = "install/debs.rs"]
+mod debs;
 #[path = "install/files.rs"]
 mod files;
 #[path = "install/packages.rs"]

@@ -108,10 +108,14 @@ pub struct AddedPackage {
     pub package: Package,
     /// The .deb it came in.
     pub location: Location,
-    /// The repository that lists it: URI and suite.
+    /// The repository that lists it: URI and suite; empty of one that came as a file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub repository: String,
     /// Fingerprints of the keys that signed the repository's Release file.
     pub signed_by: Vec<String>,
+    /// What vouches for one that came as a file, for no archive does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_by: Option<Voucher>,
     /// The repository and commit that it was made from, as declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -121,6 +125,16 @@ pub struct AddedPackage {
     /// Other sources that parts of it were built from, where they are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub built_using: Vec<Source>,
+}
+
+/// What vouches for a package that no archive signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Voucher {
+    /// Its digest stands in the definition.
+    Definition,
+    /// Nothing but that it lay in the build's context.
+    Context,
 }
 
 /// A source package.
@@ -383,6 +397,7 @@ mod tests {
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec![signed_by.into()],
+            vouched_by: None,
             git: None,
             sources: Vec::new(),
             built_using: Vec::new(),

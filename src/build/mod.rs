@@ -241,6 +241,7 @@ async fn lock(
     let Some(lock) = &request.lock else { return lock::resolve::resolve(&subject, world).await };
     let locked = lock.platform(&request.platform)?;
     lock::check::is_of(definition, locked)?;
+    lock::debs::check(&definition.image.apt, locked, &request.context, &world.store)?;
     let base = match (&definition.image.base, &locked.base) {
         (definition::Base::Image(reference), Some(_)) => {
             Some(lock::resolve::load_base(&reference.value, locked.base.as_ref(), &subject, world).await?.1)

@@ -15,7 +15,7 @@ use super::definition::{
     Spanned, Vcs,
 };
 use super::graph::{Change, Configure, Graph, Install, NewUser, Op, Origin, Pull};
-use super::lock::PlatformLock;
+use super::lock::{PlatformLock, debs};
 use crate::bom;
 use crate::redact;
 
@@ -56,24 +56,28 @@ fn base(lock: &PlatformLock) -> Op {
 
 fn install(definition: &Definition, lock: &PlatformLock) -> Install {
     let names = definition.image.apt.packages.iter().map(|package| package.name.value.clone());
+    let debs = lock.packages.iter().filter(|package| package.deb.is_some());
+    let names = names.chain(debs.map(|package| package.name.clone()));
     let answers = definition.image.apt.debconf.iter();
     Install {
         packages: lock.packages.clone(),
         requested: names.collect(),
         keys: lock.keys.clone(),
-        declared: declared(&definition.image.apt),
+        declared: declared(&definition.image.apt, lock),
         remove: lock.remove.clone(),
         debconf: answers.map(|(question, answer)| (question.clone(), answer.value.clone())).collect(),
     }
 }
 
 /// Returns the sources that are declared by hand, by the package's name.
-fn declared(apt: &Apt) -> BTreeMap<String, bom::Git> {
-    let declared = apt.packages.iter().filter_map(|package| {
-        let origin = origin_of_vcs(package.vcs.as_ref()?);
-        Some((package.name.value.clone(), origin.git?))
+fn declared(apt: &Apt, lock: &PlatformLock) -> BTreeMap<String, bom::Git> {
+    let of_packages = apt.packages.iter().map(|package| (&package.name.value, package.vcs.as_ref()));
+    let of_debs = lock.packages.iter().filter_map(|package| {
+        let block = debs::block(apt, package)?;
+        Some((&package.name, block.vcs.as_ref()))
     });
-    declared.collect()
+    let declared = of_packages.chain(of_debs);
+    declared.filter_map(|(name, vcs)| Some((name.clone(), origin_of_vcs(vcs?).git?))).collect()
 }
 
 fn users(definition: &Definition) -> Change {
@@ -157,13 +161,6 @@ impl Refusals<'_> {
         let later = "leave it out for now";
         if !apt.essential.value && matches!(self.definition.image.base, Base::Scratch) {
             self.add(&apt.essential, "a root without the Essential packages is not built yet", later);
-        }
-        for deb in &apt.debs {
-            self.add(
-                &deb.name,
-                "installing single .deb files is not built yet",
-                "serve it from a repository",
-            );
         }
     }
 

@@ -9,6 +9,7 @@ use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{Change, Delta, Install, NewUser, Op, Pull, Snapshot, Source, Vertex};
 use super::lock::places::Places;
+use super::lock::{LockedDeb, LockedPackage};
 use super::ops::{self, configure, copy, install, remove, symlinks};
 use super::solve::{Executor, Inputs, Outcome, Yield};
 use super::view::Ask;
@@ -198,11 +199,16 @@ fn file<'a>(mount: &&'a Yield) -> Result<&'a Source> {
 }
 
 /// Returns a locked package as something to be fetched.
-pub fn wanted(package: &super::lock::LockedPackage, places: &Places) -> Wanted {
+pub fn wanted(package: &LockedPackage, places: &Places) -> Wanted {
     let base = package.repository.split(' ').next().unwrap_or_default();
+    let uris = match package.deb {
+        // It was copied into the store when the lock was made, or checked.
+        Some(LockedDeb::Context(_)) => Vec::new(),
+        Some(LockedDeb::Url(_)) | None => places.of(base, &package.uri),
+    };
     Wanted {
         name: format!("{} {}", package.name, package.version),
-        uris: places.of(base, &package.uri),
+        uris,
         digest: package.sha256,
         size: Some(package.size),
     }

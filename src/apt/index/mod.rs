@@ -81,6 +81,7 @@ pub struct Index {
     repository: RepositoryId,
     component: Arc<str>,
     pin: i16,
+    is_of_files: bool,
 }
 
 impl Index {
@@ -99,13 +100,19 @@ impl Index {
             }
         }
         let record = Record::load(writer.finish()).expect("what was just written is a record");
-        Ok(Index { record: Arc::new(record), repository, component: Arc::default(), pin: DEFAULT_PIN })
+        Ok(Index {
+            record: Arc::new(record),
+            repository,
+            component: Arc::default(),
+            pin: DEFAULT_PIN,
+            is_of_files: false,
+        })
     }
 
     /// Reads what [`Index::to_record`] gave; none if it is damaged or of another version.
     pub fn from_record(bytes: Vec<u8>, repository: RepositoryId) -> Option<Index> {
         let record = Arc::new(Record::load(bytes)?);
-        Some(Index { record, repository, component: Arc::default(), pin: DEFAULT_PIN })
+        Some(Index { record, repository, component: Arc::default(), pin: DEFAULT_PIN, is_of_files: false })
     }
 
     /// Returns a form that is quick to read again.
@@ -121,6 +128,16 @@ impl Index {
     /// Says which component of its repository it is.
     pub fn with_component(self, component: &str) -> Index {
         Index { component: component.into(), ..self }
+    }
+
+    /// Says that its packages are files that somebody named: of several builds of one version they are meant.
+    pub fn of_files(self) -> Index {
+        Index { is_of_files: true, ..self }
+    }
+
+    /// Whether its packages are files that somebody named.
+    pub fn is_of_files(&self) -> bool {
+        self.is_of_files
     }
 
     /// Returns the priority of its packages.

@@ -73,7 +73,9 @@ impl Universe {
         by_name.sort_by(|a, b| self.name(*a).cmp(self.name(*b)));
         for versions in by_name.chunk_by_mut(|a, b| self.name(*a) == self.name(*b)) {
             if versions.len() > 1 {
-                versions.sort_by_cached_key(|id| std::cmp::Reverse(self.version(*id)));
+                versions.sort_by_cached_key(|id| {
+                    std::cmp::Reverse((self.version(*id), self.place(*id).0.is_of_files()))
+                });
             }
         }
         by_name

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::sources::is_excused;
-use super::{InvalidLock, LockRequest, PlatformLock, wish};
+use super::{InvalidLock, LockRequest, PlatformLock, debs, wish};
 use crate::build::base::Base;
 use crate::build::definition::{self, Apt, Definition, PackageRequest, SourcePolicy};
 use crate::oci::Reference;
@@ -28,7 +28,8 @@ pub fn is_of(definition: &Definition, locked: &PlatformLock) -> Result<()> {
 /// When it doesn't, as one that was edited or merged by hand.
 pub fn is_complete(definition: &Definition, locked: &PlatformLock, base: Option<&Base>) -> Result<()> {
     let wanted = &definition.image.apt.packages;
-    let may_hold_some = !wanted.is_empty() || definition.image.apt.upgrade.value;
+    let may_hold_some =
+        !wanted.is_empty() || !definition.image.apt.debs.is_empty() || definition.image.apt.upgrade.value;
     if !may_hold_some && !locked.packages.is_empty() {
         return refused(vec!["it holds packages, and the definition names none".into()]);
     }
@@ -59,7 +60,7 @@ fn not_taken(definition: &Definition, locked: &PlatformLock) -> Vec<String> {
 fn without_sources<'a>(apt: &'a Apt, locked: &'a PlatformLock) -> impl Iterator<Item = String> + 'a {
     let are_wanted = apt.sources.value != SourcePolicy::None;
     let packages = locked.all_packages().filter(move |package| are_wanted && package.source.files.is_empty());
-    let missing = packages.filter(|package| !is_excused(apt, &package.name));
+    let missing = packages.filter(|package| !is_excused(apt, &package.name, debs::block(apt, package)));
     missing.map(|package| format!("it does not hold the sources of package {}", package.name))
 }
 

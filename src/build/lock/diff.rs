@@ -142,6 +142,7 @@ mod tests {
             uri: String::new(),
             repository: String::new(),
             signed_by: vec![],
+            deb: None,
             source: LockedSource { name: name.into(), version: version.into(), files: vec![] },
             built_using: vec![],
         }

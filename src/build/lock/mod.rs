@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod check;
+pub mod debs;
 pub mod diff;
 pub mod keep;
 pub mod logins;
@@ -21,6 +22,7 @@ pub use request::LockRequest;
 
 use serde::{Deserialize, Serialize};
 
+use super::definition::{Deb, DebOrigin};
 use crate::bom;
 use crate::digest::Digest;
 use crate::oci::{Platform, canonical_json};
@@ -102,15 +104,46 @@ pub struct LockedPackage {
     pub size: u64,
     /// Where the .deb lies, in the repository as the definition or the base writes it.
     pub uri: String,
-    /// The repository: URI and suite.
+    /// The repository: URI and suite; empty of one that came as a file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub repository: String,
     /// Fingerprints of the keys that vouch for it.
     pub signed_by: Vec<String>,
+    /// The block that brings it as a file, where it comes from no repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deb: Option<LockedDeb>,
     /// The source package it was built from.
     pub source: LockedSource,
     /// Others that parts of it were built from (`Built-Using` and its kin).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub built_using: Vec<LockedSource>,
+}
+
+/// A `deb` block, which brings a package as a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockedDeb {
+    /// By its path in the context.
+    Context(String),
+    /// By its label: it is fetched from an address.
+    Url(String),
+}
+
+impl LockedDeb {
+    /// Returns what a lock calls a block.
+    pub fn of(deb: &Deb) -> LockedDeb {
+        match &deb.origin {
+            DebOrigin::Context(path) => LockedDeb::Context(path.value.clone()),
+            DebOrigin::Url(_) => LockedDeb::Url(deb.name.value.clone()),
+        }
+    }
+
+    /// Returns the path or label.
+    pub fn label(&self) -> &str {
+        match self {
+            LockedDeb::Context(label) | LockedDeb::Url(label) => label,
+        }
+    }
 }
 
 /// A source package.

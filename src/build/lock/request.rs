@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::wish;
 use crate::apt::sources::{self, Repository, SignedBy};
-use crate::build::definition::{self, Apt, Definition, Key, PackageRequest, SourcePolicy, Spanned};
+use crate::build::definition::{
+    self, Apt, Deb, DebOrigin, Definition, Key, PackageRequest, SourcePolicy, Spanned,
+};
 use crate::digest::Digest;
+use crate::redact;
 
 /// What a definition asks a lock for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub struct LockRequest {
     /// The packages by name, with their version or pin where one is written: `jq`, `jq = 1.6-2.1`, `jq: version 1*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<String>,
+    /// The packages that come as files: `dist/tool.deb`, `tool https://archive.example/tool.deb sha256:…`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub debs: Vec<String>,
     /// The packages that files are taken from, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<String>,
@@ -58,6 +64,7 @@ impl LockRequest {
         Ok(LockRequest {
             base,
             packages: apt.packages.iter().map(package).collect(),
+            debs: apt.debs.iter().map(deb).collect(),
             taken: wish::taken(definition).into_iter().collect(),
             repositories: repositories(apt, definition.source.file_name())?,
             keys: apt.keys.iter().map(key).collect(),
@@ -83,9 +90,10 @@ impl LockRequest {
     }
 
     /// Returns its lists, each with what an entry of it is called.
-    fn lists(&self) -> [(&'static str, &[String]); 8] {
+    fn lists(&self) -> [(&'static str, &[String]); 9] {
         [
             ("package", self.packages.as_slice()),
+            ("deb", &self.debs),
             ("package to take files from", &self.taken),
             ("repository", &self.repositories),
             ("key", &self.keys),
@@ -134,6 +142,15 @@ fn package(package: &PackageRequest) -> String {
     match &package.pin {
         Some(pin) => with(&package.name, ": ", Some(pin)),
         None => with(&package.name, " = ", package.version.as_ref()),
+    }
+}
+
+fn deb(deb: &Deb) -> String {
+    match &deb.origin {
+        DebOrigin::Context(path) => path.value.clone(),
+        DebOrigin::Url(download) => {
+            format!("{} {} {}", deb.name.value, redact::url(&download.url), download.sha256.value)
+        }
     }
 }
 

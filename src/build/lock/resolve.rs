@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 
 use super::archive::Suite;
+use super::debs::{self, Brought};
 use super::keep::{self, Kept};
 use super::logins::Logins;
 use super::places::Places;
@@ -80,12 +81,15 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         true => epoch(subject, loaded, &[], world).await?,
         false => {
             let archives = open_archives(subject, facts, world).await?;
+            let (context, places) = (subject.context, &archives.places);
+            let architecture = subject.platform.debian_architecture();
+            let debs = debs::bring(subject.definition, architecture, context, places, world).await?;
             let chosen = match asks_for_packages {
-                true => choose_packages(subject, facts, &archives, world).await?,
+                true => choose_packages(subject, facts, &archives, &debs, world).await?,
                 false => Chosen::default(),
             };
-            pin(&chosen, &archives.suites, &mut pinned);
-            let recorder = Recorder::new(apt, &archives, subject.last());
+            pin(&chosen, &archives.suites, &debs, &mut pinned)?;
+            let recorder = Recorder::new(apt, &archives, &debs, subject.last());
             let (candidates, locked) = (chosen.all(), pinned.all_packages().cloned().collect::<Vec<_>>());
             // Fetching the archives and reading the indexes of sources take about as long as each other.
             let (epoch, built_from, of_base) = tokio::try_join!(
@@ -147,8 +151,10 @@ pub fn places(definition: &Definition, base: Option<&Facts>, world: &World) -> P
 fn places_of(repositories: &[Repository], definition: &Definition, world: &World) -> Places {
     let written = definition.image.apt.mirrors.iter().map(|mirror| &mirror.value);
     let mirrors: Vec<String> = written.chain(&world.apt.mirrors).cloned().collect();
-    let repositories = repositories.iter().map(|repository| &repository.uri);
-    let logins = Logins::new(repositories.chain(&mirrors).map(String::as_str), &world.apt.credentials);
+    let repositories = repositories.iter().map(|repository| repository.uri.as_str());
+    let debs = wish::addresses_of_debs(&definition.image.apt);
+    let uris = repositories.chain(mirrors.iter().map(String::as_str)).chain(debs);
+    let logins = Logins::new(uris, &world.apt.credentials);
     Places::new(logins, mirrors)
 }
 
@@ -173,7 +179,7 @@ async fn open_archives<'a>(
         let release = base.unwrap_or(&world.machine).os_release();
         suites.retain(|suite| is_of(suite, &release));
     }
-    match suites.is_empty() {
+    match suites.is_empty() && !wish::needs_no_repository(subject.definition) {
         true => bail!(no_repository()),
         false => Ok(Archives { suites, ..archives }),
     }
@@ -200,24 +206,30 @@ async fn choose_packages(
     subject: &Subject<'_>,
     base: Option<&Facts>,
     archives: &Archives<'_>,
+    debs: &[Brought],
     world: &World,
 ) -> Result<Chosen> {
     let architecture = subject.platform.debian_architecture();
     let desk = archives.desk(world);
     let read = archives.suites.iter().enumerate();
     let read = read.map(|(id, suite)| desk.packages(suite, RepositoryId(id), architecture));
-    let indexes: Vec<Index> = try_join_all(read).await?.into_iter().flatten().collect();
+    let mut indexes: Vec<Index> = try_join_all(read).await?.into_iter().flatten().collect();
+    // As with apt what comes as a file is read last.
+    indexes.push(debs::index(debs, architecture, RepositoryId(archives.suites.len()))?);
     let installed = base.map(Facts::installed).transpose()?.unwrap_or_default();
     let apt = &subject.definition.image.apt;
     let policy = wish::policy(apt, archives.author, base, &archives.suites, architecture)?;
-    let wish = Wish::of(subject.definition, base.is_none())?;
+    let mut wish = Wish::of(subject.definition, base.is_none())?;
+    wish.install.extend(debs.iter().map(Brought::wanted));
     let (architecture, kept) = (architecture.to_owned(), subject.kept.clone());
     let selection = tokio::task::spawn_blocking(move || {
         let mut universe = Universe::new(indexes, &architecture);
         universe.prefer(policy);
         select(&universe, wish, &installed, &kept)
     });
-    selection.await?
+    let chosen = selection.await??;
+    debs::check_chosen(debs, &chosen.install, apt)?;
+    Ok(chosen)
 }
 
 fn no_repository() -> String {
@@ -253,10 +265,7 @@ fn repositories(
             .collect(),
         false => Vec::new(),
     };
-    match repositories.is_empty() {
-        true => bail!(no_repository()),
-        false => Ok((Author::Machine, repositories)),
-    }
+    Ok((Author::Machine, repositories))
 }
 
 fn parsed<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<Repository>> {
@@ -404,10 +413,18 @@ fn take_from(universe: &Universe, name: &str, version: Option<&debian::Version>)
     Ok(universe.to_take_from(name)?.clone())
 }
 
-fn pin(chosen: &Chosen, suites: &[Suite], pinned: &mut PlatformLock) {
-    let locked = |candidate: &Candidate| locked(candidate, &suites[candidate.repository.0]);
-    pinned.packages = chosen.install.iter().map(locked).collect();
-    pinned.taken = chosen.taken.iter().map(locked).collect();
+fn pin(chosen: &Chosen, suites: &[Suite], debs: &[Brought], pinned: &mut PlatformLock) -> Result<()> {
+    let locked = |candidate: &Candidate| match suites.get(candidate.repository.0) {
+        Some(suite) => Ok(locked(candidate, suite)),
+        None => {
+            let brought = debs.iter().find(|one| one.is(candidate));
+            brought
+                .map(Brought::locked)
+                .with_context(|| format!("internal error: nobody brought {}", candidate.package.name))
+        }
+    };
+    pinned.packages = chosen.install.iter().map(locked).collect::<Result<_>>()?;
+    pinned.taken = chosen.taken.iter().map(locked).collect::<Result<_>>()?;
     pinned.remove.clone_from(&chosen.remove);
     let mut keys: BTreeMap<String, bom::Key> = BTreeMap::new();
     for key in suites.iter().flat_map(|suite| &suite.keys) {
@@ -417,6 +434,7 @@ fn pin(chosen: &Chosen, suites: &[Suite], pinned: &mut PlatformLock) {
     }
     pinned.keys = keys.into_values().collect();
     pinned.suites = suites.iter().map(|suite| suite.locked.clone()).collect();
+    Ok(())
 }
 
 fn locked(candidate: &Candidate, suite: &Suite) -> LockedPackage {
@@ -431,6 +449,7 @@ fn locked(candidate: &Candidate, suite: &Suite) -> LockedPackage {
         uri: pool_uri(&base, &candidate.filename),
         repository: format!("{base} {}", suite.repository.suite),
         signed_by: suite.locked.signed_by.clone(),
+        deb: None,
         source: LockedSource {
             name: package.source_name().to_owned(),
             version: package.source_version().to_string(),

@@ -8,15 +8,16 @@ use anyhow::{Result, bail};
 use futures_util::future::try_join_all;
 
 use super::archive::{Desk, Suite};
+use super::debs::Brought;
 use super::places::Places;
 use super::shelf::{self, Found, SourceName};
 use super::trust::{Author, Trust};
-use super::{LockedPackage, LockedSource, LockedSuite, PlatformLock};
+use super::{LockedDeb, LockedPackage, LockedSource, LockedSuite, PlatformLock};
 use crate::apt::index::Candidate;
 use crate::apt::sources::Repository;
 use crate::build::World;
 use crate::build::base::Facts;
-use crate::build::definition::{Apt, SourcePolicy};
+use crate::build::definition::{Apt, Deb, SourcePolicy};
 use crate::debian::Package;
 use crate::debian::package::RelationField;
 use crate::digest::Digest;
@@ -64,16 +65,22 @@ pub struct BuiltFrom {
 pub struct Recorder<'a> {
     apt: &'a Apt,
     archives: &'a Archives<'a>,
+    debs: &'a [Brought],
     /// By the .deb's digest: what the last lock says of it.
     remembered: BTreeMap<Digest, &'a LockedPackage>,
 }
 
 impl<'a> Recorder<'a> {
     /// Returns a recorder for `apt`; what `last` holds need not be looked for again.
-    pub fn new(apt: &'a Apt, archives: &'a Archives<'a>, last: Option<&'a PlatformLock>) -> Recorder<'a> {
+    pub fn new(
+        apt: &'a Apt,
+        archives: &'a Archives<'a>,
+        debs: &'a [Brought],
+        last: Option<&'a PlatformLock>,
+    ) -> Recorder<'a> {
         let known = last.into_iter().flat_map(PlatformLock::all_packages);
         let known = known.filter(|package| !package.source.files.is_empty());
-        Recorder { apt, archives, remembered: known.map(|package| (package.sha256, package)).collect() }
+        Recorder { apt, archives, debs, remembered: known.map(|package| (package.sha256, package)).collect() }
     }
 
     /// Returns what each of `candidates` was built from.
@@ -109,7 +116,7 @@ impl<'a> Recorder<'a> {
         let sought = packages.iter().map(|package| (source_name(package), None)).collect();
         let found = find(sought, self.archives, world).await?;
         let missing = packages.iter().filter(|package| !found.contains_key(&source_name(package)));
-        let missing = missing.filter(|package| !is_excused(self.apt, &package.name));
+        let missing = missing.filter(|package| !is_excused(self.apt, &package.name, None));
         refuse(&missing.map(|package| line(package, &source_name(package))).collect::<Vec<_>>())?;
         let names: BTreeSet<SourceName> = packages.iter().map(|package| source_name(package)).collect();
         Ok(names.into_iter().map(|name| source(name, &found)).collect())
@@ -133,7 +140,10 @@ impl<'a> Recorder<'a> {
     fn refuse_missing(&self, all: &[BuiltFrom], candidates: &[Candidate]) -> Result<()> {
         let mut missing = Vec::new();
         for (built_from, candidate) in all.iter().zip(candidates) {
-            if !is_excused(self.apt, &candidate.package.name) {
+            let brought = self.debs.iter().find(|one| one.is(candidate));
+            let block =
+                brought.and_then(|one| self.apt.debs.iter().find(|deb| LockedDeb::of(deb) == one.deb));
+            if !is_excused(self.apt, &candidate.package.name, block) {
                 let names = built_from.missing(&candidate.package)?;
                 missing.extend(names.iter().map(|name| line(&candidate.package, name)));
             }
@@ -168,9 +178,11 @@ impl BuiltFrom {
     }
 }
 
-/// Whether a definition does without the sources of a package, or declares them by hand.
-pub fn is_excused(apt: &Apt, name: &str) -> bool {
-    apt.without_sources.iter().any(|one| one.value == name)
+/// Whether a definition does without the sources of a package, or declares them by hand, perhaps in the block that
+/// brings it as a file.
+pub fn is_excused(apt: &Apt, name: &str, deb: Option<&Deb>) -> bool {
+    deb.is_some_and(|deb| deb.vcs.is_some())
+        || apt.without_sources.iter().any(|one| one.value == name)
         || apt.packages.iter().any(|package| package.name.value == name && package.vcs.is_some())
 }
 
@@ -179,7 +191,7 @@ fn refuse(missing: &[String]) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "cannot record sources: no repository lists those of\n- {}\nhint: name a repository that does, as in \"deb-src https://archive.example/debian stable main\"; or declare a package's source by hand, as in package \"name\" {{ vcs \"git\" {{ … }} }}; or do without, as in without_sources = [\"name\"] or sources = \"none\"",
+        "cannot record sources: no repository lists those of\n- {}\nhint: name a repository that does, as in \"deb-src https://archive.example/debian stable main\"; or declare a package's source by hand, as in package \"name\" {{ vcs \"git\" {{ … }} }} or deb \"file\" {{ vcs \"git\" {{ … }} }}; or do without, as in without_sources = [\"name\"] or sources = \"none\"",
         missing.join("\n- ")
     )
 }

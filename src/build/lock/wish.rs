@@ -11,7 +11,7 @@ use super::trust::{Author, host};
 use crate::apt::preferences::{Origin, Policy, Preferences};
 use crate::apt::resolve::Wanted;
 use crate::build::base::Facts;
-use crate::build::definition::{Apt, Definition, FileOrigin};
+use crate::build::definition::{Apt, DebOrigin, Definition, FileOrigin};
 use crate::debian;
 
 /// What a definition asks the resolver for.
@@ -33,8 +33,24 @@ pub struct Wish {
 /// Whether anything is to be decided about packages.
 pub fn asks_for_packages(definition: &Definition) -> bool {
     let apt = &definition.image.apt;
-    let asks_for_changes = !apt.packages.is_empty() || !apt.remove.is_empty() || apt.upgrade.value;
+    let asks_for_changes =
+        !apt.packages.is_empty() || !apt.debs.is_empty() || !apt.remove.is_empty() || apt.upgrade.value;
     asks_for_changes || !taken(definition).is_empty()
+}
+
+/// Whether all that is asked for comes as files.
+pub fn needs_no_repository(definition: &Definition) -> bool {
+    let apt = &definition.image.apt;
+    !apt.debs.is_empty() && apt.packages.is_empty() && taken(definition).is_empty()
+}
+
+/// Returns the directories that packages are fetched from which come as files.
+pub fn addresses_of_debs(apt: &Apt) -> impl Iterator<Item = &str> {
+    let urls = apt.debs.iter().filter_map(|deb| match &deb.origin {
+        DebOrigin::Url(download) => Some(download.url.value.as_str()),
+        DebOrigin::Context(_) => None,
+    });
+    urls.map(|url| url.rsplit_once('/').map_or(url, |(directory, _)| directory))
 }
 
 /// Returns the packages that files are taken from, by name.

@@ -13,9 +13,11 @@ use super::marks::{self, Name};
 use super::owned::Owned;
 use super::{bootstrap, tidy, withhold};
 use crate::apt::order::{self, Step};
-use crate::bom::{AddedPackage, BomDelta, Git, Location, Package as Account, Source, SourceFile, Withheld};
+use crate::bom::{
+    AddedPackage, BomDelta, Git, Location, Package as Account, Source, SourceFile, Voucher, Withheld,
+};
 use crate::build::graph::{Delta, Install};
-use crate::build::lock::{LockedPackage, LockedSource, LockedSourceFile};
+use crate::build::lock::{LockedDeb, LockedPackage, LockedSource, LockedSourceFile};
 use crate::debian::deb::Deb;
 use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
@@ -421,9 +423,17 @@ pub(super) fn added(locked: &LockedPackage, declared: Option<&Git>) -> AddedPack
         },
         repository: locked.repository.clone(),
         signed_by: locked.signed_by.clone(),
+        vouched_by: locked.deb.as_ref().map(voucher),
         git: declared.cloned(),
         sources: locked.source.files.iter().map(source_file).collect(),
         built_using: locked.built_using.iter().map(account_of_source).collect(),
+    }
+}
+
+fn voucher(deb: &LockedDeb) -> Voucher {
+    match deb {
+        LockedDeb::Url(_) => Voucher::Definition,
+        LockedDeb::Context(_) => Voucher::Context,
     }
 }
 

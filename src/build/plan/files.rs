@@ -123,7 +123,7 @@ impl Copying<'_> {
     /// A package is read like a tarball, and says itself where its members come from.
     fn of_package(&mut self, block: &FileBlock, package: &str, path: &str) -> Result<()> {
         let mount = self.mounts.package(package, self.lock)?;
-        let git = declared(&self.definition.image.apt).remove(package);
+        let git = declared(&self.definition.image.apt, self.lock).remove(package);
         let origin = Origin { git, url: None };
         let path = path.trim_start_matches('/');
         let path = if path.is_empty() { "." } else { path };
