@@ -187,16 +187,6 @@ error: taking a file from another image is not built yet
    |
    = hint: bring the file as a tarball"##,
     );
-    assert_said(
-        &told("image \"x\" {\n  apt {\n    essential = false\n    package \"jq\" {}\n  }\n}\n"),
-        r##"error: a root without the Essential packages is not built yet
- --> estaleiro.hcl:3:17
-  |
-3 |     essential = false
-  |                 ^^^^^
-  |
-  = hint: leave it out for now"##,
-    );
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "install/bare.rs"]
+mod bare;
 #[path = "install/debconf.rs"]
 mod debconf;
 #[path = "install/debs.rs"]

@@ -113,6 +113,9 @@ pub struct AddedPackage {
     pub repository: String,
     /// Fingerprints of the keys that signed the repository's Release file.
     pub signed_by: Vec<String>,
+    /// Whether its files alone are there, and none of its scripts was run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpacked_only: bool,
     /// What vouches for one that came as a file, for no archive does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vouched_by: Option<Voucher>,
@@ -397,6 +400,7 @@ mod tests {
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec![signed_by.into()],
+            unpacked_only: false,
             vouched_by: None,
             git: None,
             sources: Vec::new(),

@@ -111,6 +111,7 @@ mod tests {
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec!["AA".into()],
+            unpacked_only: false,
             vouched_by: None,
             git: None,
             sources: vec![],

@@ -97,6 +97,9 @@ pub struct Install {
     pub remove: Vec<String>,
     /// Answers to the questions that packages ask.
     pub debconf: BTreeMap<String, String>,
+    /// Whether they are unpacked on a root of their own, and no script is run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unpack_only: bool,
 }
 
 /// Puts files into the root.
@@ -342,7 +345,8 @@ impl Install {
             return gone;
         }
         let plural = if n_packages == 1 { "" } else { "s" };
-        let come = format!("install {} ({n_packages} package{plural})", abridged(&self.requested));
+        let verb = if self.unpack_only { "unpack" } else { "install" };
+        let come = format!("{verb} {} ({n_packages} package{plural})", abridged(&self.requested));
         if gone.is_empty() { come } else { format!("{come}, {gone}") }
     }
 }

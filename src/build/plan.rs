@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::definition::{
-    Apt, Base, Definition, Diagnostic, Diagnostics, FileBlock, FileOrigin, Glob, ImageConfig, SourceOrigin,
+    Apt, Definition, Diagnostic, Diagnostics, FileBlock, FileOrigin, Glob, ImageConfig, SourceOrigin,
     Spanned, Vcs,
 };
 use super::graph::{Change, Configure, Graph, Install, NewUser, Op, Origin, Pull};
@@ -65,6 +65,7 @@ fn install(definition: &Definition, lock: &PlatformLock) -> Install {
         keys: lock.keys.clone(),
         declared: declared(&definition.image.apt, lock),
         remove: lock.remove.clone(),
+        unpack_only: definition.is_without_essential(),
         debconf: answers.map(|(question, answer)| (question.clone(), answer.value.clone())).collect(),
     }
 }
@@ -158,9 +159,11 @@ impl Refusals<'_> {
     }
 
     fn apt(&mut self, apt: &Apt) {
-        let later = "leave it out for now";
-        if !apt.essential.value && matches!(self.definition.image.base, Base::Scratch) {
-            self.add(&apt.essential, "a root without the Essential packages is not built yet", later);
+        if self.definition.is_without_essential() {
+            for answer in apt.debconf.values() {
+                let message = "nobody asks for this answer: with `essential = false` no script is run";
+                self.add(answer, message, "keep one of them");
+            }
         }
     }
 

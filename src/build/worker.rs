@@ -10,7 +10,7 @@ use super::context::Context;
 use super::graph::{Change, Delta, Install, NewUser, Op, Pull, Snapshot, Source, Vertex};
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
-use super::ops::{self, configure, copy, install, remove, symlinks};
+use super::ops::{self, configure, copy, install, remove, symlinks, unpack};
 use super::solve::{Executor, Inputs, Outcome, Yield};
 use super::view::Ask;
 use super::wait::Waiter;
@@ -64,12 +64,13 @@ impl Executor for Worker {
             Op::Scratch => Ok(Outcome::Base(Box::new(self.scratch()))),
             Op::Pull(pull) => self.pull(pull).map(|snapshot| Outcome::Base(Box::new(snapshot))),
             Op::Source(source) => Ok(Outcome::Source(source.clone())),
+            Op::Install(op) if op.unpack_only => self.changed(vertex, inputs, self.unpack(op)?),
             Op::Install(op) => self.changed(vertex, inputs, self.install(op, parent()?)?),
             Op::Copy(op) => {
                 let sources = inputs.mounts.iter().map(|mount| file(mount)).collect::<Result<Vec<_>>>()?;
                 let scratch = self.store.scratch()?;
                 let root = &parent()?.skeleton;
-                self.fetch_packages(&sources)?;
+                self.fetch(sources.iter().filter_map(|source| source.package.as_deref()))?;
                 let (context, store) = (&self.context, &self.store);
                 let site = copy::Site { sources: &sources, context, root, scratch: &scratch, store };
                 self.changed(vertex, inputs, copy::copy(op, &site, self.writer()?)?)
@@ -110,9 +111,15 @@ impl Worker {
         })
     }
 
+    fn unpack(&self, op: &Install) -> Result<Delta> {
+        self.fetch(op.packages.iter())?;
+        let (store, progress) = (&self.store, &self.progress);
+        let site = unpack::Site { store, progress, architecture: self.platform.debian_architecture() };
+        unpack::unpack(op, &site, self.writer()?)
+    }
+
     fn install(&self, op: &Install, parent: &Snapshot) -> Result<Delta> {
-        let wanted: Vec<Wanted> = op.packages.iter().map(|package| wanted(package, &self.places)).collect();
-        self.waiter.wait(async { Ok(self.fetcher.all(&wanted, N_PARALLEL).await?) })?;
+        self.fetch(op.packages.iter())?;
         let base = match parent.image.layers.as_slice() {
             [] => None,
             layers => Some(self.blobs.root(layers)?),
@@ -133,9 +140,8 @@ impl Worker {
         install::install(op, base.as_deref(), &site, self.writer()?)
     }
 
-    /// Brings the archives of packages that files are taken from.
-    fn fetch_packages(&self, sources: &[&Source]) -> Result<()> {
-        let packages = sources.iter().filter_map(|source| source.package.as_ref());
+    /// Brings the archives of packages.
+    fn fetch<'a>(&self, packages: impl Iterator<Item = &'a LockedPackage>) -> Result<()> {
         let wanted: Vec<Wanted> = packages.map(|package| wanted(package, &self.places)).collect();
         self.waiter.wait(async { Ok(self.fetcher.all(&wanted, N_PARALLEL).await?) })
     }

@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -108,9 +109,31 @@ impl Root {
 
     /// Makes an empty file with mode 0644, in a directory that must be there.
     pub fn create_empty(&self, path: &str) -> io::Result<()> {
+        self.create(path, &[])
+    }
+
+    /// Makes a file with mode 0644, in a directory that must be there.
+    pub fn create(&self, path: &str, content: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         let file = openat2(&self.directory, path, flags, Mode::from_raw_mode(0o644), STRICTLY_BENEATH)?;
-        Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(0o644))?)
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
+        File::from(file).write_all(content)
+    }
+
+    /// Makes a directory and those above it, mode 0755, where they are absent.
+    pub fn make_directories(&self, path: &str) -> io::Result<()> {
+        let mut parent = PathBuf::from(".");
+        for name in Path::new(path).components() {
+            let path = parent.join(name);
+            if self.open_directory(&path)?.is_none() {
+                let directory = self.open_directory(&parent)?.ok_or(Errno::NOTDIR)?;
+                mkdirat(&directory, name.as_os_str(), Mode::from_raw_mode(0o755))?;
+                let made = openat(&directory, name.as_os_str(), DIRECTORY, Mode::empty())?;
+                rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))?;
+            }
+            parent = path;
+        }
+        Ok(())
     }
 
     fn open_directory(&self, path: impl AsRef<Path>) -> io::Result<Option<OwnedFd>> {
@@ -239,6 +262,23 @@ mod tests {
         root.rewrite("a/b/f", b"newer").unwrap();
         root.rewrite("a/link", b"newer").unwrap_err();
         assert_eq!(fs::read(directory.path().join("a/b/f")).unwrap(), b"newer");
+    }
+
+    #[test]
+    fn directories_and_files_are_made_where_no_link_is_on_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let (outside, top) = (directory.path().join("outside"), directory.path().join("root"));
+        fs::create_dir_all(&outside).unwrap();
+        fs::create_dir_all(top.join("var")).unwrap();
+        symlink(&outside, top.join("etc")).unwrap();
+        let root = Root::open(&top).unwrap();
+        root.make_directories("var/lib/a").unwrap();
+        root.make_directories("var/lib/a").unwrap();
+        root.create("var/lib/a/f", b"x").unwrap();
+        assert_eq!(fs::read(top.join("var/lib/a/f")).unwrap(), b"x");
+        root.make_directories("etc/a").unwrap_err();
+        root.make_directories("../outside/a").unwrap_err();
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     }
 
     #[test]

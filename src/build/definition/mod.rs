@@ -416,6 +416,11 @@ impl Definition {
         })
     }
 
+    /// Whether the root begins with nothing and gets no Essential packages.
+    pub fn is_without_essential(&self) -> bool {
+        matches!(self.image.base, Base::Scratch) && !self.image.apt.essential.value
+    }
+
     /// Returns the step called `name`.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name.value == name)

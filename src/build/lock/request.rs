@@ -36,7 +36,7 @@ pub struct LockRequest {
     /// The keys by name, with their fingerprint where one is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
-    /// What is done besides installing: `upgrade`, `recommends`.
+    /// What is done besides installing, or not done: `upgrade`, `recommends`, `essential = false`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub switches: Vec<String>,
     /// The packages that are to go.
@@ -68,7 +68,7 @@ impl LockRequest {
             taken: wish::taken(definition).into_iter().collect(),
             repositories: repositories(apt, definition.source.file_name())?,
             keys: apt.keys.iter().map(key).collect(),
-            switches: switches(apt),
+            switches: switches(definition),
             remove: apt.remove.iter().map(|name| name.value.clone()).collect(),
             preferences: apt.preferences.iter().map(|text| one_line(&text.value)).collect(),
             sources: sources(apt),
@@ -129,8 +129,13 @@ fn sources(apt: &Apt) -> Vec<String> {
     }
 }
 
-fn switches(apt: &Apt) -> Vec<String> {
-    let all = [("upgrade", apt.upgrade.value), ("recommends", apt.recommends.value)];
+fn switches(definition: &Definition) -> Vec<String> {
+    let apt = &definition.image.apt;
+    let all = [
+        ("upgrade", apt.upgrade.value),
+        ("recommends", apt.recommends.value),
+        ("essential = false", definition.is_without_essential()),
+    ];
     all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()).collect()
 }
 

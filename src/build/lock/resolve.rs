@@ -378,14 +378,14 @@ fn select_installs(
     installed: &[debian::Installed],
     kept: &Kept,
 ) -> Result<Chosen> {
-    if wish.is_scratch && !universe.versions(MERGED_USR).is_empty() {
+    if wish.essential && !universe.versions(MERGED_USR).is_empty() {
         wish.install.push(Wanted { name: MERGED_USR.into(), version: None });
     }
     let request = Request {
         install: wish.install,
         remove: wish.remove,
         installed,
-        essential: wish.is_scratch,
+        essential: wish.essential,
         recommends: wish.recommends,
         upgrade: wish.upgrade,
         ..Request::default()

@@ -20,8 +20,8 @@ pub struct Wish {
     pub install: Vec<Wanted>,
     /// The packages asked to go.
     pub remove: Vec<String>,
-    /// Whether nothing is there before, so that the Essential packages come too.
-    pub is_scratch: bool,
+    /// Whether the Essential packages come too: on scratch, unless the definition does without.
+    pub essential: bool,
     /// Whether what is recommended comes along.
     pub recommends: bool,
     /// Whether what is there is upgraded first.
@@ -72,7 +72,7 @@ impl Wish {
         Ok(Wish {
             install: wanted_packages(apt)?,
             remove: apt.remove.iter().map(|name| name.value.clone()).collect(),
-            is_scratch,
+            essential: is_scratch && !definition.is_without_essential(),
             recommends: apt.recommends.value,
             upgrade: apt.upgrade.value && !is_scratch,
             taken: taken(definition),

@@ -34,13 +34,7 @@ pub fn bootstrap(
     archives: &[Archive],
     task: &Task,
 ) -> Result<BTreeSet<usize>> {
-    layer::make_root(root)?;
-    layer::make_root(&root.join("usr"))?;
-    for name in merged_directories(architecture) {
-        let directory = format!("usr/{name}");
-        layer::make_root(&root.join(&directory))?;
-        symlink(&directory, root.join(name))?;
-    }
+    lay_out(root, architecture)?;
     let essential = essential(archives)?;
     for &index in &essential {
         unpack(&archives[index], root)
@@ -49,6 +43,18 @@ pub fn bootstrap(
     }
     make_database(root)?;
     Ok(essential)
+}
+
+/// Makes an empty root with a merged `/usr`.
+pub(super) fn lay_out(root: &Path, architecture: &str) -> Result<()> {
+    layer::make_root(root)?;
+    layer::make_root(&root.join("usr"))?;
+    for name in merged_directories(architecture) {
+        let directory = format!("usr/{name}");
+        layer::make_root(&root.join(&directory))?;
+        symlink(&directory, root.join(name))?;
+    }
+    Ok(())
 }
 
 fn unpack(archive: &Archive, root: &Path) -> Result<()> {

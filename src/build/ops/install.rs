@@ -394,15 +394,20 @@ fn just_installed(package: &Package) -> Installed {
 const DPKG: [&str; 5] =
     ["dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", "--log=/dev/null"];
 
-fn account(op: &Install, installed: &[Installed]) -> BomDelta {
+/// Returns what an installation changes in the account.
+pub(super) fn account(op: &Install, installed: &[Installed]) -> BomDelta {
     let gone = installed.iter().filter(|there| op.remove.iter().any(|name| **name == *there.package.name));
     let key = |gone: &Installed| (gone.package.name.to_string(), gone.package.architecture.to_string());
     BomDelta {
         removed_packages: gone.map(key).collect(),
-        packages: op.packages.iter().map(|locked| added(locked, op.declared.get(&locked.name))).collect(),
+        packages: op.packages.iter().map(|locked| installed_now(locked, op)).collect(),
         keys: op.keys.clone(),
         ..BomDelta::default()
     }
+}
+
+fn installed_now(locked: &LockedPackage, op: &Install) -> AddedPackage {
+    AddedPackage { unpacked_only: op.unpack_only, ..added(locked, op.declared.get(&locked.name)) }
 }
 
 /// Returns the account of a package whose source may be declared by hand.
@@ -423,6 +428,7 @@ pub(super) fn added(locked: &LockedPackage, declared: Option<&Git>) -> AddedPack
         },
         repository: locked.repository.clone(),
         signed_by: locked.signed_by.clone(),
+        unpacked_only: false,
         vouched_by: locked.deb.as_ref().map(voucher),
         git: declared.cloned(),
         sources: locked.source.files.iter().map(source_file).collect(),

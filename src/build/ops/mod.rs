@@ -14,5 +14,6 @@ pub mod remove;
 pub mod symlinks;
 mod tarball;
 pub mod tidy;
+pub mod unpack;
 pub mod users;
 mod withhold;

@@ -44,7 +44,8 @@ impl Owned {
     }
 }
 
-fn settled(path: &OsStr) -> PathBuf {
+/// Returns where a path of a package is in a root with a merged `/usr`, without a leading slash.
+pub(super) fn settled(path: &OsStr) -> PathBuf {
     let path = Path::new(path);
     let path = path.strip_prefix("/").unwrap_or(path);
     let is_merged = MERGED.iter().any(|name| path.starts_with(name));

@@ -1,0 +1,157 @@
+//! A root of nothing but the packages asked for and what they need: unpacked, and recorded where scanners look.
+//!
+//! No script is run and nothing is configured: what scripts would make isn't there. The records stand in `status.d`, one
+//! for each package, as distroless images have them; there is no dpkg that could use a database.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::bootstrap;
+use super::install::{account, open_deb};
+use super::owned::settled;
+use crate::build::graph::{Delta, Install};
+use crate::build::lock::LockedPackage;
+use crate::debian::{Package, RelationField};
+use crate::layer::{self, Entry, Kind, LayerWriter, Unpack};
+use crate::progress::Progress;
+use crate::store::Store;
+
+/// Where the records are, one file each.
+const RECORDS: &str = "var/lib/dpkg/status.d";
+/// What no package may bring: it would tell of others.
+const DATABASE: [&str; 2] = ["var/lib/dpkg/status", RECORDS];
+
+/// What unpacking has at hand.
+pub struct Site<'a> {
+    /// Holds the archives.
+    pub store: &'a Store,
+    /// Tells how it goes.
+    pub progress: &'a Progress,
+    /// Debian's name of the architecture.
+    pub architecture: &'a str,
+}
+
+/// Unpacks packages into a root of their own.
+pub fn unpack(op: &Install, site: &Site<'_>, mut writer: LayerWriter) -> Result<Delta> {
+    let scratch = site.store.scratch()?;
+    let root = scratch.path().join("root");
+    let task = site.progress.start("unpack");
+    bootstrap::lay_out(&root, site.architecture)?;
+    let mut floor = Floor { root: &root, store: site.store, packages: Vec::new(), files: BTreeMap::new() };
+    for locked in &op.packages {
+        floor.add(locked).with_context(|| format!("cannot unpack {} {}", locked.name, locked.version))?;
+        task.advance(locked.size);
+    }
+    floor.record()?;
+    floor.tell_of_scripts(site.progress);
+    task.done(&format!("{} packages", op.packages.len()));
+    let changes = layer::diff::trees(None, &root)?;
+    layer::pack(&changes, &root, &mut writer)?;
+    let packed = writer.finish()?;
+    let bom = account(op, &[]);
+    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+}
+
+/// What is unpacked so far.
+struct Floor<'a> {
+    root: &'a Path,
+    store: &'a Store,
+    packages: Vec<Unpacked>,
+    /// Which package each file is of, by its place in the root.
+    files: BTreeMap<PathBuf, usize>,
+}
+
+/// A package whose files are there.
+struct Unpacked {
+    package: Package,
+    control: String,
+    md5sums: Option<Vec<u8>>,
+    has_scripts: bool,
+}
+
+impl Floor<'_> {
+    fn add(&mut self, locked: &LockedPackage) -> Result<()> {
+        let (deb, package) = open_deb(locked, self.store)?;
+        self.packages.push(Unpacked {
+            package,
+            control: deb.control.clone(),
+            md5sums: deb.file("md5sums").map(|file| file.content.clone()),
+            has_scripts: deb.scripts().next().is_some(),
+        });
+        let mut outcome = Ok(());
+        let root = self.root;
+        let unpacked = layer::unpack_with(deb.data()?, root, Unpack::PACKAGE, &mut |entry| {
+            let claimed = if outcome.is_ok() { self.claim(entry) } else { Ok(false) };
+            claimed.unwrap_or_else(|error| {
+                outcome = Err(error);
+                false
+            })
+        });
+        outcome?;
+        Ok(unpacked?)
+    }
+
+    /// Whether a file of the newest package is put in its place. As with dpkg it is an error if another has it, unless
+    /// one of the two says that it replaces the other.
+    fn claim(&mut self, entry: &Entry) -> Result<bool> {
+        let place = settled(OsStr::from_bytes(&entry.path));
+        if let Some(known) = DATABASE.iter().find(|known| place.starts_with(known)) {
+            bail!("it brings /{known} itself, which is for the records of all packages");
+        }
+        if entry.kind == Kind::Directory {
+            return Ok(true);
+        }
+        let newest = self.packages.len() - 1;
+        let owner = self.files.get(&place).copied().filter(|owner| *owner != newest);
+        let Some(owner) = owner else {
+            self.files.insert(place, newest);
+            return Ok(true);
+        };
+        let (ours, theirs) = (&self.packages[newest].package, &self.packages[owner].package);
+        if replaces(ours, theirs)? {
+            self.files.insert(place, newest);
+            return Ok(true);
+        }
+        match replaces(theirs, ours)? {
+            true => Ok(false),
+            false => bail!("{} has /{} too", theirs.name, place.display()),
+        }
+    }
+
+    fn record(&self) -> Result<()> {
+        let failed = |error| anyhow!("cannot write /{RECORDS}: {error}");
+        let root = layer::Root::open(self.root).map_err(failed)?;
+        root.make_directories(RECORDS).map_err(failed)?;
+        for one in &self.packages {
+            let path = format!("{RECORDS}/{}", one.package.name);
+            let control = format!("{}\n", one.control.trim_end());
+            root.create(&path, control.as_bytes()).map_err(failed)?;
+            if let Some(md5sums) = &one.md5sums {
+                root.create(&format!("{path}.md5sums"), md5sums).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_of_scripts(&self, progress: &Progress) {
+        let with_scripts = self.packages.iter().filter(|one| one.has_scripts);
+        let names: Vec<&str> = with_scripts.map(|one| &*one.package.name).collect();
+        if !names.is_empty() {
+            progress.say(format!(
+                "no scripts are run without the Essential packages: what those of {} would make isn't in the image",
+                names.join(" ")
+            ));
+        }
+    }
+}
+
+/// Whether a package may take the files of another (Debian policy 7.6.1).
+fn replaces(package: &Package, other: &Package) -> Result<bool> {
+    let groups = package.relations(RelationField::Replaces)?;
+    let named = groups.into_iter().flatten().filter(|relation| relation.name == other.name);
+    Ok(named.into_iter().any(|relation| relation.admits(&other.version)))
+}
