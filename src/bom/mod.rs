@@ -28,6 +28,8 @@ pub struct Bom {
     pub packages: BTreeMap<PackageKey, AddedPackage>,
     /// The base's packages that are no longer there: upgraded or removed.
     pub replaced: BTreeMap<PackageKey, Package>,
+    /// The packages that files were taken from, by the digest of their .deb.
+    pub opened: BTreeMap<Digest, AddedPackage>,
     /// The files that were added one by one, by path.
     pub files: BTreeMap<String, File>,
     /// What packages' scripts generated and was taken out again, by path.
@@ -47,6 +49,9 @@ pub struct BomDelta {
     /// Packages added, or put in the place of others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<AddedPackage>,
+    /// Packages that files were taken from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened_packages: Vec<AddedPackage>,
     /// Packages that went.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed_packages: Vec<PackageKey>,
@@ -240,7 +245,7 @@ pub struct FileSource {
     pub tarball: Option<Tarball>,
     /// The package it was taken out of, which isn't installed for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub package: Option<Box<PackageFile>>,
+    pub package: Option<PackageFile>,
     /// Its path in the build's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextFile>,
@@ -279,9 +284,14 @@ pub struct Tarball {
 /// A file of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
-    /// The package, with its .deb and who vouches for it.
-    #[serde(flatten)]
-    pub package: AddedPackage,
+    /// The package's name; who vouches for it stands under `opened_packages`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where its .deb lies.
+    pub uri: String,
+    /// The digest of the .deb.
+    pub digest: Digest,
     /// The file's path in the package.
     pub member: String,
 }
@@ -323,9 +333,11 @@ impl Bom {
         }
         self.withheld.extend(delta.withheld.into_iter().map(|withheld| (withheld.path.clone(), withheld)));
         self.files.extend(delta.files.into_iter().map(|file| (file.path.clone(), file)));
+        let opened = delta.opened_packages.into_iter();
+        self.opened.extend(opened.map(|package| (package.location.digest, package)));
         self.users.extend(delta.users.into_iter().map(|user| (user.name.clone(), user)));
         self.keys.extend(delta.keys.into_iter().map(|key| (key.fingerprint.clone(), key)));
-        self.forget_idle_keys();
+        self.forget_idle();
         self
     }
 
@@ -363,9 +375,12 @@ impl Bom {
         }
     }
 
-    fn forget_idle_keys(&mut self) {
+    /// Forgets packages that no file is from any more, and keys that vouch for nothing.
+    fn forget_idle(&mut self) {
         let taken = self.files.values().filter_map(|file| file.source.package.as_ref());
-        let packages = self.packages.values().chain(taken.map(|file| &file.package));
+        let taken: BTreeSet<Digest> = taken.map(|package| package.digest).collect();
+        self.opened.retain(|digest, _| taken.contains(digest));
+        let packages = self.packages.values().chain(self.opened.values());
         let in_use: BTreeSet<&String> = packages.flat_map(|package| &package.signed_by).collect();
         self.keys.retain(|fingerprint, _| in_use.contains(fingerprint));
     }
@@ -453,6 +468,38 @@ mod tests {
         let gone = BomDelta { removed_packages: vec![("jq".into(), "amd64".into())], ..BomDelta::default() };
         let bom = bom.then(gone);
         assert!(bom.packages.is_empty() && bom.keys.is_empty());
+    }
+
+    #[test]
+    fn a_package_that_files_were_taken_from_stays_as_long_as_one_of_them() {
+        let package = added("tools", "1", "AA");
+        let taken = PackageFile {
+            name: "tools".into(),
+            version: "1".into(),
+            uri: package.location.uri.clone(),
+            digest: package.location.digest,
+            member: "usr/bin/tool".into(),
+        };
+        let file = |path: &str| File {
+            path: path.into(),
+            digest: Digest::of(path),
+            size: 1,
+            mode: "0755".into(),
+            source: FileSource { package: Some(taken.clone()), ..FileSource::default() },
+        };
+        let bom = Bom::default().then(BomDelta {
+            files: vec![file("/a"), file("/b")],
+            opened_packages: vec![package],
+            keys: vec![key("AA")],
+            ..BomDelta::default()
+        });
+        let without = |bom: Bom, path: &str| {
+            bom.then(BomDelta { removed_paths: vec![path.into()], ..BomDelta::default() })
+        };
+        let bom = without(bom, "/a");
+        assert_eq!((bom.opened.len(), bom.keys.len()), (1, 1));
+        let bom = without(bom, "/b");
+        assert_eq!((bom.opened.len(), bom.keys.len()), (0, 0));
     }
 
     #[test]

@@ -41,6 +41,8 @@ struct Changeset<'a> {
     packages: Vec<&'a AddedPackage>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     replaced_base_packages: Vec<&'a Package>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    opened_packages: Vec<&'a AddedPackage>,
     files: Vec<&'a File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     withheld: Vec<&'a Withheld>,
@@ -67,6 +69,7 @@ impl Bom {
             changeset: Changeset {
                 packages: self.packages.values().collect(),
                 replaced_base_packages: self.replaced.values().collect(),
+                opened_packages: self.opened.values().collect(),
                 files: self.files.values().collect(),
                 withheld: self.withheld.values().collect(),
                 users: self.users.values().collect(),

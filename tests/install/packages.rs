@@ -65,10 +65,19 @@ fn a_file_comes_out_of_the_newest_version_and_nothing_is_installed() {
 
     let account = account(&site);
     assert_eq!(account["changeset"]["packages"], json!([]));
-    let package = &account["changeset"]["files"][0]["source"]["package"];
     let bytes = archive.file("pool/main/t/tools/tools_2.0_all.deb").unwrap();
+    assert_eq!(
+        account["changeset"]["files"][0]["source"]["package"],
+        json!({
+            "name": "tools",
+            "version": "2.0",
+            "uri": format!("{}/pool/main/t/tools/tools_2.0_all.deb", archive.url()),
+            "digest": Digest::of(&bytes).to_string(),
+            "member": "usr/bin/tool",
+        })
+    );
+    let package = &account["changeset"]["opened_packages"][0];
     assert_eq!((&package["name"], &package["version"]), (&json!("tools"), &json!("2.0")));
-    assert_eq!(package["member"], "usr/bin/tool");
     assert_eq!(
         package["location"],
         json!({
@@ -271,5 +280,5 @@ fn a_package_of_debian_yields_what_dpkg_deb_unpacks_of_what_apt_get_downloads() 
     assert_eq!(dump, tree::dump(&expected));
     let digest = Digest::of(fs::read(deb).unwrap()).to_string();
     let account = account(&site);
-    assert_eq!(account["changeset"]["files"][0]["source"]["package"]["location"]["digest"], digest);
+    assert_eq!(account["changeset"]["files"][0]["source"]["package"]["digest"], digest);
 }

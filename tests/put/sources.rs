@@ -172,14 +172,19 @@ fn a_bundle_holds_the_sources_of_what_files_are_taken_from() {
     let outcome = harbour.put(taken);
     let account = harbour.account(&outcome);
     assert_eq!(account["changeset"]["packages"], json!([]));
-    assert_eq!(
-        account["changeset"]["files"][0]["source"]["package"]["sources"][0]["name"],
-        "tools_2.0-1.dsc"
-    );
+    let package = &account["changeset"]["opened_packages"][0];
+    assert_eq!(names(&package["sources"]), ["tools_2.0-1.dsc", "tools_2.0-1.tar.xz"]);
     let got =
         pier::get(&harbour.source(), &outcome.version, &json!({"skip_download": true, "sources": true}));
     assert_eq!(unpacked(&got.path("sources/tools_2.0-1/tools_2.0-1.dsc")), "the tools");
     assert_eq!(unpacked(&got.path("sources/lib_3-1/lib_3-1.dsc")), "the library");
+
+    // What is known is neither fetched nor made again, and the account is the same.
+    harbour.archive.log().clear();
+    let again = harbour.put(taken);
+    assert_eq!(again.version, outcome.version);
+    assert_eq!(harbour.archive.log().count("GET", "/pool/"), 0);
+    assert_eq!(harbour.account(&again), account);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::content::{Content, Place};
 use super::install;
 use super::tarball::{self, Member, Members, Wanted};
-use crate::bom::{self, BomDelta, FileSource};
+use crate::bom::{self, AddedPackage, BomDelta, FileSource};
 use crate::build::context::Context;
 use crate::build::definition::{Glob, Id, Owner};
 use crate::build::graph::{CopiedFile, CopiedTree, Copy, Delta, Origin, Source, SourceFile};
@@ -37,7 +37,8 @@ pub struct Site<'a> {
 pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Delta> {
     let pieces = pieces(copy, site)?;
     let mut landing = Landing::new(site.root);
-    let mut bom = BomDelta { keys: copy.keys.clone(), ..BomDelta::default() };
+    let opened_packages = opened(copy, site);
+    let mut bom = BomDelta { keys: copy.keys.clone(), opened_packages, ..BomDelta::default() };
     for (index, piece) in pieces.iter().enumerate() {
         match &piece.what {
             What::Directory => landing.place_directory(&piece.target, piece.entry())?,
@@ -52,6 +53,20 @@ pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Del
     write(&landing, &pieces, site.context, &mut writer)?;
     let packed = writer.finish()?;
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+}
+
+/// Returns the account of the packages that files are taken from.
+fn opened(copy: &Copy, site: &Site<'_>) -> Vec<AddedPackage> {
+    let packages = site.sources.iter().enumerate();
+    let packages = packages.filter_map(|(mount, source)| Some((mount, source.package.as_ref()?)));
+    let opened = packages.map(|(mount, package)| {
+        let files = copy.files.iter().filter(|file| file.mount == mount).map(|file| &file.origin);
+        let trees = copy.trees.iter().filter(|tree| tree.mount == mount);
+        let trees = trees.flat_map(|tree| tree.origins.iter().map(|(_, origin)| origin));
+        let declared = files.chain(trees).find_map(|origin| origin.git.as_ref());
+        install::added(package, declared)
+    });
+    opened.collect()
 }
 
 /// Of a file with several names the first is the file, the others are hard links to it.
@@ -291,9 +306,14 @@ fn account_of(
     source: &Source,
 ) -> Result<FileSource> {
     if let (Some(package), Some(member)) = (&source.package, member) {
-        let (package, member) = (install::added(package, origin.git.as_ref()), member.to_owned());
-        let package = Some(Box::new(bom::PackageFile { package, member }));
-        return Ok(FileSource { package, ..FileSource::default() });
+        let taken = bom::PackageFile {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            uri: package.uri.clone(),
+            digest: package.sha256,
+            member: member.to_owned(),
+        };
+        return Ok(FileSource { package: Some(taken), ..FileSource::default() });
     }
     let file = file_of(source, 0)?;
     let is_unversioned = origin.git.is_none() && origin.url.is_none();
