@@ -13,6 +13,8 @@ mod debconf;
 mod debs;
 #[path = "install/files.rs"]
 mod files;
+#[path = "install/oracle.rs"]
+mod oracle;
 #[path = "install/packages.rs"]
 mod packages;
 #[path = "install/removals.rs"]

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::oracle::Oracle;
 use crate::site::{Site, manifest};
-use crate::support::machine::{self, MachineSource};
+use crate::support::machine;
 use crate::support::{Archive, Compression, Deb, Key, ServedArchive, TestRegistry, run, tree};
 use crate::yard::{self, account};
 
@@ -206,10 +207,7 @@ const REAL: [&str; 3] = ["ca-certificates", "tzdata", "jq"];
 
 #[test]
 fn a_root_of_debian_is_what_dpkg_deb_unpacks_of_what_apt_get_chooses_and_syft_finds_every_package() {
-    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg".to_owned();
-    let sources = machine::debian().iter();
-    let lines: Vec<String> =
-        sources.map(|one| MachineSource { signed_by: keyring.clone(), ..one.clone() }.line()).collect();
+    let lines = machine::signed_lines();
     let packages = REAL.map(|name| format!("  package \"{name}\" {{}}\n")).concat();
     let site = Site::new(&format!(
         "image \"x\" {{\n apt {{\n  essential = false\n  repositories = {}\n  sources = \"none\"\n{packages} }}\n}}\n",
@@ -222,9 +220,10 @@ fn a_root_of_debian_is_what_dpkg_deb_unpacks_of_what_apt_get_chooses_and_syft_fi
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| format!("{} {}", text(&package["name"]), text(&package["version"])))
+        .map(|package| format!("{}={}", text(&package["name"]), text(&package["version"])))
         .collect();
-    assert_eq!(ours, chosen_by_apt_get(&site, &lines));
+    let oracle = Oracle::new(&site.path("oracle"), &lines, "");
+    assert_eq!(Some(&ours), oracle.chosen(&REAL, Path::new("/")).as_ref());
     assert_eq!(found_by_syft(&site.layout()), ours);
 
     let expected = site.path("expected");
@@ -252,47 +251,7 @@ fn a_root_of_debian_is_what_dpkg_deb_unpacks_of_what_apt_get_chooses_and_syft_fi
     assert_eq!(there.difference(&here).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
-/// Returns what apt-get would install into an empty root, as `name version`.
-fn chosen_by_apt_get(site: &Site, lines: &[String]) -> BTreeSet<String> {
-    let place = site.path("oracle");
-    let path = place.display();
-    fs::create_dir_all(place.join("lists/partial")).unwrap();
-    fs::create_dir_all(place.join("cache/archives/partial")).unwrap();
-    fs::write(place.join("status"), "").unwrap();
-    fs::write(place.join("sources.list"), lines.join("\n") + "\n").unwrap();
-    let options = [
-        format!("Dir::State={path}"),
-        format!("Dir::State::lists={path}/lists"),
-        format!("Dir::State::status={path}/status"),
-        format!("Dir::Cache={path}/cache"),
-        format!("Dir::Etc::SourceList={path}/sources.list"),
-        "Dir::Etc::SourceParts=/dev/null".into(),
-        "Dir::Etc::Preferences=/dev/null".into(),
-        "Dir::Etc::PreferencesParts=/dev/null".into(),
-        "APT::Architecture=amd64".into(),
-        "APT::Architectures=amd64".into(),
-        "APT::Sandbox::User=root".into(),
-        "Debug::NoLocking=true".into(),
-        "Acquire::Languages=none".into(),
-    ];
-    let call = |words: &[&str]| {
-        let mut apt = Command::new("apt-get");
-        apt.args(options.iter().flat_map(|option| ["-o", option])).args(words).env("LC_ALL", "C.UTF-8");
-        let output = apt.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    call(&["update"]);
-    let answer = call(&[&["install", "--simulate", "--no-install-recommends"], &REAL[..]].concat());
-    let installs = answer.lines().filter_map(|line| line.strip_prefix("Inst "));
-    let chosen = installs.map(|line| {
-        let (name, rest) = line.split_once(" (").unwrap();
-        format!("{name} {}", rest.split(' ').next().unwrap())
-    });
-    chosen.collect()
-}
-
-/// Returns what a scanner finds, as `name version`.
+/// Returns what a scanner finds, as `name=version`.
 fn found_by_syft(layout: &Path) -> BTreeSet<String> {
     let mut syft = Command::new("syft");
     syft.args(["scan", "--quiet", "--output", "json"]).arg(format!("oci-dir:{}", layout.display()));
@@ -303,7 +262,7 @@ fn found_by_syft(layout: &Path) -> BTreeSet<String> {
     let packages = found["artifacts"].as_array().unwrap().iter();
     let packages = packages.filter(|package| package["type"] == "deb");
     let shown = packages.map(|package| {
-        format!("{} {}", package["name"].as_str().unwrap(), package["version"].as_str().unwrap())
+        format!("{}={}", package["name"].as_str().unwrap(), package["version"].as_str().unwrap())
     });
     shown.collect()
 }

@@ -1,17 +1,19 @@
 //! `deb`: packages that come as files, chosen as `apt-get install ./x.deb` chooses them.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 
 use estaleiro::digest::Digest;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
+use crate::oracle::Oracle;
 use crate::site::{Site, assert_said};
 use crate::support::archive::Source;
 use crate::support::http::{self, Handler, Server};
 use crate::support::image::a_base_that_unpacks;
+use crate::support::machine;
 use crate::support::{Archive, Compression, Deb, Key, ServedArchive, TestRegistry};
 use crate::yard::{self, account};
 
@@ -64,65 +66,29 @@ impl Harbour {
         lock["platforms"][0]["packages"].as_array().unwrap().clone()
     }
 
-    /// Returns what the lock installs, as `name=version`, sorted.
-    fn chosen(&self) -> Vec<String> {
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let packages = self.locked();
-        let mut chosen: Vec<String> =
-            packages.iter().map(|one| format!("{}={}", text(&one["name"]), text(&one["version"]))).collect();
-        chosen.sort();
-        chosen
+    /// Returns what the lock installs, as `name=version`.
+    fn chosen(&self) -> BTreeSet<String> {
+        names(&self.locked())
     }
 
     fn refused(&self) -> String {
         self.site.fails(1, &mut self.site.build())
     }
 
-    /// Returns what apt-get would install when it is asked for `words`, as `name=version`, sorted; none if it fails.
-    fn apt_get(&self, words: &[&str]) -> Option<Vec<String>> {
-        let place = self.site.path("oracle");
-        let path = place.display();
-        for directory in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(place.join(directory)).unwrap();
-        }
-        fs::write(place.join("status"), STATUS).unwrap();
-        fs::write(place.join("archive.asc"), self.archive.key()).unwrap();
-        let line = self.archive.line(&format!("signed-by={path}/archive.asc"));
-        fs::write(place.join("sources.list"), format!("{line}\n")).unwrap();
-        let options = [
-            format!("Dir::State={path}"),
-            format!("Dir::State::lists={path}/lists"),
-            format!("Dir::State::status={path}/status"),
-            format!("Dir::Cache={path}/cache"),
-            format!("Dir::Etc::SourceList={path}/sources.list"),
-            "Dir::Etc::SourceParts=/dev/null".into(),
-            "Dir::Etc::Preferences=/dev/null".into(),
-            "Dir::Etc::PreferencesParts=/dev/null".into(),
-            "APT::Architecture=amd64".into(),
-            "APT::Architectures=amd64".into(),
-            "APT::Sandbox::User=root".into(),
-            "Debug::NoLocking=true".into(),
-            "Acquire::Languages=none".into(),
-        ];
-        let call = |words: &[&str]| {
-            let mut apt = Command::new("apt-get");
-            apt.args(options.iter().flat_map(|option| ["-o", option])).args(words);
-            apt.current_dir(self.site.path("context")).env("LC_ALL", "C.UTF-8").output().unwrap()
-        };
-        let update = call(&["update"]);
-        assert!(update.status.success(), "{update:?}");
-        let answer = call(&[&["install", "--simulate", "--no-install-recommends"], words].concat());
-        let text = String::from_utf8(answer.stdout).unwrap();
-        let installs = text.lines().filter_map(|line| line.strip_prefix("Inst "));
-        let mut chosen: Vec<String> = installs
-            .map(|line| {
-                let (name, rest) = line.split_once(" (").unwrap();
-                format!("{name}={}", rest.split(' ').next().unwrap())
-            })
-            .collect();
-        chosen.sort();
-        answer.status.success().then_some(chosen)
+    /// Returns what apt-get would install when it is asked for `words`, as `name=version`; none if it fails.
+    fn apt_get(&self, words: &[&str]) -> Option<BTreeSet<String>> {
+        let key = self.site.path("archive.asc");
+        fs::write(&key, self.archive.key()).unwrap();
+        let line = self.archive.line(&format!("signed-by={}", key.display()));
+        let oracle = Oracle::new(&self.site.path("oracle"), &[line], STATUS);
+        oracle.chosen(words, &self.site.path("context"))
     }
+}
+
+/// Returns packages of a lock as `name=version`.
+fn names(packages: &[Value]) -> BTreeSet<String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    packages.iter().map(|one| format!("{}={}", text(&one["name"]), text(&one["version"]))).collect()
 }
 
 fn tool() -> Deb {
@@ -297,12 +263,12 @@ fn its_source_is_found_or_declared_or_done_without() {
         assert!(said.contains(part), "{said}");
     }
     harbour.define("    deb \"own_1_all.deb\" {}\n    without_sources = [\"own\"]");
-    assert_eq!(harbour.chosen(), ["own=1"]);
+    assert_eq!(harbour.chosen(), BTreeSet::from(["own=1".to_owned()]));
     harbour.define(
         "    deb \"own_1_all.deb\" {\n      vcs \"git\" {\n        repository = \"https://git.example/own\"\n        \
          ref = \"v1\"\n      }\n    }",
     );
-    assert_eq!(harbour.chosen(), ["own=1"]);
+    assert_eq!(harbour.chosen(), BTreeSet::from(["own=1".to_owned()]));
     yard::root(&harbour.site);
     let git = &account(&harbour.site)["changeset"]["packages"][0]["git"];
     assert_eq!(*git, json!({"repository_uri": "https://git.example/own", "ref": "v1"}));
@@ -376,4 +342,29 @@ fn what_cannot_be_used_is_named() {
     assert!(said.contains("cannot use deb \"x.deb\": it is package here, which is to be removed"), "{said}");
     let said = one(built(tool().depends("lib (")));
     assert!(said.contains("tool"), "{said}");
+}
+
+#[test]
+fn a_package_of_debian_in_a_file_brings_what_apt_get_brings_with_it() {
+    let lines = machine::signed_lines();
+    let site = Site::new("");
+    let oracle = Oracle::new(&site.path("oracle"), &lines, "");
+    let file = oracle.download("jq", &site.path("context"));
+    site.put(
+        "estaleiro.hcl",
+        format!(
+            "image \"x\" {{\n  apt {{\n    essential = false\n    repositories = {}\n    deb \"{file}\" {{}}\n  }}\n}}\n",
+            json!(lines)
+        ),
+    );
+    let lock = site.succeeds(site.verb("lock").args(["--lock", "-"]));
+    let lock: Value = serde_json::from_slice(&lock.stdout).unwrap();
+    let packages = lock["platforms"][0]["packages"].as_array().unwrap();
+    let theirs = oracle.chosen(&[&format!("./{file}")], &site.path("context")).unwrap();
+    assert!(theirs.len() > 3, "{theirs:?}");
+    assert_eq!(names(packages), theirs);
+    let jq = packages.iter().find(|package| package["name"] == "jq").unwrap();
+    assert_eq!(jq["deb"], json!({ "context": file }));
+    assert!(!jq["source"]["files"].as_array().unwrap().is_empty());
+    assert!(yard::root(&site).join("usr/bin/jq").exists());
 }

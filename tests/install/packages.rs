@@ -1,14 +1,14 @@
 //! `from_package`: files out of packages that are not installed, measured against what `dpkg-deb` unpacks.
 
 use std::fs;
-use std::process::Command;
 
 use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
+use crate::oracle::Oracle;
 use crate::site::{Site, manifest};
 use crate::support::image::a_base_that_unpacks;
-use crate::support::machine::{self, MachineSource};
+use crate::support::machine;
 use crate::support::tarball::Entry;
 use crate::support::{Archive, Compression, Deb, Key, ServedArchive, TestRegistry, run, tree};
 use crate::yard::{self, account};
@@ -259,21 +259,16 @@ fn sources_are_wanted_of_it_as_of_what_is_installed() {
 
 #[test]
 fn a_package_of_debian_yields_what_dpkg_deb_unpacks_of_what_apt_get_downloads() {
-    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg".to_owned();
-    let lines: Vec<String> = machine::debian()
-        .iter()
-        .map(|one| MachineSource { signed_by: keyring.clone(), ..one.clone() }.line())
-        .collect();
+    let lines = machine::signed_lines();
     let site = Site::new(&format!(
         "image \"x\" {{\n apt {{\n  repositories = {}\n  sources = \"none\"\n }}\n \
          file \"/taken/\" {{ from_package \"jq\" {{ path = \"/\" }} }}\n}}\n",
         json!(lines)
     ));
     let root = yard::root(&site);
-    let download = Command::new("apt-get").args(["download", "jq"]).current_dir(site.path("apt")).output();
-    assert!(download.as_ref().unwrap().status.success(), "{download:?}");
-    let name = crate::site::names_in(&site.path("apt")).remove(0);
-    let (deb, expected) = (site.path("apt").join(&name), site.path("expected"));
+    let oracle = Oracle::new(&site.path("oracle"), &lines, "");
+    let deb = site.path("apt").join(oracle.download("jq", &site.path("apt")));
+    let expected = site.path("expected");
     run("dpkg-deb", &["-x", deb.to_str().unwrap(), expected.to_str().unwrap()]);
     let dump = tree::dump(&root.join("taken"));
     assert!(dump.contains("/usr/bin/jq"), "{dump}");

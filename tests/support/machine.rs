@@ -44,6 +44,13 @@ pub fn debian() -> &'static [MachineSource] {
     })
 }
 
+/// Returns their lines with the keyring of this machine, for builds whose base brings none.
+pub fn signed_lines() -> Vec<String> {
+    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg".to_owned();
+    let sources = debian().iter();
+    sources.map(|one| MachineSource { signed_by: keyring.clone(), ..one.clone() }.line()).collect()
+}
+
 /// Returns the machine's codename: `bookworm`.
 pub fn codename() -> String {
     let text = std::fs::read_to_string("/etc/os-release").unwrap();
