@@ -151,6 +151,54 @@ fn of_a_package_that_is_installed_too_it_is_the_same_version() {
 }
 
 #[test]
+fn of_a_package_that_the_base_has_it_is_the_version_asked_for() {
+    let registry = TestRegistry::start();
+    let status = "Package: tools\nStatus: install ok installed\nVersion: 1.0\nArchitecture: all\n\
+                  Maintainer: x\nDescription: x\n";
+    a_base_that_unpacks(status).put(&registry, "base", Some("1"));
+    let archive = Archive::new().add(deb("1.0").depends("")).add(deb("2.0").depends(""));
+    let archive = archive.sign_with(&Key::ed25519()).serve();
+    let version = |apt: &str| {
+        let site = Site::new(&definition(&archive, &registry.name("base", "1"), apt, TOOL));
+        site.put("archive.asc", archive.key());
+        let platform = lock(&site)["platforms"][0].clone();
+        [&platform["packages"], &platform["taken"]].map(|packages| packages[0]["version"].clone())
+    };
+    assert_eq!(version("    package \"tools\" { version = \"1.0\" }"), [Value::Null, json!("1.0")]);
+    assert_eq!(version("    package \"tools\" {}"), [json!("2.0"), Value::Null]);
+    assert_eq!(version(""), [Value::Null, json!("2.0")]);
+}
+
+#[test]
+fn one_is_updated_and_the_other_stays() {
+    let key = Key::ed25519();
+    let more = |version: &str| Deb::new("more", version).file("/more", 0o644, version);
+    let archive = Archive::new().add(deb("1.0")).add(more("1")).sign_with(&key).serve();
+    let files = format!("{TOOL}\nfile \"/more\" {{ from_package \"more\" {{ path = \"/more\" }} }}");
+    let site = site(&archive, "", &files);
+    lock(&site);
+    archive.publish(&two_versions_of(&key).add(more("1")).add(more("2")));
+    let output = site.succeeds(site.verb("lock").args([".", "--update", "more"]));
+    let moved = String::from_utf8(output.stdout).unwrap();
+    assert!(moved.contains("~ more: 1 → 2, for its files") && !moved.contains("tools"), "{moved}");
+}
+
+#[test]
+fn the_same_package_from_elsewhere_is_the_same_image_and_another_account() {
+    let key = Key::ed25519();
+    let archives = [0, 1].map(|_| Archive::new().add(deb("1.0")).sign_with(&key).serve());
+    let site = site(&archives[0], "", TOOL);
+    site.succeeds(&mut site.build());
+    let image = manifest(&site.layout());
+    site.put("estaleiro.hcl", definition(&archives[1], "scratch", "", TOOL));
+    site.succeeds(&mut site.build());
+    assert_eq!(manifest(&site.layout()), image);
+    let account = account(&site);
+    let uri = account["changeset"]["files"][0]["source"]["package"]["uri"].as_str().unwrap();
+    assert!(uri.starts_with(&archives[1].url()), "{uri}");
+}
+
+#[test]
 fn the_lock_pins_what_files_are_taken_from_until_it_is_updated() {
     let key = Key::ed25519();
     let archive = Archive::new().add(deb("1.0")).sign_with(&key).serve();
