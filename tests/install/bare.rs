@@ -157,6 +157,22 @@ fn a_lock_knows_whether_the_essential_packages_are_there() {
 }
 
 #[test]
+fn an_upgrade_alone_makes_a_root_of_the_essential_packages_and_nothing_without_them() {
+    let archive = archive(&[]);
+    let site = site(&archive, "    upgrade = true");
+    let names = || -> Vec<Value> {
+        let lock = site.succeeds(site.verb("lock").args(["--lock", "-"]));
+        let lock: Value = serde_json::from_slice(&lock.stdout).unwrap();
+        let packages = lock["platforms"][0]["packages"].as_array().unwrap().iter();
+        packages.map(|package| package["name"].clone()).collect()
+    };
+    assert_eq!(names(), Vec::<Value>::new());
+    let definition = fs::read_to_string(site.path("context/estaleiro.hcl")).unwrap();
+    site.put("estaleiro.hcl", definition.replace("essential = false", "essential = true"));
+    assert_eq!(names(), ["base", "usr-is-merged"]);
+}
+
+#[test]
 fn two_packages_with_one_file_are_refused_unless_one_replaces_the_other() {
     let story = |field: &str, in_lib: bool| {
         let own = Deb::new("rival", "1").file("/lib/lib.so", 0o644, "rival");

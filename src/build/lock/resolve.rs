@@ -361,7 +361,7 @@ fn select(universe: &Universe, wish: Wish, installed: &[debian::Installed], kept
     let names = wish.taken.clone();
     let asked: Kept =
         wish.install.iter().filter_map(|one| Some((one.name.clone(), one.version.clone()?))).collect();
-    let mut chosen = match wish.changes_packages() {
+    let mut chosen = match wish.changes_packages {
         true => select_installs(universe, wish, installed, kept)?,
         false => Chosen::default(),
     };

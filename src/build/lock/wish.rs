@@ -26,16 +26,20 @@ pub struct Wish {
     pub recommends: bool,
     /// Whether what is there is upgraded first.
     pub upgrade: bool,
+    /// Whether any package is to be installed or removed; files alone change none.
+    pub changes_packages: bool,
     /// The packages that files are taken from, by name.
     pub taken: BTreeSet<String>,
 }
 
 /// Whether anything is to be decided about packages.
 pub fn asks_for_packages(definition: &Definition) -> bool {
-    let apt = &definition.image.apt;
-    let asks_for_changes =
-        !apt.packages.is_empty() || !apt.debs.is_empty() || !apt.remove.is_empty() || apt.upgrade.value;
-    asks_for_changes || !taken(definition).is_empty()
+    asks_for_changes(&definition.image.apt) || !taken(definition).is_empty()
+}
+
+/// Whether packages are to be installed or removed; files alone change none.
+fn asks_for_changes(apt: &Apt) -> bool {
+    !apt.packages.is_empty() || !apt.debs.is_empty() || !apt.remove.is_empty() || apt.upgrade.value
 }
 
 /// Whether all that is asked for comes as files.
@@ -75,13 +79,9 @@ impl Wish {
             essential: is_scratch && !definition.is_without_essential(),
             recommends: apt.recommends.value,
             upgrade: apt.upgrade.value && !is_scratch,
+            changes_packages: asks_for_changes(apt),
             taken: taken(definition),
         })
-    }
-
-    /// Whether packages are to be installed or removed; files alone change none.
-    pub fn changes_packages(&self) -> bool {
-        !self.install.is_empty() || !self.remove.is_empty() || self.upgrade
     }
 }
 
