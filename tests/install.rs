@@ -1,5 +1,5 @@
-//! What an image gets besides its packages: directories, users, links, and what is taken away. Each story is measured
-//! against what other people's tools make of the same wish.
+//! What an image gets besides its packages: directories, users, links, and what is taken away; and what dpkg does with
+//! packages besides unpacking them. Each story is measured against what other people's tools make of the same wish.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
@@ -7,12 +7,18 @@ mod support;
 
 #[path = "install/bare.rs"]
 mod bare;
+#[path = "hostile/base.rs"]
+mod base;
 #[path = "install/debconf.rs"]
 mod debconf;
 #[path = "install/debs.rs"]
 mod debs;
+#[path = "install/dpkg.rs"]
+mod dpkg;
 #[path = "install/files.rs"]
 mod files;
+#[path = "install/fleet.rs"]
+mod fleet;
 #[path = "install/oracle.rs"]
 mod oracle;
 #[path = "install/packages.rs"]

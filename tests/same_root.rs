@@ -163,7 +163,8 @@ impl Yard {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/same_root/apt.sh");
         let mut command = Command::new("unshare");
         command.args(["--mount", "--uts", "--pid", "--fork", "--net", "sh", script]);
-        succeeded(command.args([text(&root), lock["epoch"].to_string()]));
+        let commands = "apt_get install /debs/*.deb; rm -r /debs";
+        succeeded(command.args([&text(&root), &lock["epoch"].to_string(), commands]));
         root
     }
 

@@ -1,4 +1,4 @@
-//! In which order a selection is unpacked and configured.
+//! In which order a selection is unpacked and configured, and when what goes is removed.
 //!
 //! What a package pre-depends on is configured before it is unpacked, and no more than that: the rest is unpacked, and
 //! left for `dpkg --configure --pending`, as apt leaves it. In which order dpkg takes it decides which numbers new users
@@ -19,6 +19,61 @@ pub enum Step {
     Unpack(Vec<usize>),
     /// Configure these, in this order.
     Configure(Vec<usize>),
+}
+
+/// When a package goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Departure {
+    /// Before anything is unpacked: nothing that stays depends on it.
+    First,
+    /// When everything is unpacked: what takes its place is there by then.
+    WhenUnpacked,
+    /// When everything is configured: what stays can't do without it, or without what takes its place, at any time.
+    WhenConfigured,
+}
+
+/// Returns when each package of `leaving`, by name, goes; as late as the one of them that depends on it.
+///
+/// Also what depends on something that goes may be configured, once, in between: only Pre-Depends, and whatever an
+/// Essential package depends on, must hold all the time (Debian policy 7.2, 3.8).
+pub fn departures(
+    leaving: &[String],
+    installed: &[Installed],
+) -> Result<BTreeMap<String, Departure>, RelationError> {
+    let there: Vec<&Package> =
+        installed.iter().filter(|one| one.is_installed()).map(|one| &one.package).collect();
+    let leaves = |package: &Package| leaving.iter().any(|name| **name == *package.name);
+    let staying = Offers::of(there.iter().copied().enumerate().filter(|(_, package)| !leaves(package)))?;
+    let going = Offers::of(there.iter().copied().enumerate().filter(|(_, package)| leaves(package)))?;
+    let mut departures: BTreeMap<String, Departure> =
+        leaving.iter().map(|name| (name.clone(), Departure::First)).collect();
+    let mut is_settled = false;
+    while !is_settled {
+        is_settled = true;
+        for package in &there {
+            for (field, at_least) in needs_until(package, departures.get(&*package.name)) {
+                let groups = package.relations(field)?;
+                let open = groups.iter().filter(|group| group.iter().all(|one| staying.first(one).is_none()));
+                for needed in open.flatten().flat_map(|relation| going.all(relation)) {
+                    let departure = departures.entry(there[needed].name.to_string());
+                    let departure = departure.or_insert(Departure::First);
+                    is_settled &= *departure >= at_least;
+                    *departure = at_least.max(*departure);
+                }
+            }
+        }
+    }
+    Ok(departures)
+}
+
+/// Returns until when what a package depends on has to stay; `own` is when it goes itself.
+fn needs_until(package: &Package, own: Option<&Departure>) -> [(RelationField, Departure); 2] {
+    let (depends, pre_depends) = match own {
+        Some(departure) => (*departure, *departure),
+        None if package.essential => (Departure::WhenConfigured, Departure::WhenConfigured),
+        None => (Departure::WhenUnpacked, Departure::WhenConfigured),
+    };
+    [(RelationField::Depends, depends), (RelationField::PreDepends, pre_depends)]
 }
 
 /// Plans the installation of `packages` beside what is installed; the same set gets the same plan in any order.
@@ -213,12 +268,17 @@ impl<'a> Offers<'a> {
 
     /// Returns the first package that is what a relation asks for.
     fn first(&self, relation: &Relation) -> Option<usize> {
-        let offers = self.by_name.get(&relation.name)?;
+        self.all(relation).next()
+    }
+
+    /// Returns all packages that are what a relation asks for.
+    fn all<'b>(&'b self, relation: &'b Relation) -> impl Iterator<Item = usize> + 'b {
         let admits = |version: &Option<Version>| match version {
             Some(version) => relation.admits(version),
             None => relation.constraint.is_none(),
         };
-        offers.iter().find(|(_, version)| admits(version)).map(|(index, _)| *index)
+        let offers = self.by_name.get(&relation.name).into_iter().flatten();
+        offers.filter(move |(_, version)| admits(version)).map(|(index, _)| *index)
     }
 }
 
@@ -307,6 +367,42 @@ mod tests {
     fn circles_are_cut_the_same_way_every_time() {
         assert_eq!(shown(&["a Depends: b", "b Depends: c", "c Depends: a"], &[]), "unpack c b a");
         assert_eq!(shown(&["a Pre-Depends: b", "b Pre-Depends: a", "c"], &[]), "unpack c a b");
+    }
+
+    #[test]
+    fn what_goes_waits_for_those_that_stay_and_need_it() {
+        let record = |line: &&str| {
+            let (name, fields) = line.split_once(' ').unwrap_or((line, ""));
+            let fields = fields.replace("; ", "\n");
+            format!(
+                "Package: {name}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n{fields}\n"
+            )
+        };
+        let installed = [
+            "free",
+            "one",
+            "chooser Depends: one | two",
+            "mawk Provides: awk",
+            "base Essential: yes; Depends: awk",
+            "lib",
+            "pre Pre-Depends: lib",
+            "deep",
+            "one-lib Depends: deep",
+            "top Depends: one-lib | other",
+            "twice",
+            "also Provides: twice",
+            "content Depends: twice",
+        ];
+        let installed = status::parse(&installed.iter().map(record).collect::<Vec<_>>().join("\n")).unwrap();
+        let leaving = ["free", "one", "mawk", "lib", "deep", "one-lib", "twice"].map(str::to_owned);
+        let departures = departures(&leaving, &installed).unwrap();
+        let when = |departure| {
+            let names = departures.iter().filter(|(_, when)| **when == departure);
+            names.map(|(name, _)| &**name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(when(Departure::First), "free twice");
+        assert_eq!(when(Departure::WhenUnpacked), "deep one one-lib");
+        assert_eq!(when(Departure::WhenConfigured), "lib mawk");
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::debconf::{self, Questions};
-use super::marks::{self, Name};
+use super::marks::{self, Changes, Name};
 use super::owned::Owned;
+use super::present::Present;
 use super::{bootstrap, tidy, withhold};
-use crate::apt::order::{self, Step};
+use crate::apt::order::{self, Departure, Step};
 use crate::bom::{
     AddedPackage, BomDelta, Git, Location, Package as Account, Source, SourceFile, Voucher, Withheld,
 };
@@ -96,8 +97,10 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
         None => run.install_from_nothing(&archives, &ground.changes)?,
     }
     run.check_answered()?;
+    let changes = open_changes(&ground.changes)?;
+    let present = Present::read(&changes)?;
     run.mark(op, &archives)?;
-    let withheld = clean(&ground.changes, site.epoch)?;
+    let withheld = clean(&changes, site.epoch)?;
     task.done(&format!("{} packages", archives.len()));
 
     let task = site.progress.start("pack the layer");
@@ -109,16 +112,19 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.n_entries));
-    let bom = BomDelta { withheld, ..account(op, site.installed) };
+    let bom = BomDelta { withheld, ..account(op, site.installed, &present) };
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
+fn open_changes(path: &Path) -> Result<layer::Root> {
+    layer::Root::open(path).with_context(|| format!("cannot open {}", path.display()))
+}
+
 /// Takes out of the changes what no image should hold; returns what must be told.
-fn clean(changes: &Path, epoch: i64) -> Result<Vec<Withheld>> {
-    let root = layer::Root::open(changes).with_context(|| format!("cannot open {}", changes.display()))?;
-    let owned = Owned::read(&root)?;
-    tidy::tidy(&root, &owned, epoch)?;
-    withhold::withhold(&root, &owned)
+fn clean(changes: &layer::Root, epoch: i64) -> Result<Vec<Withheld>> {
+    let owned = Owned::read(changes)?;
+    tidy::tidy(changes, &owned, epoch)?;
+    withhold::withhold(changes, &owned)
 }
 
 fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archive>> {
@@ -224,24 +230,48 @@ impl Dpkg<'_> {
         let rest: Vec<usize> = (0..archives.len()).filter(|index| !essential.contains(index)).collect();
         let installed: Vec<Installed> =
             essential.iter().map(|&index| just_installed(&archives[index].package)).collect();
-        self.install(archives, &rest, &installed)
+        self.install(archives, &rest, &installed)?;
+        self.finish()
     }
 
-    /// Brings the base's packages to what is asked for. As apt does it, what is to go is only marked at first: dpkg
-    /// takes it away when something that comes conflicts with it, and what is left goes in the end, when nothing that
-    /// stays depends on it any more. Nothing of it stays, not even its configuration.
+    /// Brings the base's packages to what is asked for, in apt's steps: what is to go is marked, so that dpkg lets it be
+    /// broken, and goes as early as it may; its configuration goes last. Triggers wait for the very end.
     fn change(&self, archives: &[Archive], remove: &[String]) -> Result<()> {
-        if !remove.is_empty() {
-            let lines: String = remove.iter().map(|name| format!("{name} purge\n")).collect();
-            let mut run = self.command(vec!["dpkg".into(), "--set-selections".into()])?;
-            run.stdin = lines.into_bytes();
-            self.execute(&run, "dpkg --set-selections")?;
-        }
+        let departures = order::departures(remove, self.site.installed)?;
+        let going = |when: Departure| {
+            let names = departures.iter().filter(move |(_, departure)| **departure == when);
+            names.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        self.select_for_purge(remove)?;
+        self.remove(going(Departure::First))?;
         self.install(archives, &(0..archives.len()).collect::<Vec<_>>(), self.site.installed)?;
-        match remove {
-            [] => Ok(()),
-            names => self.run("--purge", &[], names.to_vec()),
+        self.remove(going(Departure::WhenUnpacked))?;
+        if !remove.is_empty() {
+            self.run("--configure", &["--no-triggers", "--pending"], Vec::new())?;
+            self.run("--purge", &["--no-triggers"], remove.to_vec())?;
         }
+        self.finish()
+    }
+
+    fn select_for_purge(&self, names: &[String]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut run = self.command(vec!["dpkg".into(), "--set-selections".into()])?;
+        run.stdin = names.iter().flat_map(|name| format!("{name} purge\n").into_bytes()).collect();
+        self.execute(&run, "dpkg --set-selections")
+    }
+
+    fn remove(&self, names: Vec<String>) -> Result<()> {
+        match names.is_empty() {
+            true => Ok(()),
+            false => self.run("--remove", &["--no-triggers", "--force-depends"], names),
+        }
+    }
+
+    /// Configures whatever is unpacked, in dpkg's own order, and runs the triggers that are left.
+    fn finish(&self) -> Result<()> {
+        self.run("--configure", &["--pending"], Vec::new())
     }
 
     /// Notes which packages came along, for an apt that is in the image.
@@ -258,7 +288,8 @@ impl Dpkg<'_> {
         self.execute(&run, "cat > /var/lib/apt/extended_states")
     }
 
-    /// Unpacks and configures in an order that Depends and Pre-Depends allow.
+    /// Unpacks in an order that Depends and Pre-Depends allow, and configures what must be before something else is
+    /// unpacked.
     fn install(&self, archives: &[Archive], chosen: &[usize], installed: &[Installed]) -> Result<()> {
         self.answer()?;
         let packages: Vec<&Package> = chosen.iter().map(|&index| &archives[index].package).collect();
@@ -266,7 +297,7 @@ impl Dpkg<'_> {
             match step {
                 Step::Unpack(places) => {
                     let files = places.iter().map(|&place| archives[chosen[place]].file_name()).collect();
-                    self.run("--unpack", &["--auto-deconfigure"], files)?;
+                    self.run("--unpack", &["--no-triggers", "--auto-deconfigure"], files)?;
                     self.answer()?;
                     places.iter().for_each(|&place| self.task.advance(archives[chosen[place]].size));
                 }
@@ -275,12 +306,11 @@ impl Dpkg<'_> {
                         let package = packages[place];
                         format!("{}:{}", package.name, package.architecture)
                     });
-                    self.run("--configure", &[], names.collect())?;
+                    self.run("--configure", &["--no-triggers"], names.collect())?;
                 }
             }
         }
-        // Whatever is unpacked, in dpkg's own order, and the triggers that are left.
-        self.run("--configure", &["--pending"], Vec::new())
+        Ok(())
     }
 
     /// Hands the answers over, once, when there is somebody to take them.
@@ -366,19 +396,29 @@ impl Dpkg<'_> {
     }
 }
 
+/// As apt does it, by what was planned: what disappears while dpkg works keeps its mark.
 fn marks_of(op: &Install, archives: &[Archive], site: &Site<'_>) -> String {
     // What is for all architectures goes by the root's own.
-    let name = |package: &str| (package.to_owned(), site.architecture.to_owned());
-    let is_there = |package: &str| {
-        site.installed.iter().any(|there| there.is_installed() && &*there.package.name == package)
+    let name = |package: &Package| match &*package.architecture {
+        "all" => (package.name.to_string(), site.architecture.to_owned()),
+        architecture => (package.name.to_string(), architecture.to_owned()),
     };
-    let manual: BTreeSet<Name> = op.requested.iter().map(|package| name(package)).collect();
-    let packages = archives.iter().map(|archive| &archive.package);
+    let before = site.installed.iter().filter(|there| there.is_installed()).map(|there| &there.package);
+    let is_to_go = |package: &&Package| op.remove.iter().any(|name| **name == *package.name);
+    let kept: BTreeSet<Name> = before.filter(|package| !is_to_go(package)).map(name).collect();
+    let came = || archives.iter().map(|archive| &archive.package);
+    let is_requested = |name: &Name| op.requested.contains(&name.0);
+    let asked_for = kept.iter().cloned().chain(came().map(name)).filter(is_requested).collect();
     // The Essential ones are nobody's dependency: apt never takes them away.
-    let came = packages.filter(|package| !package.essential && !is_there(&package.name));
-    let automatic = came.map(|package| name(&package.name)).filter(|name| !manual.contains(name)).collect();
-    let gone = op.remove.iter().cloned().collect();
-    marks::extended_states(site.extended_states.unwrap_or_default(), &automatic, &manual, &gone)
+    let along = came().filter(|package| !package.essential).map(name);
+    let along = along.filter(|name| !is_requested(name) && !kept.contains(name)).collect();
+    marks::extended_states(site.extended_states.unwrap_or_default(), &Changes { along, asked_for, kept })
+}
+
+/// Whether a package that was there is not there any more.
+fn is_gone(op: &Install, package: &Package, present: &Present) -> bool {
+    op.remove.iter().any(|name| **name == *package.name)
+        || present.lacks(&package.name, &package.architecture)
 }
 
 fn just_installed(package: &Package) -> Installed {
@@ -394,13 +434,15 @@ fn just_installed(package: &Package) -> Installed {
 const DPKG: [&str; 5] =
     ["dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", "--log=/dev/null"];
 
-/// Returns what an installation changes in the account.
-pub(super) fn account(op: &Install, installed: &[Installed]) -> BomDelta {
-    let gone = installed.iter().filter(|there| op.remove.iter().any(|name| **name == *there.package.name));
-    let key = |gone: &Installed| (gone.package.name.to_string(), gone.package.architecture.to_string());
+/// Returns what an installation changes in the account, where dpkg has the last word on what is present.
+pub(super) fn account(op: &Install, installed: &[Installed], present: &Present) -> BomDelta {
+    let before = installed.iter().filter(|there| there.is_installed()).map(|there| &there.package);
+    let gone = before.filter(|package| is_gone(op, package, present));
+    let key = |package: &Package| (package.name.to_string(), package.architecture.to_string());
+    let came = op.packages.iter().filter(|locked| !present.lacks(&locked.name, &locked.architecture));
     BomDelta {
         removed_packages: gone.map(key).collect(),
-        packages: op.packages.iter().map(|locked| installed_now(locked, op)).collect(),
+        packages: came.map(|locked| installed_now(locked, op)).collect(),
         keys: op.keys.clone(),
         ..BomDelta::default()
     }

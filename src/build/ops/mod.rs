@@ -10,6 +10,7 @@ pub mod install;
 mod keystore;
 pub mod marks;
 mod owned;
+mod present;
 pub mod remove;
 pub mod symlinks;
 mod tarball;

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::bootstrap;
 use super::install::{account, open_deb};
 use super::owned::settled;
+use super::present::Present;
 use crate::build::graph::{Delta, Install};
 use crate::build::lock::LockedPackage;
 use crate::debian::{Package, RelationField};
@@ -52,7 +53,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, mut writer: LayerWriter) -> Result<
     let changes = layer::diff::trees(None, &root)?;
     layer::pack(&changes, &root, &mut writer)?;
     let packed = writer.finish()?;
-    let bom = account(op, &[]);
+    let bom = account(op, &[], &Present::default());
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
