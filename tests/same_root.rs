@@ -25,17 +25,17 @@ const FROM_NOTHING: [(&str, bool); 2] = [("apt", true), ("ca-certificates jq", f
 const ON_A_BASE: [(&str, bool); 9] = [
     ("openssh-server ssl-cert dbus cron", true),
     ("ca-certificates-java default-jre-headless", false),
-    ("fontconfig fonts-dejavu-core man-db", true),
+    ("fontconfig fonts-dejavu-core man-db git", true),
     ("systemd systemd-sysv dbus", false),
     ("python3 tzdata locales", false),
-    ("git perl openssh-client", false),
+    ("perl openssh-client man-db", false),
     ("gcc libc6-dev make", false),
     ("nginx ca-certificates", false),
     ("postgresql", false),
 ];
 
 /// Where ours may differ from theirs, and why.
-const DIFFERENCES: [(&str, &str); 32] = [
+const DIFFERENCES: [(&str, &str); 38] = [
     ("/etc/*-", "backups of the user database"),
     ("/var/cache/debconf/*-old", "backups"),
     ("/var/lib/dpkg/*-old", "backups"),
@@ -52,6 +52,7 @@ const DIFFERENCES: [(&str, &str); 32] = [
     ("/var/log/fontconfig.log", "a log of the installation"),
     ("/var/log/postgresql/postgresql-*-main.log", "the log of a cluster, which is withheld"),
     ("/var/cache/ldconfig/aux-cache", "holds inode numbers and times"),
+    ("/var/cache/man/**/index.db", "holds manual pages in the order in which they lie on the disk"),
     ("/etc/machine-id", "the identity of a machine"),
     ("/var/lib/dbus/machine-id", "the identity of a machine"),
     ("/etc/ssh/ssh_host_*_key*", "host keys are withheld"),
@@ -66,6 +67,11 @@ const DIFFERENCES: [(&str, &str); 32] = [
     ("/etc/hostname", "mmdebstrap takes this machine's"),
     ("/etc/resolv.conf", "mmdebstrap takes this machine's"),
     ("/etc/apt/sources.list.d/*", "mmdebstrap writes down where it looked"),
+    ("/etc/apt/preferences.d", "mmdebstrap makes one even where there is no apt"),
+    ("/etc/apt/sources.list.d", "mmdebstrap makes one even where there is no apt"),
+    ("/var/lib/apt", "mmdebstrap makes one even where there is no apt"),
+    ("/var/cache/apt", "mmdebstrap makes one even where there is no apt"),
+    ("/var/log/apt", "mmdebstrap makes one even where there is no apt"),
     ("/var/lib/dpkg/arch", "mmdebstrap writes it even for the machine's own architecture"),
     ("/var/lib/dpkg/available", "empty, as debootstrap makes it"),
 ];

@@ -51,6 +51,7 @@ pub fn tidy(root: &Root, owned: &Owned, epoch: i64) -> Result<()> {
         }
     }
     remove_logs(root, owned)?;
+    remove_manual_indexes(root)?;
     keystore::settle(root, epoch)?;
     // An identity is the machine's, not the image's: an empty file asks for one at the first start.
     root.empty_if_there("etc/machine-id")?;
@@ -74,6 +75,17 @@ fn empty(root: &Root, directory: &str, owned: &Owned) -> Result<()> {
 fn remove_logs(root: &Root, owned: &Owned) -> Result<()> {
     for found in root.files_below("var/log")? {
         if found.size.is_some_and(|size| size > 0) && !owned.contains(&found.path) {
+            root.remove(&found.path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What `mandb` finds in the manual pages, entered in the order in which they lie on the disk: no two are alike. `man`
+/// does without them, `apropos` until `mandb` ran again.
+fn remove_manual_indexes(root: &Root) -> Result<()> {
+    for found in root.files_below("var/cache/man")? {
+        if found.path.file_name().is_some_and(|name| name == "index.db") {
             root.remove(&found.path)?;
         }
     }
@@ -124,6 +136,17 @@ mod tests {
         let paths =
             [("var/log/apt/", ""), ("var/log/apt/term.log", "x"), ("var/lib/apt/lists/auxfiles/", "")];
         assert_eq!(left(&paths, "/var/log/apt\n/var/lib/apt/lists\n"), ["var/log/apt/"]);
+    }
+
+    #[test]
+    fn indexes_of_manual_pages_go_and_their_directories_stay() {
+        let paths = [
+            ("var/cache/man/index.db", "x"),
+            ("var/cache/man/de/index.db", "x"),
+            ("var/cache/man/CACHEDIR.TAG", "x"),
+            ("var/cache/man/de/", ""),
+        ];
+        assert_eq!(left(&paths, ""), ["var/cache/man/CACHEDIR.TAG", "var/cache/man/de/"]);
     }
 
     #[test]
