@@ -7,6 +7,7 @@ pub mod index;
 pub mod keyring;
 pub mod order;
 pub mod preferences;
+pub mod reach;
 pub mod release;
 pub mod resolve;
 pub mod source_index;

@@ -30,6 +30,8 @@ pub struct Bom {
     pub replaced: BTreeMap<PackageKey, Package>,
     /// The packages that files were taken from, by the digest of their .deb.
     pub opened: BTreeMap<Digest, AddedPackage>,
+    /// What the packages' scripts ran beside and is no part of the image, by name and architecture.
+    pub beside: BTreeMap<PackageKey, Package>,
     /// The files that were added one by one, by path.
     pub files: BTreeMap<String, File>,
     /// What packages' scripts generated and was taken out again, by path.
@@ -52,6 +54,9 @@ pub struct BomDelta {
     /// Packages that files were taken from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opened_packages: Vec<AddedPackage>,
+    /// What packages' scripts ran beside and is no part of the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Package>,
     /// Packages that went.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed_packages: Vec<PackageKey>,
@@ -118,9 +123,10 @@ pub struct AddedPackage {
     pub repository: String,
     /// Fingerprints of the keys that signed the repository's Release file.
     pub signed_by: Vec<String>,
-    /// Whether its files alone are there, and none of its scripts was run.
+    /// Whether the Essential packages, which it may use without saying so, are no part of the image; its files are there,
+    /// and what its scripts made beside them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unpacked_only: bool,
+    pub without_essential: bool,
     /// What vouches for one that came as a file, for no archive does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vouched_by: Option<Voucher>,
@@ -327,6 +333,7 @@ impl Bom {
             self.retire_base_package(&package.package.key());
             self.packages.insert(package.package.key(), package);
         }
+        self.beside.extend(delta.beside.into_iter().map(|package| (package.key(), package)));
         for path in &delta.removed_paths {
             self.forget_files(path);
             self.withheld.retain(|withheld, _| !is_at_or_below(withheld, path));
@@ -415,7 +422,7 @@ mod tests {
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec![signed_by.into()],
-            unpacked_only: false,
+            without_essential: false,
             vouched_by: None,
             git: None,
             sources: Vec::new(),

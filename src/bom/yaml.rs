@@ -43,6 +43,8 @@ struct Changeset<'a> {
     replaced_base_packages: Vec<&'a Package>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     opened_packages: Vec<&'a AddedPackage>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    configured_beside: Vec<&'a Package>,
     files: Vec<&'a File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     withheld: Vec<&'a Withheld>,
@@ -70,6 +72,7 @@ impl Bom {
                 packages: self.packages.values().collect(),
                 replaced_base_packages: self.replaced.values().collect(),
                 opened_packages: self.opened.values().collect(),
+                configured_beside: self.beside.values().collect(),
                 files: self.files.values().collect(),
                 withheld: self.withheld.values().collect(),
                 users: self.users.values().collect(),
@@ -114,7 +117,7 @@ mod tests {
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec!["AA".into()],
-            unpacked_only: false,
+            without_essential: false,
             vouched_by: None,
             git: None,
             sources: vec![],

@@ -97,9 +97,9 @@ pub struct Install {
     pub remove: Vec<String>,
     /// Answers to the questions that packages ask.
     pub debconf: BTreeMap<String, String>,
-    /// Whether they are unpacked on a root of their own, and no script is run.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub unpack_only: bool,
+    /// What their scripts run beside, where the Essential packages are no part of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Vec<LockedPackage>>,
 }
 
 /// Puts files into the root.
@@ -345,8 +345,7 @@ impl Install {
             return gone;
         }
         let plural = if n_packages == 1 { "" } else { "s" };
-        let verb = if self.unpack_only { "unpack" } else { "install" };
-        let come = format!("{verb} {} ({n_packages} package{plural})", abridged(&self.requested));
+        let come = format!("install {} ({n_packages} package{plural})", abridged(&self.requested));
         if gone.is_empty() { come } else { format!("{come}, {gone}") }
     }
 }

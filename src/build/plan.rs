@@ -65,7 +65,7 @@ fn install(definition: &Definition, lock: &PlatformLock) -> Install {
         keys: lock.keys.clone(),
         declared: declared(&definition.image.apt, lock),
         remove: lock.remove.clone(),
-        unpack_only: definition.is_without_essential(),
+        beside: definition.is_without_essential().then(|| lock.beside.clone()),
         debconf: answers.map(|(question, answer)| (question.clone(), answer.value.clone())).collect(),
     }
 }
@@ -143,7 +143,6 @@ fn origin_of_vcs(vcs: &Vcs) -> Origin {
 /// All of it, each with its place.
 pub fn refusals(definition: &Definition) -> Result<(), Diagnostics> {
     let mut refusals = Refusals { definition, found: Vec::new() };
-    refusals.apt(&definition.image.apt);
     definition.image.files.iter().for_each(|file| refusals.file(file));
     Diagnostics::check(refusals.found)
 }
@@ -156,15 +155,6 @@ struct Refusals<'a> {
 impl Refusals<'_> {
     fn add<T>(&mut self, place: &Spanned<T>, message: &str, hint: &str) {
         self.found.push(self.definition.source.diagnostic(place.span.clone(), message, hint));
-    }
-
-    fn apt(&mut self, apt: &Apt) {
-        if self.definition.is_without_essential() {
-            for answer in apt.debconf.values() {
-                let message = "nobody asks for this answer: with `essential = false` no script is run";
-                self.add(answer, message, "keep one of them");
-            }
-        }
     }
 
     fn file(&mut self, file: &FileBlock) {

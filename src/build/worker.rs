@@ -10,6 +10,7 @@ use super::context::Context;
 use super::graph::{Change, Delta, Install, NewUser, Op, Pull, Snapshot, Source, Vertex};
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
+use super::ops::beside::Workshop;
 use super::ops::{self, configure, copy, install, remove, symlinks, unpack};
 use super::solve::{Executor, Inputs, Outcome, Yield};
 use super::view::Ask;
@@ -64,8 +65,13 @@ impl Executor for Worker {
             Op::Scratch => Ok(Outcome::Base(Box::new(self.scratch()))),
             Op::Pull(pull) => self.pull(pull).map(|snapshot| Outcome::Base(Box::new(snapshot))),
             Op::Source(source) => Ok(Outcome::Source(source.clone())),
-            Op::Install(op) if op.unpack_only => self.changed(vertex, inputs, self.unpack(op)?),
-            Op::Install(op) => self.changed(vertex, inputs, self.install(op, parent()?)?),
+            Op::Install(op) => {
+                let delta = match &op.beside {
+                    Some(beside) => self.install_beside(op, beside)?,
+                    None => self.install(op, parent()?)?,
+                };
+                self.changed(vertex, inputs, delta)
+            }
             Op::Copy(op) => {
                 let sources = inputs.mounts.iter().map(|mount| file(mount)).collect::<Result<Vec<_>>>()?;
                 let scratch = self.store.scratch()?;
@@ -111,11 +117,15 @@ impl Worker {
         })
     }
 
-    fn unpack(&self, op: &Install) -> Result<Delta> {
+    fn install_beside(&self, op: &Install, others: &[LockedPackage]) -> Result<Delta> {
         self.fetch(op.packages.iter())?;
+        let made = match Workshop::of(op, others, &self.store, &|| self.fetch(others.iter()))? {
+            Some(workshop) => Some(workshop.run(op, &self.site(&[], None)?)?),
+            None => None,
+        };
         let (store, progress) = (&self.store, &self.progress);
         let site = unpack::Site { store, progress, architecture: self.platform.debian_architecture() };
-        unpack::unpack(op, &site, self.writer()?)
+        unpack::unpack(op, &site, made.as_ref(), self.writer()?)
     }
 
     fn install(&self, op: &Install, parent: &Snapshot) -> Result<Delta> {
@@ -127,17 +137,25 @@ impl Worker {
         let installed = self.installed()?;
         let states = self.base.as_ref().and_then(|base| base.facts.file("var/lib/apt/extended_states"));
         let states = states.map(String::from_utf8_lossy);
-        let site = install::Site {
+        let site = self.site(&installed, states.as_deref())?;
+        install::install(op, base.as_deref(), &site, self.writer()?)
+    }
+
+    fn site<'a>(
+        &'a self,
+        installed: &'a [Installed],
+        extended_states: Option<&'a str>,
+    ) -> Result<install::Site<'a>> {
+        Ok(install::Site {
             store: &self.store,
             sandbox: self.sandbox()?,
             cancel: &self.cancel,
             progress: &self.progress,
             epoch: self.epoch,
             architecture: self.platform.debian_architecture(),
-            installed: &installed,
-            extended_states: states.as_deref(),
-        };
-        install::install(op, base.as_deref(), &site, self.writer()?)
+            installed,
+            extended_states,
+        })
     }
 
     /// Brings the archives of packages.

@@ -56,10 +56,10 @@ fn kept(last: Option<&Lock>, names: &[String], request: &Request, path: &Path) -
         )));
     };
     let locked = last.platform(&request.platform)?;
-    let is_unknown = |name: &&String| locked.all_packages().all(|package| package.name != **name);
+    let is_unknown = |name: &&String| locked.fetched().all(|package| package.name != **name);
     let unknown: Vec<&str> = names.iter().filter(is_unknown).map(String::as_str).collect();
     match unknown.is_empty() {
-        true => Ok(keep::all_but(locked.all_packages(), names)),
+        true => Ok(keep::all_but(locked.fetched(), names)),
         false => bail!(WrongRequest(format!(
             "cannot update {}: the lock {} holds no such package\nhint: the definition's path comes before --update",
             unknown.join(" "),

@@ -9,7 +9,7 @@ pub mod relation;
 pub mod status;
 pub mod version;
 
-pub use package::{MultiArch, Package, Priority, RelationField};
+pub use package::{MultiArch, Package, Priority, RelationError, RelationField};
 pub use relation::{Operator, Relation};
 pub use status::Installed;
 pub use version::Version;

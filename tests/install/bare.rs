@@ -1,4 +1,5 @@
-//! `essential = false`: a root of the packages asked for and of what they need, unpacked, with records where scanners look.
+//! `essential = false`: a root of the packages asked for and of what they need, with what their scripts made, and records
+//! where scanners look.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +32,6 @@ fn tool() -> Deb {
         .field("Source", "tools (1:2.0-1)")
         .depends("lib")
         .file("/bin/tool", 0o4755, "tool")
-        .script("postinst", "#!/bin/sh\ntouch /made-by-a-script\n")
 }
 
 fn archive(more: &[Deb]) -> ServedArchive {
@@ -43,13 +43,21 @@ fn archive(more: &[Deb]) -> ServedArchive {
     more.iter().cloned().fold(archive, Archive::add).sign_with(&Key::ed25519()).serve()
 }
 
+/// The lock that stands beside the definition.
+const LOCK: &str = "context/estaleiro.lock";
 const TOOL: &str = "    package \"tool\" {}";
 
 #[test]
-fn there_is_what_was_asked_for_and_what_that_needs_and_no_script_ran() {
+fn there_is_what_was_asked_for_and_what_that_needs_and_nothing_else_is_fetched_where_nothing_is_run() {
     let archive = archive(&[]);
     let site = site(&archive, TOOL);
+    site.succeeds(&mut site.verb("lock"));
     let root = yard::root(&site);
+    let lock: Value = serde_json::from_slice(&fs::read(site.path(LOCK)).unwrap()).unwrap();
+    let beside = lock["platforms"][0]["beside"].as_array().unwrap();
+    assert_eq!((beside.len(), &beside[0]["name"]), (1, &json!("base")));
+    let digest = beside[0]["sha256"].as_str().unwrap().replace("sha256:", "");
+    assert!(!site.path("state/blobs/sha256").join(digest).exists());
     let dump = tree::dump(&root);
     let files: Vec<&str> = dump
         .lines()
@@ -99,7 +107,7 @@ fn the_records_are_control_file_and_sums_of_each_package() {
 }
 
 #[test]
-fn the_account_is_whole_and_says_that_they_were_only_unpacked() {
+fn the_account_is_whole_and_says_that_the_essential_packages_are_missing() {
     let archive = archive(&[]);
     let site = site(&archive, TOOL);
     yard::root(&site);
@@ -108,7 +116,7 @@ fn the_account_is_whole_and_says_that_they_were_only_unpacked() {
     let names: Vec<&Value> = packages.iter().map(|package| &package["name"]).collect();
     assert_eq!(names, ["lib", "tool"]);
     for package in packages {
-        assert_eq!(package["unpacked_only"], true);
+        assert_eq!(package["without_essential"], true);
         assert_eq!(package["signed_by"], json!([archive.fingerprint()]));
         assert_eq!(package["sources"].as_array().unwrap().len(), 2);
     }
@@ -208,39 +216,62 @@ fn no_package_writes_the_records_of_others() {
 }
 
 #[test]
-fn an_answer_that_no_script_asks_for_is_a_mistake() {
-    let archive = archive(&[]);
-    let site = site(&archive, "    package \"tool\" {}\n    debconf = { \"tool/x\" = \"y\" }");
+fn a_lock_says_what_scripts_run_beside_and_no_other_will_do() {
+    let maker = Deb::new("maker", "1").depends("lib").script("postinst", "#!/bin/sh\n");
+    let archive = archive(&[maker]);
+    let site = site(&archive, "    package \"maker\" {}");
+    site.succeeds(&mut site.verb("lock"));
+    let lock: Value = serde_json::from_slice(&fs::read(site.path(LOCK)).unwrap()).unwrap();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut lock = lock.clone();
+        change(&mut lock["platforms"][0]);
+        site.put("estaleiro.lock", lock.to_string());
+    };
+    with(&|locked| locked["beside"][0]["sha256"] = locked["packages"][0]["sha256"].clone());
+    let said = site.fails(1, &mut site.build());
+    assert!(said.contains("base"), "{said}");
+    with(&|locked| locked["beside"][0]["version"] = json!("2"));
+    let said = site.fails(1, &mut site.build());
+    assert!(said.contains("it holds base 1, the index promised base 2"), "{said}");
+    with(&|locked| locked["beside"] = locked["packages"].clone());
     let said = site.fails(2, &mut site.build());
-    assert!(
-        said.contains("nobody asks for this answer: with `essential = false` no script is run"),
-        "{said}"
-    );
+    assert!(said.contains("it holds package maker beside the image, and that has it"), "{said}");
+    with(&|locked| locked["beside"] = json!([]));
+    let said = site.fails(1, &mut site.build());
+    assert!(said.contains("list no Essential packages"), "{said}");
 }
 
-/// The packages of the live story, which need some others.
-const REAL: [&str; 3] = ["ca-certificates", "tzdata", "jq"];
+#[test]
+fn what_the_essential_packages_need_besides_stays_beside_the_image() {
+    let shell = Deb::new("shell", "1").essential().depends("lib, helper");
+    let archive = archive(&[shell, Deb::new("helper", "1"), Deb::new("idle", "1")]);
+    let site = site(&archive, TOOL);
+    let lock = site.succeeds(site.verb("lock").args(["--lock", "-"]));
+    let lock: Value = serde_json::from_slice(&lock.stdout).unwrap();
+    let names = |list: &str| -> Vec<String> {
+        let packages = lock["platforms"][0][list].as_array().unwrap().iter();
+        packages.map(|one| format!("{} {}", text(&one["name"]), text(&one["version"]))).collect()
+    };
+    assert_eq!(names("packages"), ["lib 1", "tool 1:2.0-1+b1"]);
+    assert_eq!(names("beside"), ["base 1", "helper 1", "shell 1"]);
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
 
 #[test]
-fn a_root_of_debian_is_what_dpkg_deb_unpacks_of_what_apt_get_chooses_and_syft_finds_every_package() {
+fn without_scripts_a_root_of_debian_is_what_dpkg_deb_unpacks_of_what_apt_get_chooses() {
     let lines = machine::signed_lines();
-    let packages = REAL.map(|name| format!("  package \"{name}\" {{}}\n")).concat();
     let site = Site::new(&format!(
-        "image \"x\" {{\n apt {{\n  essential = false\n  repositories = {}\n  sources = \"none\"\n{packages} }}\n}}\n",
+        "image \"x\" {{\n apt {{\n  essential = false\n  repositories = {}\n  sources = \"none\"\n  package \"jq\" {{}}\n }}\n}}\n",
         json!(lines)
     ));
     let root = yard::root(&site);
     let account = account(&site);
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let ours: BTreeSet<String> = account["changeset"]["packages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|package| format!("{}={}", text(&package["name"]), text(&package["version"])))
-        .collect();
     let oracle = Oracle::new(&site.path("oracle"), &lines, "");
-    assert_eq!(Some(&ours), oracle.chosen(&REAL, Path::new("/")).as_ref());
-    assert_eq!(found_by_syft(&site.layout()), ours);
+    assert_eq!(Some(&packages_of(&account)), oracle.chosen(&["jq"], Path::new("/")).as_ref());
+    assert_eq!(account["changeset"]["configured_beside"], Value::Null);
 
     let expected = site.path("expected");
     fs::create_dir_all(expected.join("usr")).unwrap();
@@ -259,12 +290,104 @@ fn a_root_of_debian_is_what_dpkg_deb_unpacks_of_what_apt_get_chooses_and_syft_fi
         );
         run("bash", &["-o", "pipefail", "-c", &data]);
     }
-    let lines = |root: &Path| tree::dump(root).lines().map(str::to_owned).collect::<BTreeSet<String>>();
-    let (here, there) = (lines(&root), lines(&expected));
-    let is_record = |line: &&String| line.contains(" /var/lib/dpkg/status.d");
+    let (here, there) = (lines_of(&root), lines_of(&expected));
     let more: Vec<&String> = here.difference(&there).filter(|line| !is_record(line)).collect();
-    assert_eq!(more, ["dir  0755 0:0 /var/lib", "dir  0755 0:0 /var/lib/dpkg"], "for the records");
+    let for_records = ["/var", "/var/lib", "/var/lib/dpkg"].map(|path| format!("dir  0755 0:0 {path}"));
+    assert_eq!(more, for_records.iter().collect::<Vec<_>>());
     assert_eq!(there.difference(&here).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+fn lines_of(root: &Path) -> BTreeSet<String> {
+    tree::dump(root).lines().map(str::to_owned).collect()
+}
+
+fn is_record(line: &str) -> bool {
+    line.contains(" /var/lib/dpkg/status.d")
+}
+
+fn packages_of(account: &Value) -> BTreeSet<String> {
+    let packages = account["changeset"]["packages"].as_array().unwrap().iter();
+    packages.map(|package| format!("{}={}", text(&package["name"]), text(&package["version"]))).collect()
+}
+
+/// Makes a file, a user and an alternative, and takes away a file of its own and one of the Essential packages.
+const MAKER: &str = "#!/bin/sh\nset -e\nmkdir -p /srv/maker\necho made > /srv/maker/made\n\
+                     echo maker:x:999:999::/nonexistent:/bin/false >> /etc/passwd\n\
+                     update-alternatives --install /usr/bin/implement implement /usr/bin/maker 10\n\
+                     rm /usr/share/maker/gone /usr/share/doc/dash/copyright\n";
+
+/// The packages of the live story, which need some others.
+const REAL: [&str; 3] = ["ca-certificates", "tzdata", "jq"];
+
+#[test]
+fn what_scripts_make_is_there_as_on_a_whole_root_and_what_they_ran_beside_is_not() {
+    let lines = machine::signed_lines();
+    let packages = REAL.map(|name| format!("  package \"{name}\" {{}}\n")).concat();
+    let site = Site::new(&format!(
+        "image \"x\" {{\n apt {{\n  essential = false\n  repositories = {}\n  sources = \"none\"\n{packages}  \
+         debconf = {{\n   \"tzdata/Areas\" = \"Europe\"\n   \"tzdata/Zones/Europe\" = \"Lisbon\"\n  }}\n  \
+         deb \"maker.deb\" {{}}\n }}\n}}\n",
+        json!(lines)
+    ));
+    let maker = Deb::new("maker", "1")
+        .file("/usr/bin/maker", 0o755, "")
+        .file("/usr/share/maker/gone", 0o644, "")
+        .file("/usr/share/maker/stays", 0o644, "")
+        .script("postinst", MAKER);
+    site.put("maker.deb", maker.build(Compression::Xz));
+    let bare = site.path("bare");
+    fs::rename(yard::root(&site), &bare).unwrap();
+    let account = account(&site);
+
+    // The packages are those that apt-get chooses for an empty root, and a scanner finds them.
+    let mut ours = packages_of(&account);
+    assert_eq!(found_by_syft(&site.layout()), ours);
+    assert!(ours.remove("maker=1"));
+    let oracle = Oracle::new(&site.path("oracle"), &lines, "");
+    assert_eq!(Some(&ours), oracle.chosen(&REAL, Path::new("/")).as_ref());
+    let beside = account["changeset"]["configured_beside"].as_array().unwrap();
+    let beside: BTreeSet<String> = beside.iter().map(|package| text(&package["name"])).collect();
+    assert!(beside.contains("dash") && beside.contains("base-files"), "{beside:?}");
+
+    // Elsewhere it is the same.
+    let digest = manifest(&site.layout());
+    fs::remove_dir_all(site.layout()).unwrap();
+    fs::remove_dir_all(site.path("state")).unwrap();
+    site.succeeds(&mut site.build());
+    assert_eq!(manifest(&site.layout()), digest);
+
+    // A whole root has all of it too.
+    fs::remove_dir_all(site.layout()).unwrap();
+    fs::remove_dir_all(site.path("bundle")).ok();
+    let definition = fs::read_to_string(site.path("context/estaleiro.hcl")).unwrap();
+    site.put("estaleiro.hcl", definition.replace("essential = false", "essential = true"));
+    let whole = yard::root(&site);
+    let (here, there) = (lines_of(&bare), lines_of(&whole));
+    // A script of base-files takes the idle ones of these away.
+    let is_idle = |line: &str| line.contains("/lib32") || line.contains("/libx32");
+    let more = here.difference(&there).filter(|line| !is_record(line) && !is_idle(line));
+    assert_eq!(more.collect::<Vec<_>>(), Vec::<&String>::new());
+    for package in REAL.iter().chain(&["maker"]) {
+        let list = fs::read_to_string(whole.join(format!("var/lib/dpkg/info/{package}.list"))).unwrap();
+        let missing = list.lines().filter(|path| fs::symlink_metadata(bare.join(&path[1..])).is_err());
+        let gone: &[&str] = if *package == "maker" { &["/usr/share/maker/gone"] } else { &[] };
+        assert_eq!(missing.collect::<Vec<_>>(), gone, "{package}");
+    }
+    for made in ["etc/ssl/certs/ca-certificates.crt", "etc/passwd", "srv/maker/made", "etc/timezone"] {
+        assert!(fs::metadata(bare.join(made)).unwrap().len() > 0, "{made}");
+    }
+    assert_eq!(fs::read_link(bare.join("etc/alternatives/implement")).unwrap(), Path::new("/usr/bin/maker"));
+    assert_eq!(fs::read_to_string(bare.join("etc/timezone")).unwrap(), "Europe/Lisbon\n");
+    assert!(fs::read_to_string(bare.join("etc/passwd")).unwrap().contains("\nmaker:x:999:"));
+    for absent in [
+        "usr/bin/sh",
+        "var/lib/dpkg/status",
+        "var/lib/dpkg/info",
+        "var/cache/debconf/config.dat",
+        "etc/ld.so.cache",
+    ] {
+        assert!(fs::symlink_metadata(bare.join(absent)).is_err(), "{absent}");
+    }
 }
 
 /// Returns what a scanner finds, as `name=version`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::sources::is_excused;
-use super::{InvalidLock, LockRequest, PlatformLock, debs, wish};
+use super::{InvalidLock, LockRequest, LockedPackage, PlatformLock, debs, wish};
 use crate::build::base::Base;
 use crate::build::definition::{self, Apt, Definition, PackageRequest, SourcePolicy};
 use crate::oci::Reference;
@@ -40,7 +40,7 @@ pub fn is_complete(definition: &Definition, locked: &PlatformLock, base: Option<
     };
     let missing = wanted.iter().filter(|wanted| !is_there(wanted));
     let missing = missing.map(|wanted| format!("it does not hold package {}", name_of(wanted)));
-    let missing = missing.chain(not_taken(definition, locked));
+    let missing = missing.chain(not_taken(definition, locked)).chain(needless_beside(definition, locked));
     refused(missing.chain(without_sources(&definition.image.apt, locked)).collect())
 }
 
@@ -54,6 +54,16 @@ fn not_taken(definition: &Definition, locked: &PlatformLock) -> Vec<String> {
     let needless =
         needless.map(|package| format!("it holds package {}, and no file is taken from it", package.name));
     missing.chain(needless).collect()
+}
+
+/// Returns what there is to say of packages that scripts run beside: they are no part of any other image, nor of this.
+fn needless_beside(definition: &Definition, locked: &PlatformLock) -> Vec<String> {
+    let is_twice = |beside: &LockedPackage| locked.packages.iter().any(|package| package.name == beside.name);
+    let is_needless = |beside: &&LockedPackage| !definition.is_without_essential() || is_twice(beside);
+    let needless = locked.beside.iter().filter(is_needless);
+    needless
+        .map(|package| format!("it holds package {} beside the image, and that has it", package.name))
+        .collect()
 }
 
 /// Returns what there is to say of packages whose sources have to be in the lock and are not.

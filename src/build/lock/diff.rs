@@ -28,6 +28,8 @@ pub fn moves(old: &Lock, new: &Lock) -> Vec<String> {
 fn platform_moves(old: &PlatformLock, new: &PlatformLock) -> Vec<String> {
     let mut moves: Vec<String> = base(old.base.as_ref(), new.base.as_ref()).into_iter().collect();
     moves.extend(packages(&old.packages, &new.packages));
+    let beside = packages(&old.beside, &new.beside).into_iter();
+    moves.extend(beside.map(|line| format!("{line}, for scripts to run beside")));
     let taken = packages(&old.taken, &new.taken).into_iter();
     moves.extend(taken.map(|line| format!("{line}, for its files")));
     moves.extend(removals(old, new));
@@ -166,6 +168,7 @@ mod tests {
             keys: vec![key],
             packages,
             remove: vec![],
+            beside: vec![],
             taken: vec![],
             files: vec![],
         };

@@ -65,6 +65,9 @@ pub struct PlatformLock {
     pub keys: Vec<bom::Key>,
     /// The packages to install, in their order.
     pub packages: Vec<LockedPackage>,
+    /// What the packages' scripts run beside and is no part of the image, in its order: with `essential = false`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<LockedPackage>,
     /// The packages that files are taken from and that aren't among those, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken: Vec<LockedPackage>,
@@ -200,9 +203,14 @@ pub struct LockedFile {
 }
 
 impl PlatformLock {
-    /// Returns all packages that are fetched: those to install, then those that files are taken from.
+    /// Returns all packages that something of the image is from: those to install, then those that files are taken from.
     pub fn all_packages(&self) -> impl Iterator<Item = &LockedPackage> {
         self.packages.iter().chain(&self.taken)
+    }
+
+    /// Returns all packages that are fetched: also those that scripts run beside.
+    pub fn fetched(&self) -> impl Iterator<Item = &LockedPackage> {
+        self.all_packages().chain(&self.beside)
     }
 }
 
@@ -310,6 +318,7 @@ mod tests {
             suites: vec![suite],
             keys: vec![],
             packages: vec![],
+            beside: vec![],
             remove: vec![],
             taken: vec![],
             files: vec![],

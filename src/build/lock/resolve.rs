@@ -20,6 +20,7 @@ use super::{Lock, LockRequest, LockedBase, LockedPackage, LockedSource, Platform
 use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
 use crate::apt::keyring::{Fingerprint, Keyring};
 use crate::apt::order::{self, Step};
+use crate::apt::reach;
 use crate::apt::resolve::{Request, Universe, Wanted};
 use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
@@ -72,6 +73,7 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         suites: Vec::new(),
         keys: Vec::new(),
         packages: Vec::new(),
+        beside: Vec::new(),
         taken: Vec::new(),
         remove: Vec::new(),
         files: Vec::new(),
@@ -190,6 +192,8 @@ async fn open_archives<'a>(
 struct Chosen {
     /// What is to be installed, in its order.
     install: Vec<Candidate>,
+    /// What the scripts of those run beside, in its order.
+    beside: Vec<Candidate>,
     /// What files are taken from and isn't among those, by name.
     taken: Vec<Candidate>,
     /// The names of what goes.
@@ -197,6 +201,7 @@ struct Chosen {
 }
 
 impl Chosen {
+    /// Returns all that something of the image is from.
     fn all(&self) -> Vec<Candidate> {
         self.install.iter().chain(&self.taken).cloned().collect()
     }
@@ -378,6 +383,7 @@ fn select_installs(
     installed: &[debian::Installed],
     kept: &Kept,
 ) -> Result<Chosen> {
+    let names: Vec<String> = wish.install.iter().map(|wanted| wanted.name.clone()).collect();
     if wish.essential && !universe.versions(MERGED_USR).is_empty() {
         wish.install.push(Wanted { name: MERGED_USR.into(), version: None });
     }
@@ -398,8 +404,29 @@ fn select_installs(
         Step::Unpack(places) => Some(places),
         Step::Configure(_) => None,
     });
-    let install = unpacked.flatten().map(|place| chosen[place].clone()).collect();
-    Ok(Chosen { install, remove: selection.remove, taken: Vec::new() })
+    let install: Vec<Candidate> = unpacked.flatten().map(|place| chosen[place].clone()).collect();
+    match wish.is_without_essential {
+        true => without_essential(&install, &names, wish.recommends),
+        false => Ok(Chosen { install, remove: selection.remove, ..Chosen::default() }),
+    }
+}
+
+/// Parts what was chosen for a root from nothing: what the request itself leads to is for the image, what the Essential
+/// packages lead to is for scripts to run beside.
+fn without_essential(all: &[Candidate], names: &[String], recommends: bool) -> Result<Chosen> {
+    let packages: Vec<&Package> = all.iter().map(|candidate| &candidate.package).collect();
+    let asked = names.iter().map(|name| reach::named(&packages, name));
+    let asked: Vec<usize> = asked.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let in_image = reach::reach(&packages, asked, recommends)?;
+    let is_essential = |place: &usize| packages[*place].essential && !in_image.is_empty();
+    let essential = (0..packages.len()).filter(is_essential).collect();
+    let beside = reach::reach(&packages, essential, false)?;
+    let those = |chosen: &mut dyn Iterator<Item = &usize>| chosen.map(|&place| all[place].clone()).collect();
+    Ok(Chosen {
+        install: those(&mut in_image.iter()),
+        beside: those(&mut beside.difference(&in_image)),
+        ..Chosen::default()
+    })
 }
 
 /// Returns what the files of a package that isn't installed are taken from: a version that is asked for or kept, else
@@ -424,11 +451,12 @@ fn pin(chosen: &Chosen, suites: &[Suite], debs: &[Brought], pinned: &mut Platfor
         }
     };
     pinned.packages = chosen.install.iter().map(locked).collect::<Result<_>>()?;
+    pinned.beside = chosen.beside.iter().map(locked).collect::<Result<_>>()?;
     pinned.taken = chosen.taken.iter().map(locked).collect::<Result<_>>()?;
     pinned.remove.clone_from(&chosen.remove);
     let mut keys: BTreeMap<String, bom::Key> = BTreeMap::new();
     for key in suites.iter().flat_map(|suite| &suite.keys) {
-        if pinned.all_packages().any(|package| package.signed_by.contains(&key.fingerprint)) {
+        if pinned.fetched().any(|package| package.signed_by.contains(&key.fingerprint)) {
             keys.entry(key.fingerprint.clone()).or_insert_with(|| key.clone());
         }
     }

@@ -20,8 +20,10 @@ pub struct Wish {
     pub install: Vec<Wanted>,
     /// The packages asked to go.
     pub remove: Vec<String>,
-    /// Whether the Essential packages come too: on scratch, unless the definition does without.
+    /// Whether the Essential packages come too: on scratch.
     pub essential: bool,
+    /// Whether they come for the scripts of the others alone, and are no part of the image.
+    pub is_without_essential: bool,
     /// Whether what is recommended comes along.
     pub recommends: bool,
     /// Whether what is there is upgraded first.
@@ -76,7 +78,8 @@ impl Wish {
         Ok(Wish {
             install: wanted_packages(apt)?,
             remove: apt.remove.iter().map(|name| name.value.clone()).collect(),
-            essential: is_scratch && !definition.is_without_essential(),
+            essential: is_scratch,
+            is_without_essential: definition.is_without_essential(),
             recommends: apt.recommends.value,
             upgrade: apt.upgrade.value && !is_scratch,
             changes_packages: asks_for_changes(apt),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -48,11 +48,19 @@ pub fn bootstrap(
 /// Makes an empty root with a merged `/usr`.
 pub(super) fn lay_out(root: &Path, architecture: &str) -> Result<()> {
     layer::make_root(root)?;
-    layer::make_root(&root.join("usr"))?;
+    merge_usr(root, architecture)
+}
+
+/// Gives a root a merged `/usr`, as far as it has none.
+pub(super) fn merge_usr(root: &Path, architecture: &str) -> Result<()> {
+    let opened = layer::Root::open(root)?;
     for name in merged_directories(architecture) {
         let directory = format!("usr/{name}");
-        layer::make_root(&root.join(&directory))?;
-        symlink(&directory, root.join(name))?;
+        opened.make_directories(&directory).with_context(|| format!("cannot make /{directory}"))?;
+        match symlink(&directory, root.join(name)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
     }
     Ok(())
 }
@@ -75,7 +83,7 @@ fn make_database(root: &Path) -> Result<()> {
 }
 
 /// Returns the Essential packages and what they depend on, by their places.
-fn essential(archives: &[Archive]) -> Result<BTreeSet<usize>> {
+pub(super) fn essential(archives: &[Archive]) -> Result<BTreeSet<usize>> {
     let names = names(archives)?;
     let mut waiting: Vec<usize> =
         (0..archives.len()).filter(|&index| archives[index].package.essential).collect();

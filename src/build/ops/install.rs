@@ -42,6 +42,8 @@ pub struct Archive {
     pub size: u64,
     /// What its control file says.
     pub package: Package,
+    /// Whether it has maintainer scripts.
+    pub(super) has_scripts: bool,
     /// Its templates of questions.
     templates: Vec<u8>,
 }
@@ -84,14 +86,9 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let archives = open_archives(&op.packages, site.store)?;
     let task = site.progress.start("install");
     let ground = Ground::prepare(base, &scratch)?;
-    lay_out(&archives, &scratch.path().join("archives"))?;
-    let run = Dpkg {
-        site,
-        root: &ground.root,
-        scratch: &scratch,
-        task: &task,
-        preseed: Preseed::new(op, &archives, site),
-    };
+    lay_out(archives.iter(), &scratch.path().join("archives"))?;
+    let preseed = Preseed::new(op, archives.iter(), site);
+    let run = Dpkg { site, root: &ground.root, scratch: &scratch, task: &task, preseed: &preseed };
     match base {
         Some(_) => run.change(&archives, &op.remove)?,
         None => run.install_from_nothing(&archives, &ground.changes)?,
@@ -120,6 +117,33 @@ fn open_changes(path: &Path) -> Result<layer::Root> {
     layer::Root::open(path).with_context(|| format!("cannot open {}", path.display()))
 }
 
+/// Installs packages from nothing in the directory `lower`, and others on top of them; returns where the changes of the
+/// latter are, and what was withheld of them.
+pub(super) fn install_beside(
+    (essential, others): (&[Archive], &[Archive]),
+    lower: &Path,
+    op: &Install,
+    site: &Site<'_>,
+    scratch: &Scratch,
+) -> Result<(PathBuf, Vec<Withheld>)> {
+    lay_out(essential.iter().chain(others), &scratch.path().join("archives"))?;
+    let task = site.progress.start("install");
+    let preseed = Preseed::new(op, essential.iter().chain(others), site);
+    let root = Root::Plain(lower.to_owned());
+    let run = Dpkg { site, root: &root, scratch, task: &task, preseed: &preseed };
+    run.install_from_nothing(essential, lower)?;
+    let installed: Vec<Installed> =
+        essential.iter().map(|archive| just_installed(&archive.package)).collect();
+    let ground = Ground::prepare(Some(lower), scratch)?;
+    let above = Site { installed: &installed, ..*site };
+    let run = Dpkg { site: &above, root: &ground.root, ..run };
+    run.change(others, &[])?;
+    run.check_answered()?;
+    let withheld = clean(&open_changes(&ground.changes)?, site.epoch)?;
+    task.done(&format!("{} packages beside {}", others.len(), essential.len()));
+    Ok((ground.changes, withheld))
+}
+
 /// Takes out of the changes what no image should hold; returns what must be told.
 fn clean(changes: &layer::Root, epoch: i64) -> Result<Vec<Withheld>> {
     let owned = Owned::read(changes)?;
@@ -127,7 +151,7 @@ fn clean(changes: &layer::Root, epoch: i64) -> Result<Vec<Withheld>> {
     withhold::withhold(changes, &owned)
 }
 
-fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archive>> {
+pub(super) fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archive>> {
     packages
         .iter()
         .map(|locked| {
@@ -139,7 +163,8 @@ fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archiv
 fn open_archive(locked: &LockedPackage, store: &Store) -> Result<Archive> {
     let (deb, package) = open_deb(locked, store)?;
     let templates = deb.file("templates").map(|file| file.content.clone()).unwrap_or_default();
-    Ok(Archive { path: store.blob_path(&locked.sha256), size: locked.size, package, templates })
+    let has_scripts = deb.scripts().next().is_some();
+    Ok(Archive { path: store.blob_path(&locked.sha256), size: locked.size, package, has_scripts, templates })
 }
 
 /// Opens the archive of a package, which must be what the lock says.
@@ -159,7 +184,7 @@ pub(super) fn open_deb(locked: &LockedPackage, store: &Store) -> Result<(Deb<Buf
 }
 
 /// The archives by their names, as dpkg is to see them.
-fn lay_out(archives: &[Archive], directory: &Path) -> Result<()> {
+fn lay_out<'a>(archives: impl Iterator<Item = &'a Archive>, directory: &Path) -> Result<()> {
     fs::create_dir(directory)?;
     for archive in archives {
         let place = directory.join(archive.file_name());
@@ -196,7 +221,7 @@ struct Dpkg<'a> {
     root: &'a Root,
     scratch: &'a Scratch,
     task: &'a Task,
-    preseed: Preseed,
+    preseed: &'a Preseed,
 }
 
 /// Answers for the root's debconf, which takes them in as soon as it is there.
@@ -206,7 +231,7 @@ struct Preseed {
 }
 
 impl Preseed {
-    fn new(op: &Install, archives: &[Archive], site: &Site<'_>) -> Preseed {
+    fn new<'a>(op: &Install, archives: impl Iterator<Item = &'a Archive>, site: &Site<'_>) -> Preseed {
         let mut questions = Questions::new();
         for archive in archives {
             debconf::add_questions(&mut questions, &archive.package.name, &archive.templates);
@@ -449,19 +474,13 @@ pub(super) fn account(op: &Install, installed: &[Installed], present: &Present) 
 }
 
 fn installed_now(locked: &LockedPackage, op: &Install) -> AddedPackage {
-    AddedPackage { unpacked_only: op.unpack_only, ..added(locked, op.declared.get(&locked.name)) }
+    AddedPackage { without_essential: op.beside.is_some(), ..added(locked, op.declared.get(&locked.name)) }
 }
 
 /// Returns the account of a package whose source may be declared by hand.
 pub(super) fn added(locked: &LockedPackage, declared: Option<&Git>) -> AddedPackage {
     AddedPackage {
-        package: Account {
-            name: locked.name.clone(),
-            version: locked.version.clone(),
-            source_package: locked.source.name.clone(),
-            source_version: locked.source.version.clone(),
-            architecture: locked.architecture.clone(),
-        },
+        package: named(locked),
         location: Location {
             uri: locked.uri.clone(),
             digest: locked.sha256,
@@ -470,11 +489,21 @@ pub(super) fn added(locked: &LockedPackage, declared: Option<&Git>) -> AddedPack
         },
         repository: locked.repository.clone(),
         signed_by: locked.signed_by.clone(),
-        unpacked_only: false,
+        without_essential: false,
         vouched_by: locked.deb.as_ref().map(voucher),
         git: declared.cloned(),
         sources: locked.source.files.iter().map(source_file).collect(),
         built_using: locked.built_using.iter().map(account_of_source).collect(),
+    }
+}
+
+pub(super) fn named(locked: &LockedPackage) -> Account {
+    Account {
+        name: locked.name.clone(),
+        version: locked.version.clone(),
+        source_package: locked.source.name.clone(),
+        source_version: locked.source.version.clone(),
+        architecture: locked.architecture.clone(),
     }
 }
 

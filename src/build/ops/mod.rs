@@ -1,6 +1,7 @@
 //! The work of each vertex, one file an operation.
 
 pub mod accounts;
+pub mod beside;
 pub mod bootstrap;
 pub mod configure;
 mod content;

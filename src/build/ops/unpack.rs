@@ -1,7 +1,7 @@
 //! A root of nothing but the packages asked for and what they need: unpacked, and recorded where scanners look.
 //!
-//! No script is run and nothing is configured: what scripts would make isn't there. The records stand in `status.d`, one
-//! for each package, as distroless images have them; there is no dpkg that could use a database.
+//! What their scripts made is there already; nothing is run here. The records stand in `status.d`, one for each package,
+//! as distroless images have them; there is no dpkg that could use a database.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::beside::Made;
 use super::bootstrap;
-use super::install::{account, open_deb};
+use super::install::{account, named, open_deb};
 use super::owned::settled;
 use super::present::Present;
+use crate::bom::BomDelta;
 use crate::build::graph::{Delta, Install};
 use crate::build::lock::LockedPackage;
 use crate::debian::{Package, RelationField};
@@ -36,24 +38,40 @@ pub struct Site<'a> {
     pub architecture: &'a str,
 }
 
-/// Unpacks packages into a root of their own.
-pub fn unpack(op: &Install, site: &Site<'_>, mut writer: LayerWriter) -> Result<Delta> {
+/// Unpacks packages into a root of their own, around what their scripts made.
+pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: LayerWriter) -> Result<Delta> {
     let scratch = site.store.scratch()?;
-    let root = scratch.path().join("root");
+    let root = match made {
+        Some(made) => made.root.clone(),
+        None => scratch.path().join("root"),
+    };
     let task = site.progress.start("unpack");
-    bootstrap::lay_out(&root, site.architecture)?;
-    let mut floor = Floor { root: &root, store: site.store, packages: Vec::new(), files: BTreeMap::new() };
+    match made {
+        Some(_) => bootstrap::merge_usr(&root, site.architecture)?,
+        None => bootstrap::lay_out(&root, site.architecture)?,
+    }
+    let mut floor =
+        Floor { root: &root, store: site.store, made, packages: Vec::new(), files: BTreeMap::new() };
     for locked in &op.packages {
         floor.add(locked).with_context(|| format!("cannot unpack {} {}", locked.name, locked.version))?;
         task.advance(locked.size);
     }
+    if let Some(made) = made {
+        made.remove()?;
+    }
     floor.record()?;
-    floor.tell_of_scripts(site.progress);
     task.done(&format!("{} packages", op.packages.len()));
     let changes = layer::diff::trees(None, &root)?;
     layer::pack(&changes, &root, &mut writer)?;
     let packed = writer.finish()?;
-    let bom = account(op, &[], &Present::default());
+    let bom = match made {
+        Some(made) => BomDelta {
+            withheld: made.withheld.clone(),
+            beside: op.beside.iter().flatten().map(named).collect(),
+            ..account(op, &[], &Present::default())
+        },
+        None => account(op, &[], &Present::default()),
+    };
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
@@ -61,6 +79,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, mut writer: LayerWriter) -> Result<
 struct Floor<'a> {
     root: &'a Path,
     store: &'a Store,
+    made: Option<&'a Made>,
     packages: Vec<Unpacked>,
     /// Which package each file is of, by its place in the root.
     files: BTreeMap<PathBuf, usize>,
@@ -71,7 +90,6 @@ struct Unpacked {
     package: Package,
     control: String,
     md5sums: Option<Vec<u8>>,
-    has_scripts: bool,
 }
 
 impl Floor<'_> {
@@ -81,7 +99,6 @@ impl Floor<'_> {
             package,
             control: deb.control.clone(),
             md5sums: deb.file("md5sums").map(|file| file.content.clone()),
-            has_scripts: deb.scripts().next().is_some(),
         });
         let mut outcome = Ok(());
         let root = self.root;
@@ -107,15 +124,17 @@ impl Floor<'_> {
             return Ok(true);
         }
         let newest = self.packages.len() - 1;
+        let is_missing = |made: &Made| made.is_missing(&self.packages[newest].package.name, &place);
+        let is_missing = self.made.is_none_or(is_missing);
         let owner = self.files.get(&place).copied().filter(|owner| *owner != newest);
         let Some(owner) = owner else {
             self.files.insert(place, newest);
-            return Ok(true);
+            return Ok(is_missing);
         };
         let (ours, theirs) = (&self.packages[newest].package, &self.packages[owner].package);
         if replaces(ours, theirs)? {
             self.files.insert(place, newest);
-            return Ok(true);
+            return Ok(is_missing);
         }
         match replaces(theirs, ours)? {
             true => Ok(false),
@@ -136,17 +155,6 @@ impl Floor<'_> {
             }
         }
         Ok(())
-    }
-
-    fn tell_of_scripts(&self, progress: &Progress) {
-        let with_scripts = self.packages.iter().filter(|one| one.has_scripts);
-        let names: Vec<&str> = with_scripts.map(|one| &*one.package.name).collect();
-        if !names.is_empty() {
-            progress.say(format!(
-                "no scripts are run without the Essential packages: what those of {} would make isn't in the image",
-                names.join(" ")
-            ));
-        }
     }
 }
 
