@@ -5,6 +5,7 @@
 mod date;
 pub mod index;
 pub mod keyring;
+mod offers;
 pub mod order;
 pub mod preferences;
 pub mod reach;

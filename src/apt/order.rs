@@ -9,8 +9,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::offers::Offers;
 use crate::debian::package::{Package, RelationError, RelationField};
-use crate::debian::{Installed, Relation, Version};
+use crate::debian::{Installed, Relation};
 
 /// One call of dpkg; the numbers are places in the list of packages given to [`plan`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +113,7 @@ struct Planner {
 
 impl Planner {
     fn new(packages: &[&Package], installed: &[Installed]) -> Result<Planner, RelationError> {
-        let there = Offers::of_installed(packages, installed)?;
+        let there = staying(packages, installed)?;
         let coming = Offers::of(packages.iter().copied().enumerate())?;
         let mut planner = Planner {
             count: packages.len(),
@@ -234,56 +235,15 @@ fn push(steps: &mut Vec<Step>, step: Step) {
     steps.push(step);
 }
 
-/// Which packages of a list offer a name, as their own or as a virtual one.
-#[derive(Default)]
-struct Offers<'a> {
-    packages: BTreeMap<usize, &'a Package>,
-    by_name: BTreeMap<Box<str>, Vec<(usize, Option<Version>)>>,
-}
-
-impl<'a> Offers<'a> {
-    fn of(packages: impl Iterator<Item = (usize, &'a Package)>) -> Result<Offers<'a>, RelationError> {
-        let mut offers = Offers::default();
-        for (index, package) in packages {
-            offers.packages.insert(index, package);
-            offers
-                .by_name
-                .entry(package.name.clone())
-                .or_default()
-                .push((index, Some(package.version.clone())));
-            for provided in package.provides()? {
-                offers.by_name.entry(provided.name).or_default().push((index, provided.version));
-            }
-        }
-        Ok(offers)
-    }
-
-    /// What is installed and not about to be replaced.
-    fn of_installed(packages: &[&Package], installed: &'a [Installed]) -> Result<Offers<'a>, RelationError> {
-        let replaced: BTreeSet<&str> = packages.iter().map(|package| &*package.name).collect();
-        let stays =
-            installed.iter().filter(|one| one.is_installed() && !replaced.contains(&*one.package.name));
-        Offers::of(stays.map(|one| &one.package).enumerate())
-    }
-
-    /// Returns the first package that is what a relation asks for.
-    fn first(&self, relation: &Relation) -> Option<usize> {
-        self.all(relation).next()
-    }
-
-    /// Returns all packages that are what a relation asks for.
-    fn all<'b>(&'b self, relation: &'b Relation) -> impl Iterator<Item = usize> + 'b {
-        let admits = |version: &Option<Version>| match version {
-            Some(version) => relation.admits(version),
-            None => relation.constraint.is_none(),
-        };
-        let offers = self.by_name.get(&relation.name).into_iter().flatten();
-        offers.filter(move |(_, version)| admits(version)).map(|(index, _)| *index)
-    }
+/// Returns what offers there are of what is installed and not about to be replaced.
+fn staying(packages: &[&Package], installed: &[Installed]) -> Result<Offers, RelationError> {
+    let replaced: BTreeSet<&str> = packages.iter().map(|package| &*package.name).collect();
+    let stays = installed.iter().filter(|one| one.is_installed() && !replaced.contains(&*one.package.name));
+    Offers::of(stays.map(|one| &one.package).enumerate())
 }
 
 /// Returns for each group that is not satisfied already the first of the coming packages that satisfies it.
-fn first_offers(groups: &[Vec<Relation>], own: usize, there: &Offers<'_>, coming: &Offers<'_>) -> Vec<usize> {
+fn first_offers(groups: &[Vec<Relation>], own: usize, there: &Offers, coming: &Offers) -> Vec<usize> {
     let open = groups.iter().filter(|group| group.iter().all(|relation| there.first(relation).is_none()));
     let found = open.filter_map(|group| group.iter().find_map(|relation| coming.first(relation)));
     found.filter(|index| *index != own).collect()

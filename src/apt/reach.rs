@@ -4,62 +4,58 @@
 
 use std::collections::BTreeSet;
 
+use super::offers::Offers;
 use crate::debian::{Package, Relation, RelationError, RelationField};
 
-/// Returns the places of what `starts` lead to among `packages`, themselves included: by `Pre-Depends`, `Depends` and,
-/// with `recommends`, `Recommends`.
-pub fn reach(
-    packages: &[&Package],
-    starts: Vec<usize>,
-    recommends: bool,
-) -> Result<BTreeSet<usize>, RelationError> {
-    let mut fields = vec![RelationField::PreDepends, RelationField::Depends];
-    fields.extend(recommends.then_some(RelationField::Recommends));
-    let mut reached = BTreeSet::new();
-    let mut waiting = starts;
-    while let Some(place) = waiting.pop() {
-        if !reached.insert(place) {
-            continue;
-        }
-        for field in &fields {
-            for alternatives in packages[place].relations(*field)? {
-                waiting.extend(first(packages, &alternatives)?);
+/// Packages that were chosen together.
+pub struct Reach<'a> {
+    packages: &'a [&'a Package],
+    offers: Offers,
+}
+
+impl<'a> Reach<'a> {
+    /// Looks at `packages`; they go by their places.
+    ///
+    /// # Errors
+    /// When what one provides can't be read.
+    pub fn new(packages: &'a [&'a Package]) -> Result<Reach<'a>, RelationError> {
+        Ok(Reach { packages, offers: Offers::of(packages.iter().copied().enumerate())? })
+    }
+
+    /// Returns the places of what `starts` lead to, themselves included: by `Pre-Depends`, `Depends` and, with
+    /// `recommends`, `Recommends`.
+    ///
+    /// # Errors
+    /// When one of these fields can't be read.
+    pub fn from(&self, starts: Vec<usize>, recommends: bool) -> Result<BTreeSet<usize>, RelationError> {
+        let mut fields = vec![RelationField::PreDepends, RelationField::Depends];
+        fields.extend(recommends.then_some(RelationField::Recommends));
+        let mut reached = BTreeSet::new();
+        let mut waiting = starts;
+        while let Some(place) = waiting.pop() {
+            if !reached.insert(place) {
+                continue;
+            }
+            for field in &fields {
+                let groups = self.packages[place].relations(*field)?;
+                waiting.extend(
+                    groups.iter().filter_map(|group| group.iter().find_map(|one| self.is_met_by(one))),
+                );
             }
         }
+        Ok(reached)
     }
-    Ok(reached)
-}
 
-/// Returns the place of the package that goes by a name, its own or one that it provides.
-pub fn named(packages: &[&Package], name: &str) -> Result<Option<usize>, RelationError> {
-    let relation =
-        Relation { name: name.into(), qualifier: None, constraint: None, architectures: Vec::new() };
-    first(packages, &[relation])
-}
-
-fn first(packages: &[&Package], alternatives: &[Relation]) -> Result<Option<usize>, RelationError> {
-    for relation in alternatives {
-        let is_it = |package: &&Package| package.name == relation.name && relation.admits(&package.version);
-        if let Some(place) = packages.iter().position(is_it) {
-            return Ok(Some(place));
-        }
-        for (place, package) in packages.iter().enumerate() {
-            if provides(package, relation)? {
-                return Ok(Some(place));
-            }
-        }
+    /// Returns the place of the package that goes by a name, its own or one that it provides.
+    pub fn named(&self, name: &str) -> Option<usize> {
+        let name = name.into();
+        self.is_met_by(&Relation { name, qualifier: None, constraint: None, architectures: Vec::new() })
     }
-    Ok(None)
-}
 
-/// Whether a package stands in for what a relation names (Debian policy 7.5).
-fn provides(package: &Package, relation: &Relation) -> Result<bool, RelationError> {
-    let provided = package.provides()?;
-    let mut same = provided.iter().filter(|provided| provided.name == relation.name);
-    Ok(same.any(|provided| match &provided.version {
-        Some(version) => relation.admits(version),
-        None => relation.constraint.is_none(),
-    }))
+    /// A package of that very name comes before one that stands in for it.
+    fn is_met_by(&self, relation: &Relation) -> Option<usize> {
+        self.offers.all(relation).min_by_key(|place| self.packages[*place].name != relation.name)
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +73,7 @@ mod tests {
             .map(|paragraph| Package::from_paragraph(&paragraph.unwrap()).unwrap())
             .collect();
         let packages: Vec<&Package> = packages.iter().collect();
-        reach(&packages, starts.to_vec(), recommends).unwrap().into_iter().collect()
+        Reach::new(&packages).unwrap().from(starts.to_vec(), recommends).unwrap().into_iter().collect()
     }
 
     #[test]

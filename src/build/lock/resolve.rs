@@ -20,7 +20,7 @@ use super::{Lock, LockRequest, LockedBase, LockedPackage, LockedSource, Platform
 use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
 use crate::apt::keyring::{Fingerprint, Keyring};
 use crate::apt::order::{self, Step};
-use crate::apt::reach;
+use crate::apt::reach::Reach;
 use crate::apt::resolve::{Request, Universe, Wanted};
 use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
@@ -415,12 +415,12 @@ fn select_installs(
 /// packages lead to is for scripts to run beside.
 fn without_essential(all: &[Candidate], names: &[String], recommends: bool) -> Result<Chosen> {
     let packages: Vec<&Package> = all.iter().map(|candidate| &candidate.package).collect();
-    let asked = names.iter().map(|name| reach::named(&packages, name));
-    let asked: Vec<usize> = asked.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    let in_image = reach::reach(&packages, asked, recommends)?;
+    let reach = Reach::new(&packages)?;
+    let asked = names.iter().filter_map(|name| reach.named(name)).collect();
+    let in_image = reach.from(asked, recommends)?;
     let is_essential = |place: &usize| packages[*place].essential && !in_image.is_empty();
     let essential = (0..packages.len()).filter(is_essential).collect();
-    let beside = reach::reach(&packages, essential, false)?;
+    let beside = reach.from(essential, false)?;
     let those = |chosen: &mut dyn Iterator<Item = &usize>| chosen.map(|&place| all[place].clone()).collect();
     Ok(Chosen {
         install: those(&mut in_image.iter()),
