@@ -74,7 +74,7 @@ fn install(definition: &Definition, lock: &PlatformLock) -> Install {
 fn declared(apt: &Apt, lock: &PlatformLock) -> BTreeMap<String, bom::Git> {
     let of_packages = apt.packages.iter().map(|package| (&package.name.value, package.vcs.as_ref()));
     let of_debs = lock.packages.iter().filter_map(|package| {
-        let block = debs::block(apt, package)?;
+        let block = debs::block(apt, package.deb.as_ref()?)?;
         Some((&package.name, block.vcs.as_ref()))
     });
     let declared = of_packages.chain(of_debs);

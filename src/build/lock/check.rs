@@ -70,7 +70,8 @@ fn needless_beside(definition: &Definition, locked: &PlatformLock) -> Vec<String
 fn without_sources<'a>(apt: &'a Apt, locked: &'a PlatformLock) -> impl Iterator<Item = String> + 'a {
     let are_wanted = apt.sources.value != SourcePolicy::None;
     let packages = locked.all_packages().filter(move |package| are_wanted && package.source.files.is_empty());
-    let missing = packages.filter(|package| !is_excused(apt, &package.name, debs::block(apt, package)));
+    let block = |package: &LockedPackage| package.deb.as_ref().and_then(|deb| debs::block(apt, deb));
+    let missing = packages.filter(move |package| !is_excused(apt, &package.name, block(package)));
     missing.map(|package| format!("it does not hold the sources of package {}", package.name))
 }
 

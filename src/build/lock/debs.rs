@@ -187,10 +187,9 @@ pub fn check_chosen(brought: &[Brought], install: &[Candidate], apt: &Apt) -> Re
     Ok(())
 }
 
-/// Returns the block that a package was locked for.
-pub fn block<'a>(apt: &'a Apt, package: &LockedPackage) -> Option<&'a Deb> {
-    let locked = package.deb.as_ref()?;
-    apt.debs.iter().find(|deb| LockedDeb::of(deb) == *locked)
+/// Returns the block that brings a package.
+pub fn block<'a>(apt: &'a Apt, brought: &LockedDeb) -> Option<&'a Deb> {
+    apt.debs.iter().find(|deb| LockedDeb::of(deb) == *brought)
 }
 
 /// Checks that a lock holds just the files that the definition brings, and brings those of the context into the store.
@@ -216,8 +215,9 @@ pub fn check(apt: &Apt, locked: &PlatformLock, context: &Context, store: &Store)
             differences.push(format!("deb \"{label}\" is {digest}, the lock has {}", package.sha256));
         }
     }
-    let unknown =
-        locked.packages.iter().filter(|package| package.deb.is_some() && block(apt, package).is_none());
+    let is_unknown =
+        |package: &&LockedPackage| package.deb.as_ref().is_some_and(|deb| block(apt, deb).is_none());
+    let unknown = locked.packages.iter().filter(is_unknown);
     let unknown = unknown.map(|package| format!("it holds deb {}, and the definition doesn't", package.name));
     differences.extend(unknown);
     match differences.is_empty() {

@@ -8,11 +8,11 @@ use anyhow::{Result, bail};
 use futures_util::future::try_join_all;
 
 use super::archive::{Desk, Suite};
-use super::debs::Brought;
+use super::debs::{self, Brought};
 use super::places::Places;
 use super::shelf::{self, Found, SourceName};
 use super::trust::{Author, Trust};
-use super::{LockedDeb, LockedPackage, LockedSource, LockedSuite, PlatformLock};
+use super::{LockedPackage, LockedSource, LockedSuite, PlatformLock};
 use crate::apt::index::Candidate;
 use crate::apt::sources::Repository;
 use crate::build::World;
@@ -141,8 +141,7 @@ impl<'a> Recorder<'a> {
         let mut missing = Vec::new();
         for (built_from, candidate) in all.iter().zip(candidates) {
             let brought = self.debs.iter().find(|one| one.is(candidate));
-            let block =
-                brought.and_then(|one| self.apt.debs.iter().find(|deb| LockedDeb::of(deb) == one.deb));
+            let block = brought.and_then(|one| debs::block(self.apt, &one.deb));
             if !is_excused(self.apt, &candidate.package.name, block) {
                 let names = built_from.missing(&candidate.package)?;
                 missing.extend(names.iter().map(|name| line(&candidate.package, name)));
