@@ -92,6 +92,13 @@ impl Mounts {
     }
 }
 
+/// A tarball or a package that members are taken out of.
+struct Archive {
+    mount: usize,
+    /// Where it is in the context; empty of a package.
+    context_path: String,
+}
+
 struct Copying<'a> {
     definition: &'a Definition,
     lock: &'a PlatformLock,
@@ -127,26 +134,10 @@ impl Copying<'_> {
         let origin = Origin { git, url: None };
         let path = path.trim_start_matches('/');
         let path = if path.is_empty() { "." } else { path };
+        let archive = Archive { mount, context_path: String::new() };
         match Selection::of(path)? {
-            None => self.copy.files.push(CopiedFile {
-                target: target_of(block, path),
-                mount,
-                nth: 0,
-                member: Some(path.to_owned()),
-                mode: block.mode,
-                owner: owner(block),
-                origin,
-                context_path: String::new(),
-            }),
-            Some(_) => self.copy.trees.push(CopiedTree {
-                target: block.path.value.clone(),
-                mount,
-                path: path.to_owned(),
-                mode: block.mode,
-                owner: owner(block),
-                origins: vec![("**".into(), origin)],
-                context_path: String::new(),
-            }),
+            None => self.take_file(block, archive, path, origin),
+            Some(_) => self.take_tree(block, archive, path, vec![("**".into(), origin)]),
         }
         Ok(())
     }
@@ -205,16 +196,8 @@ impl Copying<'_> {
         let origin =
             self.definition.origin_of(Container::Tarball(tarball), path).map_err(Diagnostics::from)?;
         let (mount, _) = self.mounts.single(tarball, self.context)?;
-        self.copy.files.push(CopiedFile {
-            target: target_of(block, path),
-            mount,
-            nth: 0,
-            member: Some(path.to_owned()),
-            mode: block.mode,
-            owner: owner(block),
-            origin: origin_of(origin),
-            context_path: tarball.value.clone(),
-        });
+        let archive = Archive { mount, context_path: tarball.value.clone() };
+        self.take_file(block, archive, path, origin_of(origin));
         Ok(())
     }
 
@@ -224,16 +207,34 @@ impl Copying<'_> {
         let origins = declared.iter();
         let origins =
             origins.map(|source| (source.pattern.value.as_str().to_owned(), origin_of(&source.origin)));
+        let archive = Archive { mount, context_path: tarball.value.clone() };
+        self.take_tree(block, archive, path, origins.collect());
+        Ok(())
+    }
+
+    fn take_file(&mut self, block: &FileBlock, archive: Archive, path: &str, origin: Origin) {
+        self.copy.files.push(CopiedFile {
+            target: target_of(block, path),
+            mount: archive.mount,
+            nth: 0,
+            member: Some(path.to_owned()),
+            mode: block.mode,
+            owner: owner(block),
+            origin,
+            context_path: archive.context_path,
+        });
+    }
+
+    fn take_tree(&mut self, block: &FileBlock, archive: Archive, path: &str, origins: Vec<(String, Origin)>) {
         self.copy.trees.push(CopiedTree {
             target: block.path.value.clone(),
-            mount,
+            mount: archive.mount,
             path: path.to_owned(),
             mode: block.mode,
             owner: owner(block),
-            origins: origins.collect(),
-            context_path: tarball.value.clone(),
+            origins,
+            context_path: archive.context_path,
         });
-        Ok(())
     }
 }
 
