@@ -152,14 +152,8 @@ fn a_lock_knows_whether_the_essential_packages_are_there() {
     let site = site(&archive, TOOL);
     site.succeeds(&mut site.verb("lock"));
     site.succeeds(&mut site.build());
-    let digest = manifest(&site.layout());
-    fs::remove_dir_all(site.layout()).unwrap();
-    fs::remove_dir_all(site.path("state")).unwrap();
-    site.succeeds(&mut site.build());
-    assert_eq!(manifest(&site.layout()), digest);
-    fs::remove_dir_all(site.layout()).unwrap();
-    let definition = fs::read_to_string(site.path("context/estaleiro.hcl")).unwrap();
-    site.put("estaleiro.hcl", definition.replace("essential = false", "essential = true"));
+    assert_same_again(&site);
+    with_the_essential_packages(&site);
     let said = site.fails(2, &mut site.build());
     assert!(said.contains("the lock has switch essential = false, the definition hasn't"), "{said}");
 }
@@ -349,20 +343,41 @@ fn what_scripts_make_is_there_as_on_a_whole_root_and_what_they_ran_beside_is_not
     let beside: BTreeSet<String> = beside.iter().map(|package| text(&package["name"])).collect();
     assert!(beside.contains("dash") && beside.contains("base-files"), "{beside:?}");
 
-    // Elsewhere it is the same.
+    assert_same_again(&site);
+    with_the_essential_packages(&site);
+    fs::remove_dir_all(site.path("bundle")).ok();
+    let whole = yard::root(&site);
+    assert_part_of(&bare, &whole);
+    assert_has_what_scripts_made(&bare);
+    for absent in [
+        "usr/bin/sh",
+        "var/lib/dpkg/status",
+        "var/lib/dpkg/info",
+        "var/cache/debconf/config.dat",
+        "etc/ld.so.cache",
+    ] {
+        assert!(fs::symlink_metadata(bare.join(absent)).is_err(), "{absent}");
+    }
+}
+
+/// Builds once more, with nothing remembered: it is the same.
+fn assert_same_again(site: &Site) {
     let digest = manifest(&site.layout());
     fs::remove_dir_all(site.layout()).unwrap();
     fs::remove_dir_all(site.path("state")).unwrap();
     site.succeeds(&mut site.build());
     assert_eq!(manifest(&site.layout()), digest);
-
-    // A whole root has all of it too.
     fs::remove_dir_all(site.layout()).unwrap();
-    fs::remove_dir_all(site.path("bundle")).ok();
+}
+
+fn with_the_essential_packages(site: &Site) {
     let definition = fs::read_to_string(site.path("context/estaleiro.hcl")).unwrap();
     site.put("estaleiro.hcl", definition.replace("essential = false", "essential = true"));
-    let whole = yard::root(&site);
-    let (here, there) = (lines_of(&bare), lines_of(&whole));
+}
+
+/// Checks that a whole root has all of it too, and that no file of the packages is missing.
+fn assert_part_of(bare: &Path, whole: &Path) {
+    let (here, there) = (lines_of(bare), lines_of(whole));
     // A script of base-files takes the idle ones of these away.
     let is_idle = |line: &str| line.contains("/lib32") || line.contains("/libx32");
     let more = here.difference(&there).filter(|line| !is_record(line) && !is_idle(line));
@@ -373,21 +388,15 @@ fn what_scripts_make_is_there_as_on_a_whole_root_and_what_they_ran_beside_is_not
         let gone: &[&str] = if *package == "maker" { &["/usr/share/maker/gone"] } else { &[] };
         assert_eq!(missing.collect::<Vec<_>>(), gone, "{package}");
     }
+}
+
+fn assert_has_what_scripts_made(bare: &Path) {
     for made in ["etc/ssl/certs/ca-certificates.crt", "etc/passwd", "srv/maker/made", "etc/timezone"] {
         assert!(fs::metadata(bare.join(made)).unwrap().len() > 0, "{made}");
     }
     assert_eq!(fs::read_link(bare.join("etc/alternatives/implement")).unwrap(), Path::new("/usr/bin/maker"));
     assert_eq!(fs::read_to_string(bare.join("etc/timezone")).unwrap(), "Europe/Lisbon\n");
     assert!(fs::read_to_string(bare.join("etc/passwd")).unwrap().contains("\nmaker:x:999:"));
-    for absent in [
-        "usr/bin/sh",
-        "var/lib/dpkg/status",
-        "var/lib/dpkg/info",
-        "var/cache/debconf/config.dat",
-        "etc/ld.so.cache",
-    ] {
-        assert!(fs::symlink_metadata(bare.join(absent)).is_err(), "{absent}");
-    }
 }
 
 /// Returns what a scanner finds, as `name=version`.
