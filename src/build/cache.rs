@@ -197,7 +197,7 @@ impl<E: Executor> Executor for Caching<E> {
         }
         if let Some((record, fate)) = self.known(key) {
             self.progress.say(format!("✔ {}: cached {}", vertex.title(), place(fate)));
-            let delta = record.delta();
+            let delta = Delta { config: vertex.op.config().cloned(), ..record.delta() };
             self.note(vertex, record, fate);
             return Ok(Outcome::Delta(Box::new(delta)));
         }
@@ -225,8 +225,14 @@ fn place(fate: Fate) -> &'static str {
 /// The others cost nothing, or are remembered in another way.
 fn is_worth_remembering(op: &Op) -> bool {
     match op {
-        Op::Install(_) | Op::Copy(_) | Op::Change(_) => true,
-        Op::Scratch | Op::Pull(_) | Op::Source(_) | Op::Configure(_) => false,
+        Op::Install(_) | Op::Copy(_) | Op::Change(_) | Op::Workdir(_) | Op::Transfer(_) | Op::Run(_) => true,
+        Op::Scratch
+        | Op::Pull(_)
+        | Op::Source(_)
+        | Op::Configure(_)
+        | Op::Context(_)
+        | Op::Download(_)
+        | Op::Settle(_) => false,
     }
 }
 
@@ -246,6 +252,7 @@ impl VertexRecord {
             layer: self.layer.clone(),
             history: self.history.clone(),
             config: None,
+            author: None,
             bom: self.bom.clone(),
             skeleton: self.skeleton.clone(),
         }

@@ -9,10 +9,17 @@ pub fn dot(graph: &Graph) -> String {
     let mut text = String::from("digraph build {\n  rankdir=BT;\n  node [fontname=\"sans-serif\"];\n");
     for (id, vertex) in graph.vertices() {
         let style = match vertex.op {
-            Op::Source(_) => "shape=box style=filled fillcolor=gray90",
-            Op::Scratch | Op::Pull(_) | Op::Install(_) | Op::Copy(_) | Op::Change(_) | Op::Configure(_) => {
-                "shape=ellipse color=blue"
-            }
+            Op::Source(_) | Op::Context(_) | Op::Download(_) => "shape=box style=filled fillcolor=gray90",
+            Op::Scratch
+            | Op::Pull(_)
+            | Op::Install(_)
+            | Op::Copy(_)
+            | Op::Change(_)
+            | Op::Configure(_)
+            | Op::Settle(_)
+            | Op::Workdir(_)
+            | Op::Transfer(_)
+            | Op::Run(_) => "shape=ellipse color=blue",
         };
         let _ = writeln!(text, "  v{} [label={:?} {style}];", id.index(), vertex.title());
         if let Some(parent) = vertex.parent {

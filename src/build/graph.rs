@@ -4,6 +4,13 @@
 //! names a path of the machine it was made on. What a vertex yields is decided by
 //! [`Executor`](super::solve::Executor)s; in what order, by [`solve`](super::solve::solve).
 
+mod instruction;
+
+pub use instruction::{
+    ContextEntry, ContextKind, ContextTree, Download, Instruction, Run, RunMount, RunMountKind,
+    SecretVariable, Settle, Sharing, Transfer, TransferSource, Workdir,
+};
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -47,6 +54,38 @@ pub enum Op {
     Change(Change),
     /// Says how a container is started.
     Configure(Configure),
+    /// Names entries of the context, as a Dockerfile's instructions mean them.
+    Context(ContextTree),
+    /// Names a file from afar.
+    Download(Download),
+    /// Says what the whole configuration is, as a Dockerfile's instruction left it.
+    Settle(Settle),
+    /// Makes a working directory.
+    Workdir(Workdir),
+    /// Puts files into the root, as `COPY` and `ADD` do.
+    Transfer(Transfer),
+    /// Runs a command.
+    Run(Run),
+}
+
+impl Op {
+    /// Returns the configuration that the operation leaves, where it is known before anything is done.
+    pub fn config(&self) -> Option<&ContainerConfig> {
+        match self {
+            Op::Settle(Settle { config, .. }) | Op::Workdir(Workdir { config, .. }) => Some(config),
+            Op::Scratch
+            | Op::Pull(_)
+            | Op::Source(_)
+            | Op::Install(_)
+            | Op::Copy(_)
+            | Op::Change(_)
+            | Op::Configure(_)
+            | Op::Context(_)
+            | Op::Download(_)
+            | Op::Transfer(_)
+            | Op::Run(_) => None,
+        }
+    }
 }
 
 /// Begins with an image from a registry.
@@ -286,12 +325,18 @@ impl Graph {
         for vertex in &self.vertices {
             let key = match &vertex.op {
                 Op::Source(source) => source.digest(),
+                Op::Context(tree) => Digest::of(canonical_json(&tree.entries)),
                 Op::Scratch
                 | Op::Pull(_)
                 | Op::Install(_)
                 | Op::Copy(_)
                 | Op::Change(_)
-                | Op::Configure(_) => self.key(vertex, &keys),
+                | Op::Configure(_)
+                | Op::Download(_)
+                | Op::Settle(_)
+                | Op::Workdir(_)
+                | Op::Transfer(_)
+                | Op::Run(_) => self.key(vertex, &keys),
             };
             keys.push(key);
         }
@@ -330,6 +375,12 @@ impl Vertex {
                 format!("link {}", abridged(&paths))
             }
             Op::Configure(_) => "configure".into(),
+            Op::Context(tree) => format!("context {} ({} entries)", tree.name, tree.entries.len()),
+            Op::Download(download) => format!("download {}", download.uri),
+            Op::Settle(Settle { instruction, .. })
+            | Op::Workdir(Workdir { instruction, .. })
+            | Op::Transfer(Transfer { instruction, .. })
+            | Op::Run(Run { instruction, .. }) => instruction.title(),
         }
     }
 }
@@ -402,6 +453,8 @@ pub struct Delta {
     pub history: History,
     /// The configuration it leaves, unless that didn't change.
     pub config: Option<ContainerConfig>,
+    /// Who made the image, where it says so.
+    pub author: Option<String>,
     /// What it adds to the account.
     pub bom: BomDelta,
     /// What it changes in the root's directories and links.
@@ -420,6 +473,9 @@ impl Snapshot {
         }
         if let Some(config) = delta.config {
             self.image.config.config = config;
+        }
+        if let Some(author) = delta.author {
+            self.image.config.rest.insert("author".into(), author.into());
         }
         self.skeleton.apply(&delta.skeleton)?;
         Ok(Snapshot { bom: self.bom.then(delta.bom), ..self })

@@ -287,6 +287,7 @@ impl Work<'_> {
             blobs: blobs.clone(),
             context: self.request.context.clone(),
             base: self.base.clone(),
+            others: Vec::new(),
             progress: self.world.progress.clone(),
             waiter,
             cancel: self.world.cancel.clone(),

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::graph::{Delta, Graph, Snapshot, Source, Vertex, VertexId};
+use super::graph::{ContextTree, Delta, Download, Graph, Snapshot, Source, Vertex, VertexId};
 use crate::digest::Digest;
 
 /// What a vertex finds at hand.
@@ -21,8 +21,19 @@ pub struct Inputs<'a> {
 pub enum Yield {
     /// An image and its account.
     Snapshot(Box<Snapshot>),
-    /// Files of the context.
+    /// Files.
+    Material(Material),
+}
+
+/// Files that a vertex only names.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Material {
+    /// Files of the context, or a package.
     Source(Source),
+    /// Entries of the context.
+    Context(ContextTree),
+    /// A file from afar.
+    Download(Download),
 }
 
 /// What executing a vertex comes to.
@@ -33,7 +44,7 @@ pub enum Outcome {
     /// It continues its parent's.
     Delta(Box<Delta>),
     /// It names files.
-    Source(Source),
+    Material(Material),
 }
 
 /// Whoever can execute vertices: the one that works, the one that remembers, the one that only writes down.
@@ -143,7 +154,7 @@ impl Solving {
         match state.places.swap_remove(target.index()) {
             Place::Done(yielded) => match &*yielded {
                 Yield::Snapshot(snapshot) => Ok((**snapshot).clone()),
-                Yield::Source(_) => Err(anyhow!("internal error: the graph ends in a file")),
+                Yield::Material(_) => Err(anyhow!("internal error: the graph ends in a file")),
             },
             Place::NotNeeded | Place::Waiting | Place::UnderWay => {
                 Err(anyhow!("internal error: the graph was not solved"))
@@ -183,13 +194,13 @@ impl State {
 fn run(vertex: &Vertex, key: &Digest, ready: &Ready, executor: &dyn Executor) -> Result<Yield> {
     let parent = match ready.parent.as_deref() {
         Some(Yield::Snapshot(snapshot)) => Some(&**snapshot),
-        Some(Yield::Source(_)) => return Err(anyhow!("internal error: a file is no parent")),
+        Some(Yield::Material(_)) => return Err(anyhow!("internal error: a file is no parent")),
         None => None,
     };
     let mounts = ready.mounts.iter().map(std::sync::Arc::as_ref).collect();
     match executor.execute(vertex, key, &Inputs { parent, mounts })? {
         Outcome::Base(snapshot) => Ok(Yield::Snapshot(snapshot)),
-        Outcome::Source(source) => Ok(Yield::Source(source)),
+        Outcome::Material(material) => Ok(Yield::Material(material)),
         Outcome::Delta(delta) => {
             let parent = parent.ok_or_else(|| anyhow!("internal error: a change without a parent"))?;
             Ok(Yield::Snapshot(Box::new(parent.clone().then(*delta)?)))
@@ -221,13 +232,23 @@ mod tests {
             }
             assert!(!self.panics_at.is_some_and(|title| vertex.title().starts_with(title)));
             Ok(match &vertex.op {
-                Op::Source(source) => Outcome::Source(source.clone()),
+                Op::Source(source) => Outcome::Material(Material::Source(source.clone())),
+                Op::Context(tree) => Outcome::Material(Material::Context(tree.clone())),
+                Op::Download(download) => Outcome::Material(Material::Download(download.clone())),
                 Op::Scratch => Outcome::Base(Box::new(Snapshot {
                     image: Image::scratch(Platform::host()),
                     bom: Bom::default(),
                     skeleton: Skeleton::default(),
                 })),
-                Op::Copy(_) | Op::Change(_) | Op::Configure(_) | Op::Install(_) | Op::Pull(_) => {
+                Op::Copy(_)
+                | Op::Change(_)
+                | Op::Configure(_)
+                | Op::Install(_)
+                | Op::Pull(_)
+                | Op::Settle(_)
+                | Op::Workdir(_)
+                | Op::Transfer(_)
+                | Op::Run(_) => {
                     assert_eq!(inputs.mounts.len(), vertex.mounts.len());
                     Outcome::Delta(Box::default())
                 }

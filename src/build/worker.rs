@@ -2,17 +2,19 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::base::Base;
 use super::blobs::Blobs;
 use super::context::Context;
-use super::graph::{Change, Delta, Install, NewUser, Op, Pull, Snapshot, Source, Vertex};
+use super::graph::{
+    Change, Delta, Download, Install, Instruction, NewUser, Op, Pull, Snapshot, Source, Vertex,
+};
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
 use super::ops::beside::Workshop;
-use super::ops::{self, configure, copy, install, remove, symlinks, unpack};
-use super::solve::{Executor, Inputs, Outcome, Yield};
+use super::ops::{self, configure, copy, install, remove, symlinks, unpack, workdir};
+use super::solve::{Executor, Inputs, Material, Outcome, Yield};
 use super::view::Ask;
 use super::wait::Waiter;
 use crate::bom::{self, Bom, BomDelta};
@@ -44,6 +46,8 @@ pub struct Worker {
     pub context: Context,
     /// What is known of the base.
     pub base: Option<Base>,
+    /// What is known of the other images that something is built upon or taken from.
+    pub others: Vec<Base>,
     /// Tells how it goes.
     pub progress: Progress,
     /// Waits for the network.
@@ -64,7 +68,9 @@ impl Executor for Worker {
         match &vertex.op {
             Op::Scratch => Ok(Outcome::Base(Box::new(self.scratch()))),
             Op::Pull(pull) => self.pull(pull).map(|snapshot| Outcome::Base(Box::new(snapshot))),
-            Op::Source(source) => Ok(Outcome::Source(source.clone())),
+            Op::Source(source) => Ok(Outcome::Material(Material::Source(source.clone()))),
+            Op::Context(tree) => Ok(Outcome::Material(Material::Context(tree.clone()))),
+            Op::Download(download) => self.download(download),
             Op::Install(op) => {
                 let delta = match &op.beside {
                     Some(beside) => self.install_beside(op, beside)?,
@@ -92,6 +98,16 @@ impl Executor for Worker {
                 let config = configure::configure(&parent.image.config.config, op);
                 self.changed(vertex, inputs, Delta { config: Some(config), ..Delta::default() })
             }
+            Op::Settle(op) => {
+                let (config, author) = (Some(op.config.clone()), op.author.clone());
+                self.told(&op.instruction, inputs, Delta { config, author, ..Delta::default() })
+            }
+            Op::Workdir(op) => {
+                let delta = workdir::workdir(op, &parent()?.skeleton, &|| self.writer())?;
+                self.told(&op.instruction, inputs, Delta { config: Some(op.config.clone()), ..delta })
+            }
+            Op::Transfer(op) => bail!("{} is not built yet", op.instruction.text),
+            Op::Run(op) => bail!("{} is not built yet", op.instruction.text),
         }
     }
 }
@@ -106,7 +122,9 @@ impl Worker {
     }
 
     fn pull(&self, op: &Pull) -> Result<Snapshot> {
-        let base = self.base.as_ref().ok_or_else(|| anyhow!("internal error: the base is not loaded"))?;
+        let mut bases = self.base.iter().chain(&self.others);
+        let base = bases.find(|base| base.digest == op.digest);
+        let base = base.ok_or_else(|| anyhow!("internal error: {} is not loaded", op.name))?;
         let sources = op.sources.iter().map(install::account_of_source).collect();
         let base_image = bom::BaseImage { sources, ..base.bom(&op.name)? };
         let delta = BomDelta { base_image: Some(base_image), ..BomDelta::default() };
@@ -158,6 +176,14 @@ impl Worker {
         })
     }
 
+    /// Brings a file from afar into the store.
+    fn download(&self, op: &Download) -> Result<Outcome> {
+        let uris = self.places.of("", &op.uri);
+        let wanted = Wanted { name: op.uri.clone(), uris, digest: op.digest, size: None };
+        self.waiter.wait(async { Ok(self.fetcher.all(&[wanted], 1).await?) })?;
+        Ok(Outcome::Material(Material::Download(op.clone())))
+    }
+
     /// Brings the archives of packages.
     fn fetch<'a>(&self, packages: impl Iterator<Item = &'a LockedPackage>) -> Result<()> {
         let wanted: Vec<Wanted> = packages.map(|package| wanted(package, &self.places)).collect();
@@ -200,15 +226,24 @@ impl Worker {
         Ok(LayerWriter::new(self.store.blob_writer()?, Options { epoch: self.epoch, threads, level: LEVEL })?)
     }
 
-    /// Every change is told in the image's history, with the image's time.
     fn changed(&self, vertex: &Vertex, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {
+        self.recorded(format!("estaleiro: {}", vertex.title()), inputs, delta)
+    }
+
+    /// An instruction is told in its own words.
+    fn told(&self, instruction: &Instruction, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {
+        self.recorded(instruction.text.clone(), inputs, delta)
+    }
+
+    /// Every change is told in the image's history, with the image's time.
+    fn recorded(&self, created_by: String, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {
         let skeleton = match inputs.parent {
             Some(parent) => delta.skeleton.against(&parent.skeleton)?,
             None => delta.skeleton,
         };
         let history = History {
             created: Some(super::time::rfc3339(self.epoch)),
-            created_by: Some(format!("estaleiro: {}", vertex.title())),
+            created_by: Some(created_by),
             ..History::default()
         };
         Ok(Outcome::Delta(Box::new(Delta { history, skeleton, ..delta })))
@@ -217,8 +252,10 @@ impl Worker {
 
 fn file<'a>(mount: &&'a Yield) -> Result<&'a Source> {
     match mount {
-        Yield::Source(source) => Ok(source),
-        Yield::Snapshot(_) => Err(anyhow!("internal error: a file was expected, not an image")),
+        Yield::Material(Material::Source(source)) => Ok(source),
+        Yield::Material(Material::Context(_) | Material::Download(_)) | Yield::Snapshot(_) => {
+            Err(anyhow!("internal error: a file was expected"))
+        }
     }
 }
 

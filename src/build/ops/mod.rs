@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod beside;
 pub mod bootstrap;
+pub mod chown;
 pub mod configure;
 mod content;
 pub mod copy;
@@ -19,3 +20,4 @@ pub mod tidy;
 pub mod unpack;
 pub mod users;
 mod withhold;
+pub mod workdir;

@@ -1,0 +1,32 @@
+//! The working directory of later instructions, made where it is missing.
+
+use anyhow::{Context as _, Result};
+
+use super::chown;
+use super::copy::Landing;
+use crate::build::graph::{Delta, Workdir};
+use crate::layer::{Entry, Found, LayerWriter, Skeleton};
+
+/// Makes the directory and those above it that are missing; whoever works there owns them. Where nothing is missing there
+/// is no layer.
+pub fn workdir(op: &Workdir, root: &Skeleton, writer: &dyn Fn() -> Result<LayerWriter>) -> Result<Delta> {
+    let failed = || format!("cannot make the directory {}", op.path);
+    let resolved = root.follow(op.path.as_bytes()).with_context(failed)?;
+    if let Found::Directory { .. } = resolved.found {
+        return Ok(Delta::default());
+    }
+    let (uid, gid) = chown::ids(&op.user, root).with_context(failed)?;
+    let mut landing = Landing::new(root);
+    for path in resolved.missing.iter().chain([&resolved.path]) {
+        let mut entry = Entry::directory(Vec::new(), 0o755);
+        (entry.metadata.uid, entry.metadata.gid) = (uid, gid);
+        entry.metadata.mtime = i64::MAX;
+        landing.place_directory(&format!("/{}", String::from_utf8_lossy(path)), entry)?;
+    }
+    let mut writer = writer()?;
+    for (_, entry) in landing.entries() {
+        writer.entry(entry, &mut std::io::empty())?;
+    }
+    let packed = writer.finish()?;
+    Ok(Delta { layer: Some(packed.layer), skeleton: packed.skeleton, ..Delta::default() })
+}
