@@ -232,6 +232,29 @@ async fn pull(digest: &Digest, registry: &Registry, store: &Store, progress: &Pr
     Ok(Base { digest: *digest, image, facts, skeleton })
 }
 
+/// The kind of the store's records of images.
+const IMAGE_RECORD: &str = "image-1";
+
+/// Finds out what an image is, without its layers: from the store, else from its registry.
+pub async fn describe(
+    digest: &Digest,
+    registry: &Registry,
+    store: &Store,
+    progress: &Progress,
+) -> Result<Image> {
+    let known = store.record(IMAGE_RECORD, digest).and_then(|record| serde_json::from_slice(&record).ok());
+    if let Some(image) = known {
+        return Ok(image);
+    }
+    let manifest = manifest_of(digest, registry).await?;
+    let task = progress.start(format!("look at {}@sha256:{}", registry.name(), digest.short()));
+    registry.pull_blob(&manifest.config, store, &task).await?;
+    let image = image_of(&manifest, registry, store)?;
+    task.done(&format!("{} layers", image.layers.len()));
+    store.set_record(IMAGE_RECORD, digest, &serde_json::to_vec(&image)?)?;
+    Ok(image)
+}
+
 /// Pulls an image: its layers are in the store then.
 pub async fn pull_image(
     digest: &Digest,
@@ -239,20 +262,28 @@ pub async fn pull_image(
     store: &Store,
     progress: &Progress,
 ) -> Result<Image> {
+    let manifest = manifest_of(digest, registry).await?;
+    let task = progress.start(format!("pull {}@sha256:{}", registry.name(), digest.short()));
+    let blobs: Vec<&Descriptor> = std::iter::once(&manifest.config).chain(&manifest.layers).collect();
+    try_join_all(blobs.iter().map(|blob| registry.pull_blob(blob, store, &task))).await?;
+    task.done(&format!("{} layers", manifest.layers.len()));
+    image_of(&manifest, registry, store)
+}
+
+async fn manifest_of(digest: &Digest, registry: &Registry) -> Result<Manifest> {
     let name = registry.name();
     let (_, bytes) = registry
         .manifest(&digest.to_string())
         .await?
         .with_context(|| format!("cannot find image {name}@{digest}: it is gone from the registry"))?;
-    let manifest = Manifest::parse(&bytes).with_context(|| format!("cannot read image {name}@{digest}"))?;
-    let task = progress.start(format!("pull {name}@sha256:{}", digest.short()));
-    let blobs: Vec<&Descriptor> = std::iter::once(&manifest.config).chain(&manifest.layers).collect();
-    try_join_all(blobs.iter().map(|blob| registry.pull_blob(blob, store, &task))).await?;
-    task.done(&format!("{} layers", manifest.layers.len()));
+    Manifest::parse(&bytes).with_context(|| format!("cannot read image {name}@{digest}"))
+}
 
-    let config: Config = serde_json::from_slice(&store.read_blob(&manifest.config.digest, LARGEST_CONFIG)?)
-        .with_context(|| format!("cannot read the configuration of image {name}"))?;
-    Ok(Image { layers: layers(&manifest, &config)?, config })
+fn image_of(manifest: &Manifest, registry: &Registry, store: &Store) -> Result<Image> {
+    let config: Config =
+        serde_json::from_slice(&store.read_blob(&manifest.config.digest, LARGEST_CONFIG)?)
+            .with_context(|| format!("cannot read the configuration of image {}", registry.name()))?;
+    Ok(Image { layers: layers(manifest, &config)?, config })
 }
 
 fn layers(manifest: &Manifest, config: &Config) -> Result<Vec<Layer>> {

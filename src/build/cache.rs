@@ -212,6 +212,10 @@ impl<E: Executor> Executor for Caching<E> {
         task.done("built");
         Ok(outcome)
     }
+
+    fn knows(&self, vertex: &Vertex, key: &Digest) -> bool {
+        is_worth_remembering(&vertex.op) && self.known(key).is_some()
+    }
 }
 
 fn place(fate: Fate) -> &'static str {

@@ -16,33 +16,37 @@ pub mod lock;
 pub mod machine;
 pub mod ops;
 pub mod plan;
+pub mod product;
 pub mod publish;
 pub mod report;
+pub mod secrets;
 pub mod selection;
 pub mod solve;
+pub mod stages;
 pub mod time;
 pub mod view;
 pub mod wait;
 pub mod worker;
 pub mod world;
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 
 use base::Base;
 use blobs::{BlobSource, Blobs};
-use bundle::{Shipped, Sources};
+use bundle::Shipped;
 use cache::{CacheRecord, Caching, Fate, VertexRecord};
 use context::Context;
-use definition::{Definition, SourcePolicy};
 use graph::{Graph, Snapshot};
 use lock::keep::Kept;
 use lock::places::Places;
 use lock::resolve::Subject;
 use lock::{Lock, PlatformLock};
+pub use product::{DefinitionRequest, Recipe};
+use product::{Locked, Product};
 use publish::{Publication, Published};
+use stages::Images;
 use wait::Waiter;
 use worker::Worker;
 pub use world::{Accesses, AptKey, AptSource, Settings, World};
@@ -50,7 +54,6 @@ pub use world::{Accesses, AptKey, AptSource, Settings, World};
 use crate::bom;
 use crate::digest::Digest;
 use crate::oci::{Annotations, Platform};
-use crate::progress::Progress;
 use crate::registry::{Artifact, Location, Pushed, Registry};
 
 /// Returns name and version of this builder.
@@ -58,14 +61,10 @@ pub fn builder() -> String {
     format!("estaleiro {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// What is to be built.
+/// What is to be built, and where it goes.
 pub struct Request {
-    /// The definition's text.
-    pub text: String,
-    /// Its name, for errors.
-    pub file_name: String,
-    /// Values for its variables.
-    pub variables: BTreeMap<String, String>,
+    /// What somebody wrote.
+    pub recipe: Recipe,
     /// Where its files lie.
     pub context: Context,
     /// A lock to use as it is.
@@ -101,36 +100,29 @@ pub struct Built {
     pub was_known: bool,
 }
 
-/// Reads a definition and refuses, all at once, what is wrong with it or can't be done yet.
-pub fn read(
-    text: &str,
-    file_name: &str,
-    variables: &BTreeMap<String, String>,
-    progress: &Progress,
-) -> Result<Definition> {
-    let definition = definition::parse(text, file_name, variables)?;
-    for name in &definition.unused_variables {
-        progress.warn(format!("variable `{name}` is given, but {file_name} neither declares nor uses it"));
-    }
-    plan::refusals(&definition)?;
-    Ok(definition)
-}
-
 /// The walk: builds the image and publishes it with its account.
 pub async fn build(request: &Request, world: &World) -> Result<Built> {
-    let definition = read(&request.text, &request.file_name, &request.variables, &world.progress)?;
+    let product = Product::read(request, &world.progress)?;
     let registry = world.open(&request.destination.location)?;
     let recalled = cache::recall(&registry, &request.destination.tag, &world.progress).await?;
-    let (lock, base) = lock(request, &definition, &recalled, world).await?;
-    let lock = unless_the_same(lock, &recalled);
+    let locked = product.lock(request, &recalled, world).await?;
+    let locked = Locked { lock: unless_the_same(locked.lock, &recalled), ..locked };
+    let graph = product.graph(request, &locked)?;
+    let Locked { lock, base, images } = locked;
     let locked = lock.platform(&request.platform)?;
-    let graph = plan::plan(&definition, locked, lock.epoch, &request.context)?;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
-    let places = lock::resolve::places(&definition, base.as_ref().map(|base| &base.facts), world);
-    let work =
-        Work { request, world, registry: &registry, base: base.clone(), lock: &lock, places: places.clone() };
+    let places = product.places(base.as_ref(), world);
+    let work = Work {
+        request,
+        world,
+        registry: &registry,
+        base: base.clone(),
+        images,
+        lock: &lock,
+        places: places.clone(),
+    };
     let solved = work.solve(graph, recalled.vertices).await?;
-    let subject = subject(request, &definition, &lock);
+    let subject = subject(request, product.name(request), &lock);
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, solved.snapshot.bom.to_yaml(&subject)?.into_bytes());
     let digest = Digest::of(&bom.bytes);
     let has_archive_epoch = request.lock.is_none()
@@ -147,10 +139,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
         ("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())),
         ("cache.json", record.artifact()),
     ];
-    let sources = match definition.image.apt.sources.value {
-        SourcePolicy::None | SourcePolicy::Record => None,
-        SourcePolicy::Bundle => Some(Sources::of(locked, &definition.image.apt)),
-    };
+    let sources = product.sources(locked);
     let shipped = match &sources {
         Some(sources) => sources.push(&registry, &places, world).await?,
         None => Shipped::default(),
@@ -201,55 +190,29 @@ fn unless_the_same(lock: Lock, recalled: &CacheRecord) -> Lock {
     }
 }
 
-/// Makes the lock of a definition.
+/// Makes the lock of what is to be built.
 pub async fn make_lock(request: &Request, world: &World) -> Result<Lock> {
-    update_lock(request, Kept::new(), world).await
+    let product = Product::read(request, &world.progress)?;
+    Ok(product.lock(request, &CacheRecord::default(), world).await?.lock)
 }
 
-/// Makes the lock of a definition anew, in which the versions of `kept` stay as far as they can.
+/// Makes the lock of what is to be built anew, in which the versions of `kept` stay as far as they can.
 pub async fn update_lock(request: &Request, kept: Kept, world: &World) -> Result<Lock> {
-    let definition = read(&request.text, &request.file_name, &request.variables, &world.progress)?;
     let recalled = CacheRecord::default();
-    let subject = Subject { kept, ..subject_of_lock(request, &definition, &recalled) };
-    Ok(lock::resolve::resolve(&subject, world).await?.0)
-}
-
-fn subject_of_lock<'a>(
-    request: &'a Request,
-    definition: &'a Definition,
-    recalled: &'a CacheRecord,
-) -> Subject<'a> {
-    let (platform, context) = (&request.platform, &request.context);
-    Subject { definition, platform, context, recalled, kept: Kept::new() }
-}
-
-/// Makes the graph of a definition.
-pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
-    let definition = read(&request.text, &request.file_name, &request.variables, &world.progress)?;
-    let (lock, _) = lock(request, &definition, &CacheRecord::default(), world).await?;
-    plan::plan(&definition, lock.platform(&request.platform)?, lock.epoch, &request.context)
-}
-
-/// Uses the lock that is given, else makes one; either way loads what must be known of the base.
-async fn lock(
-    request: &Request,
-    definition: &Definition,
-    recalled: &CacheRecord,
-    world: &World,
-) -> Result<(Lock, Option<Base>)> {
-    let subject = subject_of_lock(request, definition, recalled);
-    let Some(lock) = &request.lock else { return lock::resolve::resolve(&subject, world).await };
-    let locked = lock.platform(&request.platform)?;
-    lock::check::is_of(definition, locked)?;
-    lock::debs::check(&definition.image.apt, locked, &request.context, &world.store)?;
-    let base = match (&definition.image.base, &locked.base) {
-        (definition::Base::Image(reference), Some(_)) => {
-            Some(lock::resolve::load_base(&reference.value, locked.base.as_ref(), &subject, world).await?.1)
+    match Product::read(request, &world.progress)? {
+        Product::Image(definition) => {
+            let subject = Subject { kept, ..product::subject_of_lock(request, &definition, &recalled) };
+            Ok(lock::resolve::resolve(&subject, world).await?.0)
         }
-        (definition::Base::Scratch | definition::Base::Image(_), _) => None,
-    };
-    lock::check::is_complete(definition, locked, base.as_ref())?;
-    Ok((lock.clone(), base))
+        product @ Product::Stage(_) => Ok(product.lock(request, &recalled, world).await?.lock),
+    }
+}
+
+/// Makes the graph of what is to be built.
+pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
+    let product = Product::read(request, &world.progress)?;
+    let locked = product.lock(request, &CacheRecord::default(), world).await?;
+    product.graph(request, &locked)
 }
 
 /// What solving needs of the walk so far.
@@ -258,6 +221,7 @@ struct Work<'a> {
     world: &'a World,
     registry: &'a Registry,
     base: Option<Base>,
+    images: Images,
     lock: &'a Lock,
     places: Places,
 }
@@ -287,13 +251,15 @@ impl Work<'_> {
             blobs: blobs.clone(),
             context: self.request.context.clone(),
             base: self.base.clone(),
-            others: Vec::new(),
+            images: self.images.clone(),
             progress: self.world.progress.clone(),
             waiter,
             cancel: self.world.cancel.clone(),
             epoch: self.lock.epoch,
             platform: self.request.platform.clone(),
             sandbox: OnceLock::new(),
+            secrets: self.request.recipe.secrets(),
+            keeps_failed: self.request.recipe.keeps_failed(),
         };
         let caching = Caching::new(worker, self.world.store.clone(), recalled, self.world.progress.clone());
         let solved = tokio::task::spawn_blocking(move || {
@@ -316,16 +282,18 @@ impl Work<'_> {
             let location = Location::Remote(locked.name.parse()?);
             sources.push(BlobSource::of_image(self.world.open(&location)?, &base.image));
         }
+        let images = self.images.iter();
+        sources.extend(images.map(|known| BlobSource::of_image(known.registry.clone(), &known.image)));
         Ok(sources)
     }
 }
 
-fn subject(request: &Request, definition: &Definition, lock: &Lock) -> bom::Subject {
+fn subject(request: &Request, product_name: String, lock: &Lock) -> bom::Subject {
     bom::Subject {
-        product_name: definition.image.product_name.value.clone(),
+        product_name,
         created: time::rfc3339(lock.epoch),
         built_by: builder(),
-        definition: Digest::of(&request.text),
+        definition: request.recipe.digest(),
         lock: lock.content_digest(),
     }
 }

@@ -54,6 +54,11 @@ pub trait Executor: Sync {
     /// # Errors
     /// When it can't be done; the build ends with that error.
     fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome>;
+
+    /// Whether what `vertex` yields is known: then it is executed without its mounts, which need not be executed at all.
+    fn knows(&self, _vertex: &Vertex, _key: &Digest) -> bool {
+        false
+    }
 }
 
 /// Executes what the last vertex of `graph` needs, and returns what it yields.
@@ -63,8 +68,8 @@ pub trait Executor: Sync {
 pub fn solve(graph: &Graph, executor: &dyn Executor) -> Result<Snapshot> {
     let target =
         graph.vertices().last().map(|(id, _)| id).ok_or_else(|| anyhow!("internal error: an empty graph"))?;
-    let progress = Solving::new(graph, target);
     let keys = graph.keys();
+    let progress = Solving::new(graph, target, &|id| executor.knows(graph.vertex(id), &keys[id.index()]));
     let n_threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..n_threads {
@@ -82,6 +87,8 @@ struct Solving {
 
 struct State {
     places: Vec<Place>,
+    /// Whether the vertex does without its mounts, by its place.
+    is_known: Vec<bool>,
     error: Option<anyhow::Error>,
 }
 
@@ -94,17 +101,22 @@ enum Place {
 }
 
 impl Solving {
-    fn new(graph: &Graph, target: VertexId) -> Solving {
+    fn new(graph: &Graph, target: VertexId, knows: &dyn Fn(VertexId) -> bool) -> Solving {
         let mut places: Vec<Place> = graph.vertices().map(|_| Place::NotNeeded).collect();
+        let mut is_known = vec![false; places.len()];
         let mut wanted = vec![target];
         while let Some(id) = wanted.pop() {
             if matches!(places[id.index()], Place::NotNeeded) {
                 places[id.index()] = Place::Waiting;
                 let vertex = graph.vertex(id);
-                wanted.extend(vertex.parent.iter().chain(&vertex.mounts));
+                wanted.extend(vertex.parent);
+                is_known[id.index()] = knows(id);
+                if !is_known[id.index()] {
+                    wanted.extend(&vertex.mounts);
+                }
             }
         }
-        Solving { state: Mutex::new(State { places, error: None }), changed: Condvar::new() }
+        Solving { state: Mutex::new(State { places, is_known, error: None }), changed: Condvar::new() }
     }
 
     fn work(&self, graph: &Graph, keys: &[Digest], executor: &dyn Executor) {
@@ -179,7 +191,8 @@ impl State {
             Some(parent) => Some(self.done(parent)?),
             None => None,
         };
-        let mounts = vertex.mounts.iter().map(|&mount| self.done(mount)).collect::<Option<Vec<_>>>()?;
+        let mounts = if self.is_known[id.index()] { &[][..] } else { &vertex.mounts };
+        let mounts = mounts.iter().map(|&mount| self.done(mount)).collect::<Option<Vec<_>>>()?;
         Some(Ready { id, parent, mounts })
     }
 
@@ -222,10 +235,11 @@ mod tests {
         seen: Mutex<Vec<String>>,
         fails_at: Option<&'static str>,
         panics_at: Option<&'static str>,
+        knows: Option<&'static str>,
     }
 
     impl Executor for Recorder {
-        fn execute(&self, vertex: &Vertex, _key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
+        fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
             self.seen.lock().unwrap().push(vertex.title());
             if self.fails_at.is_some_and(|title| vertex.title().starts_with(title)) {
                 return Err(anyhow!("no"));
@@ -249,10 +263,15 @@ mod tests {
                 | Op::Workdir(_)
                 | Op::Transfer(_)
                 | Op::Run(_) => {
-                    assert_eq!(inputs.mounts.len(), vertex.mounts.len());
+                    let n_mounts = if self.knows(vertex, key) { 0 } else { vertex.mounts.len() };
+                    assert_eq!(inputs.mounts.len(), n_mounts);
                     Outcome::Delta(Box::default())
                 }
             })
+        }
+
+        fn knows(&self, vertex: &Vertex, _key: &Digest) -> bool {
+            self.knows.is_some_and(|title| vertex.title().starts_with(title))
         }
     }
 
@@ -280,6 +299,13 @@ mod tests {
         seen.sort();
         assert_eq!(seen, ["context wanted", "scratch"]);
         assert_eq!(last_two, ["copy ", "link "]);
+    }
+
+    #[test]
+    fn what_is_known_needs_what_it_continues_but_not_what_it_was_made_from() {
+        let recorder = Recorder { knows: Some("copy"), ..Recorder::default() };
+        solve(&graph(), &recorder).unwrap();
+        assert_eq!(recorder.seen.into_inner().unwrap(), ["scratch", "copy ", "link "]);
     }
 
     #[test]

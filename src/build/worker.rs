@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::base::Base;
+use super::base::{self, Base};
 use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{
@@ -14,7 +14,9 @@ use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
 use super::ops::beside::Workshop;
 use super::ops::{self, configure, copy, install, remove, symlinks, unpack, workdir};
+use super::secrets::Secrets;
 use super::solve::{Executor, Inputs, Material, Outcome, Yield};
+use super::stages::Images;
 use super::view::Ask;
 use super::wait::Waiter;
 use crate::bom::{self, Bom, BomDelta};
@@ -46,8 +48,8 @@ pub struct Worker {
     pub context: Context,
     /// What is known of the base.
     pub base: Option<Base>,
-    /// What is known of the other images that something is built upon or taken from.
-    pub others: Vec<Base>,
+    /// The images that stages are built upon, or take files from.
+    pub images: Images,
     /// Tells how it goes.
     pub progress: Progress,
     /// Waits for the network.
@@ -60,6 +62,10 @@ pub struct Worker {
     pub platform: Platform,
     /// Chosen when it is first needed.
     pub sandbox: OnceLock<Sandbox>,
+    /// What commands may be told.
+    pub secrets: Secrets,
+    /// Whether the root of a command that fails is kept.
+    pub keeps_failed: bool,
 }
 
 impl Executor for Worker {
@@ -122,17 +128,22 @@ impl Worker {
     }
 
     fn pull(&self, op: &Pull) -> Result<Snapshot> {
-        let mut bases = self.base.iter().chain(&self.others);
-        let base = bases.find(|base| base.digest == op.digest);
-        let base = base.ok_or_else(|| anyhow!("internal error: {} is not loaded", op.name))?;
+        let base = match &self.base {
+            Some(base) if base.digest == op.digest => base.clone(),
+            Some(_) | None => self.image(op)?,
+        };
         let sources = op.sources.iter().map(install::account_of_source).collect();
         let base_image = bom::BaseImage { sources, ..base.bom(&op.name)? };
         let delta = BomDelta { base_image: Some(base_image), ..BomDelta::default() };
-        Ok(Snapshot {
-            image: base.image.clone(),
-            bom: Bom::default().then(delta),
-            skeleton: base.skeleton.clone(),
-        })
+        Ok(Snapshot { image: base.image, bom: Bom::default().then(delta), skeleton: base.skeleton })
+    }
+
+    /// Loads an image that the lock knows by its configuration alone.
+    fn image(&self, op: &Pull) -> Result<Base> {
+        let known = self.images.iter().find(|image| image.digest == op.digest);
+        let known = known.ok_or_else(|| anyhow!("internal error: {} is not locked", op.name))?;
+        let (store, progress) = (&self.store, &self.progress);
+        self.waiter.wait(base::load(op.digest, &[], &known.registry, store, progress))
     }
 
     fn install_beside(&self, op: &Install, others: &[LockedPackage]) -> Result<Delta> {

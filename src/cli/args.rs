@@ -82,7 +82,7 @@ pub(crate) struct WorldArgs {
 #[derive(clap::Args)]
 #[command(
     group(ArgGroup::new("destination").required(true).multiple(true)),
-    after_help = "Examples:\n  estaleiro build examples/hello --output oci:out/hello\n  estaleiro build . --push registry.example/team/app:1.2 --var commit=$(git rev-parse HEAD)"
+    after_help = "Examples:\n  estaleiro build examples/hello --output oci:out/hello\n  estaleiro build -f Dockerfile --target app --build-arg VERSION=1.2 --output oci:out/app .\n  estaleiro build . --push registry.example/team/app:1.2 --var commit=$(git rev-parse HEAD)"
 )]
 pub(crate) struct BuildArgs {
     #[command(flatten)]
@@ -99,6 +99,38 @@ pub(crate) struct BuildArgs {
     /// Push the image to a registry.
     #[arg(long, value_name = "REFERENCE", group = "destination", value_parser = image_name)]
     pub(crate) push: Option<Location>,
+    #[command(flatten)]
+    pub(crate) dockerfile: DockerfileArgs,
+}
+
+/// What a Dockerfile takes that is built instead of a definition.
+#[derive(clap::Args)]
+#[command(next_help_heading = "To build a Dockerfile")]
+pub(crate) struct DockerfileArgs {
+    /// Build this Dockerfile; PATH is the context, whose `.dockerignore` counts unless FILE.dockerignore is there.
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["variables", "context", "locked"])]
+    pub(crate) file: Option<PathBuf>,
+    /// A value for an ARG; without `=VALUE` it is taken from the environment; may be repeated.
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]", requires = "file")]
+    pub(crate) build_args: Vec<String>,
+    /// The stage to build, by name or number [default: the last].
+    #[arg(long, value_name = "STAGE", requires = "file")]
+    pub(crate) target: Option<String>,
+    /// A label of the image; may be repeated.
+    #[arg(long = "label", value_name = "NAME=VALUE", requires = "file")]
+    pub(crate) labels: Vec<String>,
+    /// A secret for `RUN --mount=type=secret`: id=NAME,src=FILE or id=NAME,env=VARIABLE; may be repeated.
+    #[arg(long = "secret", value_name = "id=NAME[,src=FILE|,env=VARIABLE]", requires = "file")]
+    pub(crate) secrets: Vec<String>,
+    /// An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; may be repeated.
+    #[arg(long = "ssh", value_name = "NAME[=SOCKET]", requires = "file")]
+    pub(crate) ssh: Vec<String>,
+    /// Run every instruction again, whatever is known of it.
+    #[arg(long, requires = "file")]
+    pub(crate) no_cache: bool,
+    /// Keep the root of a RUN that fails, and say where it is.
+    #[arg(long, requires = "file")]
+    pub(crate) keep_failed: bool,
 }
 
 #[derive(clap::Args)]

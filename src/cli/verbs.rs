@@ -12,7 +12,9 @@ use estaleiro::build::context::Context;
 use estaleiro::build::definition;
 use estaleiro::build::lock::Lock;
 use estaleiro::build::report;
-use estaleiro::build::{self, Accesses, AptSource, Built, Destination, Request, Settings, World};
+use estaleiro::build::{
+    self, Accesses, AptSource, Built, DefinitionRequest, Destination, Recipe, Request, Settings, World,
+};
 use estaleiro::oci::Platform;
 use estaleiro::progress::Progress;
 use estaleiro::redact::Secret;
@@ -117,10 +119,13 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
         bail!(WrongRequest(format!("cannot use context {}: it is no directory", context.display())));
     }
     let tag = tag(&location)?;
-    Ok(Request {
+    let written = DefinitionRequest {
         text,
         file_name: file.display().to_string(),
         variables: variables(&args.variables)?,
+    };
+    Ok(Request {
+        recipe: Recipe::Definition(written),
         context: Context::new(context),
         lock: None,
         platform: args.platform.clone().unwrap_or_else(Platform::host),
@@ -214,7 +219,8 @@ fn registry(requests: &[Request]) -> Result<Option<String>> {
         Location::Layout { .. } => None,
     });
     let (None, Some(request)) = (&pushed_to, requests.first()) else { return Ok(pushed_to) };
-    let definition = definition::parse(&request.text, &request.file_name, &request.variables)?;
+    let Recipe::Definition(written) = &request.recipe else { return Ok(None) };
+    let definition = definition::parse(&written.text, &written.file_name, &written.variables)?;
     Ok(match definition.image.base {
         definition::Base::Scratch => None,
         definition::Base::Image(reference) => Some(reference.value.registry),

@@ -13,7 +13,7 @@ use super::reach;
 use crate::build::cache::Fate;
 use crate::build::context::Context;
 use crate::build::lock::Lock;
-use crate::build::{self, Built, Destination, Request, report};
+use crate::build::{self, Built, DefinitionRequest, Destination, Recipe, Request, report};
 use crate::progress::Progress;
 
 use crate::sandbox::Cancel;
@@ -57,10 +57,10 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
     let directory = file.parent().unwrap_or(Path::new(""));
     let context = params.context.as_deref().unwrap_or(directory);
     let text = fs::read_to_string(input(&file, sources)?);
+    let text = text.with_context(|| format!("cannot read definition {shown}"))?;
+    let written = DefinitionRequest { text, file_name: shown, variables: variables(params, sources)? };
     Ok(Request {
-        text: text.with_context(|| format!("cannot read definition {shown}"))?,
-        file_name: shown,
-        variables: variables(params, sources)?,
+        recipe: Recipe::Definition(written),
         context: Context::new(input(context, sources)?),
         lock: lock(params, directory, sources)?,
         platform: reach::platform(source),
@@ -157,6 +157,13 @@ mod tests {
         PutRequest::parse(&json!({"source": source, "params": params}).to_string()).unwrap()
     }
 
+    fn written(request: &Request) -> &DefinitionRequest {
+        match &request.recipe {
+            Recipe::Definition(written) => written,
+            Recipe::Dockerfile(_) => panic!("a definition was put"),
+        }
+    }
+
     #[test]
     fn an_input_that_is_not_mounted_gets_an_error_that_says_how() {
         let sources = tempfile::tempdir().unwrap();
@@ -174,8 +181,8 @@ mod tests {
         let params = json!({"definition": "s", "vars_file": "s/vars.yml", "vars": {"b": "no"}});
         let request = read(&put_request(&params), sources.path()).unwrap();
         let expected = [("a", "1"), ("b", "no")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(request.variables, BTreeMap::from(expected));
-        assert_eq!(request.file_name, "s/estaleiro.hcl");
+        assert_eq!(written(&request).variables, BTreeMap::from(expected));
+        assert_eq!(written(&request).file_name, "s/estaleiro.hcl");
     }
 
     /// Two inputs, `s` with links that lead out and `other`, beside what no put may read.
@@ -212,7 +219,7 @@ mod tests {
             json!({"definition": "s/within", "context": "s/within", "vars_file": "s/within/vars.yml"});
         let request = read(&put_request(&params), &sources).unwrap();
         assert_eq!(
-            (request.file_name.as_str(), request.variables["a"].as_str()),
+            (written(&request).file_name.as_str(), written(&request).variables["a"].as_str()),
             ("s/within/estaleiro.hcl", "1")
         );
     }
@@ -238,7 +245,7 @@ mod tests {
         let link = place.path().join("link");
         symlink(&sources, &link).unwrap();
         let request = read(&put_request(&json!({"definition": "./s/sub"})), &link).unwrap();
-        assert_eq!(request.file_name, "s/sub/estaleiro.hcl");
+        assert_eq!(written(&request).file_name, "s/sub/estaleiro.hcl");
     }
 
     #[test]

@@ -170,6 +170,7 @@ mod tests {
             remove: vec![],
             beside: vec![],
             taken: vec![],
+            images: vec![],
             files: vec![],
         };
         Lock::new(0, vec![platform])

@@ -74,8 +74,24 @@ pub struct PlatformLock {
     /// The packages of the base that go, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
+    /// The images that a Dockerfile's stages are built upon, or take files from, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<LockedImage>,
     /// What else is fetched from afar.
     pub files: Vec<LockedFile>,
+}
+
+/// An image beside the base, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedImage {
+    /// Its full name, with tag or digest as they are written.
+    pub name: String,
+    /// Whom it is for.
+    #[serde(with = "platform_text")]
+    pub platform: Platform,
+    /// The digest of its manifest for that platform.
+    pub digest: Digest,
 }
 
 /// A base image, pinned.
@@ -321,6 +337,7 @@ mod tests {
             beside: vec![],
             remove: vec![],
             taken: vec![],
+            images: vec![],
             files: vec![],
         };
         Lock::new(7, vec![platform])

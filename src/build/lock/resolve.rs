@@ -76,6 +76,7 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         beside: Vec::new(),
         taken: Vec::new(),
         remove: Vec::new(),
+        images: Vec::new(),
         files: Vec::new(),
     };
     let asks_for_packages = wish::asks_for_packages(subject.definition);

@@ -1,0 +1,94 @@
+//! What a build is told and nobody else may learn: secrets and the sockets of ssh agents, for the commands that ask for
+//! them. Their values stand in no key, history, layer, log or account.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::redact::Secret;
+
+/// No secret is larger, as with BuildKit.
+const LARGEST_SECRET: u64 = 500 << 10;
+
+/// The secrets and agents that a build may use, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    secrets: BTreeMap<String, SecretSource>,
+    agents: BTreeMap<String, PathBuf>,
+}
+
+/// Where a secret's value is.
+#[derive(Clone, Debug)]
+pub enum SecretSource {
+    /// In a file.
+    File(PathBuf),
+    /// Here.
+    Value(Secret),
+}
+
+impl Secrets {
+    /// Adds a secret; one of the same name is replaced.
+    pub fn add(&mut self, name: impl Into<String>, source: SecretSource) {
+        self.secrets.insert(name.into(), source);
+    }
+
+    /// Adds the socket of an ssh agent; one of the same name is replaced.
+    pub fn add_agent(&mut self, name: impl Into<String>, socket: impl Into<PathBuf>) {
+        self.agents.insert(name.into(), socket.into());
+    }
+
+    /// Returns the value of a secret, where there is one of that name.
+    ///
+    /// # Errors
+    /// When its file can't be read, or is larger than a secret may be.
+    pub fn value(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.secrets.get(name) {
+            None => Ok(None),
+            Some(SecretSource::Value(secret)) => Ok(Some(secret.expose().as_bytes().to_vec())),
+            Some(SecretSource::File(path)) => read(name, path).map(Some),
+        }
+    }
+
+    /// Returns the socket of an ssh agent.
+    pub fn agent(&self, name: &str) -> Option<&PathBuf> {
+        self.agents.get(name)
+    }
+}
+
+fn read(name: &str, path: &PathBuf) -> Result<Vec<u8>> {
+    let failed = || format!("cannot read the secret {name} in {}", path.display());
+    let size = std::fs::metadata(path).with_context(failed)?.len();
+    if size > LARGEST_SECRET {
+        bail!("{}: it is larger than {LARGEST_SECRET} bytes", failed());
+    }
+    std::fs::read(path).with_context(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_comes_from_a_file_or_from_memory_and_is_never_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("token"), "s3cret\n").unwrap();
+        let mut secrets = Secrets::default();
+        secrets.add("file", SecretSource::File(directory.path().join("token")));
+        secrets.add("memory", SecretSource::Value(Secret::new("s3cret".to_owned())));
+        assert_eq!(secrets.value("file").unwrap().unwrap(), b"s3cret\n");
+        assert_eq!(secrets.value("memory").unwrap().unwrap(), b"s3cret");
+        assert_eq!(secrets.value("other").unwrap(), None);
+        assert!(!format!("{secrets:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_no_secret_by_its_size_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("big"), vec![0; 501 << 10]).unwrap();
+        let mut secrets = Secrets::default();
+        secrets.add("big", SecretSource::File(directory.path().join("big")));
+        let error = secrets.value("big").unwrap_err().to_string();
+        assert!(error.contains("cannot read the secret big") && error.contains("larger"), "{error}");
+    }
+}

@@ -1,0 +1,44 @@
+//! The images that stages are built upon, or take files from: pinned, and known by their configuration. Their layers come
+//! when something needs them.
+
+use crate::digest::Digest;
+use crate::oci::{Image, Platform};
+use crate::registry::Registry;
+
+/// The images of a build, each once.
+#[derive(Clone, Default)]
+pub struct Images {
+    images: Vec<KnownImage>,
+}
+
+/// An image that is pinned.
+#[derive(Clone)]
+pub struct KnownImage {
+    /// Its full name, with tag or digest as they are written.
+    pub name: String,
+    /// Whom it is for.
+    pub platform: Platform,
+    /// The digest of its manifest for that platform.
+    pub digest: Digest,
+    /// Its layers and configuration.
+    pub image: Image,
+    /// Where it lies.
+    pub registry: Registry,
+}
+
+impl Images {
+    /// Adds an image.
+    pub fn add(&mut self, image: KnownImage) {
+        self.images.push(image);
+    }
+
+    /// Returns the images in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = &KnownImage> {
+        self.images.iter()
+    }
+
+    /// Returns the image of this name for this platform.
+    pub fn get(&self, name: &str, platform: &Platform) -> Option<&KnownImage> {
+        self.images.iter().find(|image| image.name == name && image.platform == *platform)
+    }
+}
