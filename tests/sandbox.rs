@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use estaleiro::layer::{diff, make_root};
+use estaleiro::layer::{Stack, diff, make_root};
 use estaleiro::sandbox::{Bind, Cancel, Error, Exit, Network, Root, Run, Sandbox, Stream, User};
 
 /// A root with busybox in it, and room for changes above it.
@@ -48,7 +48,8 @@ impl Place {
 
     /// What differs from the root, after runs in the overlay.
     fn changes(&self) -> Vec<String> {
-        let changes = diff::overlay(Some(&self.path("root")), &self.path("upper")).unwrap();
+        let below = Stack::open(&[self.path("root")]).unwrap();
+        let changes = diff::overlay(&below, &self.path("upper")).unwrap();
         changes.into_iter().map(|change| String::from_utf8(change.path).unwrap()).collect()
     }
 

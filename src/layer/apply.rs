@@ -356,7 +356,7 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Owner first: a change of owner takes setuid bits and capabilities away.
-fn set_metadata(file: impl AsFd, metadata: &Metadata) -> io::Result<()> {
+pub(super) fn set_metadata(file: impl AsFd, metadata: &Metadata) -> io::Result<()> {
     fchown(&file, Some(Uid::from_raw(metadata.uid)), Some(Gid::from_raw(metadata.gid)))?;
     fchmod(&file, Mode::from_raw_mode(metadata.mode))?;
     replace_xattrs(&file, &metadata.xattrs)

@@ -11,10 +11,11 @@ use std::path::Path;
 use rustix::fs::{FileType, Stat, fstat};
 
 use super::rooted::{
-    MAX_DEPTH, Root, id_of, is_opaque, join, kind_of, names_in, open_child, open_file, read_link, stat_child,
-    xattrs_of,
+    MAX_DEPTH, Root, id_of, is_opaque, is_overlay_whiteout, join, kind_of, names_in, open_child, open_file,
+    read_link, stat_child, xattrs_of,
 };
-use super::{Error, shown};
+use super::stack::{Inside, Node};
+use super::{Error, Stack, shown};
 
 /// A path that differs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,15 +35,16 @@ pub enum ChangeKind {
     Removed,
 }
 
-/// Compares what an overlay mount left in `upper` with `lower`, the flat directory below it. Without `lower`,
-/// everything is new, save the root itself.
-pub fn overlay(lower: Option<&Path>, upper: &Path) -> Result<Vec<Change>, Error> {
-    Comparison { is_overlay: true, changes: Vec::new() }.run(lower, upper)
+/// Compares what an overlay mount left in `upper` with the layers below it. Without layers, everything is new, save the
+/// root itself.
+pub fn overlay(below: &Stack, upper: &Path) -> Result<Vec<Change>, Error> {
+    Comparison { is_overlay: true, changes: Vec::new() }.run(below, upper)
 }
 
 /// Compares two directories. Without `before`, everything is new, save the root itself.
 pub fn trees(before: Option<&Path>, after: &Path) -> Result<Vec<Change>, Error> {
-    Comparison { is_overlay: false, changes: Vec::new() }.run(before, after)
+    let before = Stack::open(before.as_slice())?;
+    Comparison { is_overlay: false, changes: Vec::new() }.run(&before, after)
 }
 
 struct Comparison {
@@ -54,7 +56,7 @@ struct Comparison {
 /// The same directory, before and after.
 struct Pair {
     path: Vec<u8>,
-    before: Option<OwnedFd>,
+    before: Option<Inside>,
     after: OwnedFd,
     /// Whether nothing shines through from before.
     hides: bool,
@@ -62,20 +64,20 @@ struct Pair {
 }
 
 impl Comparison {
-    fn run(mut self, before: Option<&Path>, after: &Path) -> Result<Vec<Change>, Error> {
-        let before = before.map(open_root).transpose()?;
-        let pair =
-            Pair { path: Vec::new(), before, after: open_root(after)?, hides: !self.is_overlay, depth: 0 };
-        self.root(&pair).map_err(failed(b""))?;
-        self.directory(&pair)?;
+    fn run(mut self, before: &Stack, after: &Path) -> Result<Vec<Change>, Error> {
+        let root = before.root()?;
+        let after = open_root(after)?;
+        if let Some(root) = &root {
+            self.root(root, &after).map_err(failed(b""))?;
+        }
+        let before = root.map(|root| root.enter()).transpose()?;
+        self.directory(&Pair { path: Vec::new(), before, after, hides: !self.is_overlay, depth: 0 })?;
         self.changes.sort();
         Ok(self.changes)
     }
 
-    fn root(&mut self, pair: &Pair) -> io::Result<()> {
-        let Some(before) = &pair.before else { return Ok(()) };
-        let (old, new) = (fstat(before)?, fstat(&pair.after)?);
-        if !is_same(before, &old, &pair.after, &new, b"")? {
+    fn root(&mut self, before: &Node, after: &OwnedFd) -> io::Result<()> {
+        if !is_same(before, after, &fstat(after)?, b"")? {
             self.push(b"", ChangeKind::Present);
         }
         Ok(())
@@ -87,11 +89,10 @@ impl Comparison {
         }
         let names = names_in(&pair.after).map_err(failed(&pair.path))?;
         if pair.hides {
-            self.removals(pair, &names).map_err(failed(&pair.path))?;
+            self.removals(pair, &names)?;
         }
         for name in &names {
-            let path = join(&pair.path, name);
-            if let Some(child) = self.child(pair, name, &path).map_err(failed(&path))? {
+            if let Some(child) = self.child(pair, name)? {
                 self.directory(&child)?;
             }
         }
@@ -99,10 +100,10 @@ impl Comparison {
     }
 
     /// Finds what was there and has no successor.
-    fn removals(&mut self, pair: &Pair, names: &[Vec<u8>]) -> io::Result<()> {
+    fn removals(&mut self, pair: &Pair, names: &[Vec<u8>]) -> Result<(), Error> {
         let Some(before) = &pair.before else { return Ok(()) };
-        for name in names_in(before)? {
-            if names.binary_search(&name).is_err() && present(before, &name)?.is_some() {
+        for name in before.names()? {
+            if names.binary_search(&name).is_err() {
                 self.push(&join(&pair.path, &name), ChangeKind::Removed);
             }
         }
@@ -110,35 +111,35 @@ impl Comparison {
     }
 
     /// Compares one name; returns what is to be compared next, if it is a directory.
-    fn child(&mut self, pair: &Pair, name: &[u8], path: &[u8]) -> io::Result<Option<Pair>> {
-        let old = match &pair.before {
-            Some(before) => present(before, name)?.map(|stat| (before, stat)),
+    fn child(&mut self, pair: &Pair, name: &[u8]) -> Result<Option<Pair>, Error> {
+        let path = join(&pair.path, name);
+        let failed = || failed(&path);
+        let before = match &pair.before {
+            Some(before) => before.child(name)?,
             None => None,
         };
-        let new = present(&pair.after, name)?.filter(|stat| !(self.is_overlay && is_overlay_whiteout(stat)));
-        let Some(new) = new else {
-            if old.is_some() {
-                self.push(path, ChangeKind::Removed);
+        let Some(new) = self.present(&pair.after, name).map_err(failed())? else {
+            if before.is_some() {
+                self.push(&path, ChangeKind::Removed);
             }
             return Ok(None);
         };
-        let is_unchanged = match &old {
-            Some((before, old)) => is_same(before, old, &pair.after, &new, name)?,
-            None => false,
-        };
-        if !is_unchanged {
-            self.push(path, ChangeKind::Present);
+        let is_unchanged = before.as_ref().map(|before| is_same(before, &pair.after, &new, name));
+        if !is_unchanged.transpose().map_err(failed())?.unwrap_or(false) {
+            self.push(&path, ChangeKind::Present);
         }
         if kind_of(&new) != FileType::Directory {
             return Ok(None);
         }
-        let after = open_child(&pair.after, name)?;
-        let before = match old {
-            Some((before, old)) if kind_of(&old) == FileType::Directory => Some(open_child(before, name)?),
-            _ => None,
-        };
-        let hides = pair.hides || is_opaque(&after)?;
-        Ok(Some(Pair { path: path.to_vec(), before, after, hides, depth: pair.depth + 1 }))
+        let after = open_child(&pair.after, name).map_err(failed())?;
+        let hides = pair.hides || is_opaque(&after).map_err(failed())?;
+        let before = before.filter(Node::is_directory).map(|before| before.enter()).transpose()?;
+        Ok(Some(Pair { path, before, after, hides, depth: pair.depth + 1 }))
+    }
+
+    fn present(&self, parent: &OwnedFd, name: &[u8]) -> io::Result<Option<Stat>> {
+        let stat = stat_child(parent, name)?.filter(|stat| kind_of(stat) != FileType::Socket);
+        Ok(stat.filter(|stat| !(self.is_overlay && is_overlay_whiteout(stat))))
     }
 
     fn push(&mut self, path: &[u8], kind: ChangeKind) {
@@ -151,17 +152,9 @@ fn open_root(path: &Path) -> Result<OwnedFd, Error> {
     opened.map_err(|source| Error::Io { action: "open", path: path.display().to_string(), source })
 }
 
-fn present(parent: &OwnedFd, name: &[u8]) -> io::Result<Option<Stat>> {
-    Ok(stat_child(parent, name)?.filter(|stat| kind_of(stat) != FileType::Socket))
-}
-
-/// An overlay mount notes that a name is gone as a device that cannot exist.
-fn is_overlay_whiteout(stat: &Stat) -> bool {
-    kind_of(stat) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-/// Whether `name`, or with an empty name the directory itself, is the same in both directories.
-fn is_same(before: &OwnedFd, old: &Stat, after: &OwnedFd, new: &Stat, name: &[u8]) -> io::Result<bool> {
+/// Whether `name`, or with an empty name the directory itself, is the same as before.
+fn is_same(before: &Node, after: &OwnedFd, new: &Stat, name: &[u8]) -> io::Result<bool> {
+    let (old, Some(holder)) = (before.stat(), before.holder()) else { return Ok(false) };
     if id_of(old) == id_of(new) {
         return Ok(true);
     }
@@ -170,13 +163,13 @@ fn is_same(before: &OwnedFd, old: &Stat, after: &OwnedFd, new: &Stat, name: &[u8
     }
     let has_same_content = match kind_of(new) {
         FileType::RegularFile => {
-            old.st_size == new.st_size && have_same_bytes(open_file(before, name)?, open_file(after, name)?)?
+            old.st_size == new.st_size && have_same_bytes(open_file(holder, name)?, open_file(after, name)?)?
         }
-        FileType::Symlink => read_link(before, name)? == read_link(after, name)?,
+        FileType::Symlink => read_link(holder, name)? == read_link(after, name)?,
         FileType::CharacterDevice | FileType::BlockDevice => old.st_rdev == new.st_rdev,
         FileType::Directory | FileType::Fifo | FileType::Socket | FileType::Unknown => true,
     };
-    Ok(has_same_content && xattrs_of(before.as_fd(), name)? == xattrs_of(after.as_fd(), name)?)
+    Ok(has_same_content && xattrs_of(holder.as_fd(), name)? == xattrs_of(after.as_fd(), name)?)
 }
 
 fn have_same_bytes(mut one: impl Read, mut other: impl Read) -> io::Result<bool> {

@@ -16,6 +16,7 @@ mod names;
 mod pack;
 mod rooted;
 mod skeleton;
+mod stack;
 mod touch;
 mod writer;
 
@@ -27,6 +28,7 @@ pub use decompress::decompress;
 pub use entry::{Entry, Kind, Metadata};
 pub use pack::pack;
 pub use skeleton::{Found, Resolved, Skeleton, SkeletonDelta};
+pub use stack::{LastLink, Node, Stack};
 pub use touch::{Found as FoundFile, Root};
 pub use writer::{LayerWriter, Options, Packed};
 

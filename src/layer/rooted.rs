@@ -131,15 +131,22 @@ pub(super) fn read_link(parent: impl AsFd, name: &[u8]) -> io::Result<Vec<u8>> {
 
 /// Returns the names in a directory, sorted.
 pub(super) fn names_in(directory: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(name);
-        }
-    }
+    let mut names: Vec<Vec<u8>> = entries_in(directory)?.into_iter().map(|(name, _)| name).collect();
     names.sort();
     Ok(names)
+}
+
+/// Returns the names in a directory, and what the file system says they are, in no order.
+pub(super) fn entries_in(directory: impl AsFd) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+    let mut entries = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            entries.push((name.to_vec(), entry.file_type()));
+        }
+    }
+    Ok(entries)
 }
 
 /// Removes `name` of `parent` with all below it, save what is to be kept and the directories it lies in. Returns
@@ -214,14 +221,45 @@ pub(super) fn xattrs_of(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<BTree
     Ok(xattrs)
 }
 
-/// Whether the directory is one that an overlay mount marked as hiding what lies below it.
+/// Whether the directory `name` of `parent` hides what lies below it in an overlay mount.
+pub(super) fn is_opaque_child(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
+    let path = path_for_xattrs(parent, name);
+    Ok(is_yes(|key, value| lgetxattr(&path, key, value), OPAQUE)?)
+}
+
+/// Whether the directory hides what lies below it in an overlay mount.
 pub(super) fn is_opaque(directory: impl AsFd) -> io::Result<bool> {
+    has_mark(directory, OPAQUE)
+}
+
+/// An overlay mount's note that a directory hides what lies below it.
+const OPAQUE: &str = "opaque";
+/// Where an overlay mount keeps its notes; the second is for those who have no right to the first.
+const NOTES: [&str; 2] = ["trusted.overlay.", "user.overlay."];
+
+/// Whether the directory has the note `name` of an overlay mount's.
+pub(super) fn has_mark(directory: impl AsFd, name: &str) -> io::Result<bool> {
+    Ok(is_yes(|key, value| fgetxattr(&directory, key, value), name)?)
+}
+
+fn is_yes(
+    read: impl Fn(&str, &mut [u8]) -> rustix::io::Result<usize>,
+    name: &str,
+) -> rustix::io::Result<bool> {
     let mut value = [0; 1];
-    match fgetxattr(directory, "trusted.overlay.opaque", &mut value[..]) {
-        Ok(n) => Ok(n == 1 && value == *b"y"),
-        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
-        Err(error) => Err(error.into()),
+    for prefix in NOTES {
+        match read(&format!("{prefix}{name}"), &mut value) {
+            Ok(n) if n == 1 && value == *b"y" => return Ok(true),
+            Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(false)
+}
+
+/// An overlay mount notes that a name is gone as a device that cannot exist.
+pub(super) fn is_overlay_whiteout(stat: &Stat) -> bool {
+    kind_of(stat) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 /// Gives the open file or directory these extended attributes, and no others.

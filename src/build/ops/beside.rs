@@ -86,7 +86,7 @@ impl Workshop {
         for path in NOT_KEPT {
             opened.remove(path).with_context(|| format!("cannot remove /{path}"))?;
         }
-        let changes = layer::diff::overlay(Some(&lower), &root)?;
+        let changes = layer::diff::overlay(&layer::Stack::open(&[&lower])?, &root)?;
         let (present, removed): (Vec<Change>, Vec<Change>) =
             changes.into_iter().partition(|change| change.kind == ChangeKind::Present);
         let present = present.iter().map(path_of).collect();

@@ -22,7 +22,7 @@ use crate::build::lock::{LockedDeb, LockedPackage, LockedSource, LockedSourceFil
 use crate::debian::deb::Deb;
 use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
-use crate::layer::{self, LayerWriter};
+use crate::layer::{self, LayerWriter, Stack};
 use crate::progress::{Progress, Task};
 use crate::sandbox::{Bind, Cancel, Exit, Network, Root, Run, Sandbox};
 use crate::store::{Scratch, Store};
@@ -102,7 +102,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
 
     let task = site.progress.start("pack the layer");
     let changes = match base {
-        Some(base) => layer::diff::overlay(Some(base), &ground.changes)?,
+        Some(base) => layer::diff::overlay(&Stack::open(&[base])?, &ground.changes)?,
         None => layer::diff::trees(None, &ground.changes)?,
     };
     layer::pack(&changes, &ground.changes, &mut writer)?;

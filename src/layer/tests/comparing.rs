@@ -97,7 +97,7 @@ fn an_overlay_s_upper_directory_is_compared_with_what_lies_below() {
     set_xattr(&upper.join("again"), "trusted.overlay.opaque", b"y");
     set_xattr(&upper, "trusted.overlay.impure", b"y");
     put(&upper, "new/x", "x");
-    let changes = diff::overlay(Some(&lower), &upper).unwrap();
+    let changes = diff::overlay(&Stack::open(&[&lower]).unwrap(), &upper).unwrap();
     let expected =
         ["-again/lost", "-again/sub/lost", "+kept/changed", "-kept/gone", "+new", "+new/x", "-whole"];
     assert_eq!(shown_changes(&changes), expected);
@@ -124,7 +124,7 @@ fn of_hard_links_only_the_changed_ones_are_packed() {
     put(&upper, "b", "same");
     fs::hard_link(upper.join("b"), upper.join("c")).unwrap();
     fs::hard_link(upper.join("b"), upper.join("d")).unwrap();
-    let changes = diff::overlay(Some(&lower), &upper).unwrap();
+    let changes = diff::overlay(&Stack::open(&[&lower]).unwrap(), &upper).unwrap();
     assert_eq!(shown_changes(&changes), ["+c", "+d"]);
     let packed = place.pack(&changes, &upper);
     let mut seen = Vec::new();

@@ -3,6 +3,7 @@
 mod applying;
 mod comparing;
 mod skeletons;
+mod stacks;
 mod writing;
 
 use std::collections::BTreeMap;
