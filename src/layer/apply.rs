@@ -81,8 +81,8 @@ pub fn unpack_with(
     unpacker.finish()
 }
 
-struct Unpacker {
-    root: Root,
+pub(super) struct Unpacker {
+    pub(super) root: Root,
     how: Unpack,
     /// What this archive brought; its whiteouts don't touch it.
     fresh: HashSet<FileId>,
@@ -103,7 +103,7 @@ enum Place {
 }
 
 impl Unpacker {
-    fn new(root: Root, how: Unpack) -> Unpacker {
+    pub(super) fn new(root: Root, how: Unpack) -> Unpacker {
         Unpacker {
             root,
             how,
@@ -126,7 +126,7 @@ impl Unpacker {
         }
     }
 
-    fn finish(mut self) -> Result<(), Error> {
+    pub(super) fn finish(mut self) -> Result<(), Error> {
         for link in std::mem::take(&mut self.late_links) {
             let Kind::Hardlink { target } = &link.kind else { continue };
             let (parent, name) = self.open_parent(&link.path)?;
@@ -142,7 +142,7 @@ impl Unpacker {
         Ok(())
     }
 
-    fn root_itself(&mut self, entry: &Entry) -> Result<(), Error> {
+    pub(super) fn root_itself(&mut self, entry: &Entry) -> Result<(), Error> {
         if entry.kind != Kind::Directory {
             let reason = "it would replace the root itself".into();
             return Err(Error::Refused { path: shown(&entry.path), reason });
@@ -154,7 +154,7 @@ impl Unpacker {
         self.set_directory(&directory, entry).map_err(failed("set up", b""))
     }
 
-    fn make(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Error> {
+    pub(super) fn make(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Error> {
         let (parent, name) = self.open_parent(&entry.path)?;
         let path = entry.path.as_slice();
         let place = self.clear_place(&parent, name, entry)?;
@@ -180,6 +180,33 @@ impl Unpacker {
         .map_err(failed("make", path))
     }
 
+    /// Whether `directory` is where the last entry lies.
+    pub(super) fn has_open(&self, directory: &[u8]) -> bool {
+        self.parent.as_ref().is_some_and(|(path, _)| path == directory)
+    }
+
+    /// Forgets where the last entry lies: something is done behind this back.
+    pub(super) fn forget_parent(&mut self) {
+        self.parent = None;
+    }
+
+    pub(super) fn is_fresh(&self, id: FileId) -> bool {
+        self.fresh.contains(&id)
+    }
+
+    /// Says that this is nothing that the archive brought.
+    pub(super) fn forget_fresh(&mut self, stat: Option<&Stat>) {
+        stat.map(|stat| self.fresh.remove(&id_of(stat)));
+    }
+
+    /// Lets a directory have in the end the time that it has now, unless it is to have another.
+    pub(super) fn note_time(&mut self, path: &[u8], directory: &OwnedFd) -> io::Result<()> {
+        let stat = fstat(directory)?;
+        let time = (path.to_vec(), stat.st_mtime, nanoseconds_of(&stat));
+        self.times.entry(id_of(&stat)).or_insert(time);
+        Ok(())
+    }
+
     /// Opens the directory that an entry lies in, and remembers what time it has.
     fn open_parent<'p>(&mut self, path: &'p [u8]) -> Result<(OwnedFd, &'p [u8]), Error> {
         let (directory, name) = split(path);
@@ -188,9 +215,7 @@ impl Unpacker {
                 return opened.try_clone();
             }
             let opened = unpacker.root.make_directory(directory)?;
-            let stat = fstat(&opened)?;
-            let time = (directory.to_vec(), stat.st_mtime, nanoseconds_of(&stat));
-            unpacker.times.entry(id_of(&stat)).or_insert(time);
+            unpacker.note_time(directory, &opened)?;
             unpacker.parent = Some((directory.to_vec(), opened.try_clone()?));
             Ok(opened)
         };
@@ -334,9 +359,7 @@ impl Unpacker {
 
     /// Removes what the layers below brought; the directory keeps its time.
     fn remove_lower(&mut self, path: &[u8], directory: &OwnedFd, names: &[Vec<u8>]) -> io::Result<()> {
-        let stat = fstat(directory)?;
-        let time = (path.to_vec(), stat.st_mtime, nanoseconds_of(&stat));
-        self.times.entry(id_of(&stat)).or_insert(time);
+        self.note_time(path, directory)?;
         self.parent = None;
         for name in names {
             remove(directory, name, &|id| self.fresh.contains(&id), 0)?;

@@ -4,6 +4,7 @@
 //! specification, "Image Layer Filesystem Changeset"). Nothing here is ever written outside the root, whatever an
 //! archive says. Images, registries and vertices are unknown here.
 
+mod apart;
 mod apply;
 mod archive;
 mod compact;
@@ -18,10 +19,12 @@ mod rooted;
 mod skeleton;
 mod stack;
 mod touch;
+mod trim;
 mod writer;
 
 use std::io;
 
+pub use apart::{Standing, unpack_apart};
 pub use apply::{Unpack, apply, make_root, unpack, unpack_with};
 pub use archive::{members, scan};
 pub use decompress::decompress;
@@ -30,6 +33,7 @@ pub use pack::pack;
 pub use skeleton::{Found, Resolved, Skeleton, SkeletonDelta};
 pub use stack::{LastLink, Node, Stack};
 pub use touch::{Found as FoundFile, Root};
+pub use trim::trim;
 pub use writer::{LayerWriter, Options, Packed};
 
 /// What differs between two states of a root.

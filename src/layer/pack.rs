@@ -42,7 +42,7 @@ enum Piece<'a> {
 }
 
 /// Returns the directories above a path, without the root.
-fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::successors(Some(split(path).0), |path| Some(split(path).0)).take_while(|path| !path.is_empty())
 }
 

@@ -232,6 +232,17 @@ pub(super) fn is_opaque(directory: impl AsFd) -> io::Result<bool> {
     has_mark(directory, OPAQUE)
 }
 
+/// Lets the directory hide what lies below it in an overlay mount.
+pub(super) fn make_opaque(directory: impl AsFd) -> io::Result<()> {
+    mark(directory, OPAQUE, b"y")
+}
+
+/// Lets an overlay mount look for whiteouts in the directory, also where nothing lies below it: else it would show
+/// their names. The empty value says that it was copied up from a place that is not known.
+pub(super) fn expect_whiteouts(directory: impl AsFd) -> io::Result<()> {
+    mark(directory, "origin", b"")
+}
+
 /// An overlay mount's note that a directory hides what lies below it.
 const OPAQUE: &str = "opaque";
 /// Where an overlay mount keeps its notes; the second is for those who have no right to the first.
@@ -240,6 +251,26 @@ const NOTES: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 /// Whether the directory has the note `name` of an overlay mount's.
 pub(super) fn has_mark(directory: impl AsFd, name: &str) -> io::Result<bool> {
     Ok(is_yes(|key, value| fgetxattr(&directory, key, value), name)?)
+}
+
+/// Gives the directory the note `name`, as one of an overlay mount's own.
+pub(super) fn mark(directory: impl AsFd, name: &str, value: &[u8]) -> io::Result<()> {
+    let [trusted, user] = NOTES.map(|prefix| format!("{prefix}{name}"));
+    match fsetxattr(&directory, trusted, value, XattrFlags::empty()) {
+        Err(Errno::PERM) => Ok(fsetxattr(&directory, user, value, XattrFlags::empty())?),
+        answer => Ok(answer?),
+    }
+}
+
+/// Takes the note `name` away again.
+pub(super) fn unmark(directory: impl AsFd, name: &str) -> io::Result<()> {
+    for prefix in NOTES {
+        match fremovexattr(&directory, format!("{prefix}{name}")) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn is_yes(
@@ -334,7 +365,7 @@ pub(super) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// Returns where a symbolic link in the directory `parent` leads.
-fn join_link(parent: &[u8], target: &[u8]) -> Vec<u8> {
+pub(super) fn join_link(parent: &[u8], target: &[u8]) -> Vec<u8> {
     match target.first() {
         Some(b'/') => target.to_vec(),
         _ => join(parent, target),

@@ -50,6 +50,12 @@ impl Stack {
         Ok(Stack { layers })
     }
 
+    /// Returns the same stack with another layer on top.
+    pub(super) fn with(&self, top: &OwnedFd) -> io::Result<Stack> {
+        let top = Arc::new(top.try_clone()?);
+        Ok(Stack { layers: [top].into_iter().chain(self.layers.iter().cloned()).collect() })
+    }
+
     /// Returns the root, unless there are no layers.
     pub fn root(&self) -> Result<Option<Node>, Error> {
         let Some(top) = self.layers.first() else { return Ok(None) };

@@ -135,3 +135,31 @@ fn of_hard_links_only_the_changed_ones_are_packed() {
     .unwrap();
     assert_eq!(seen, [Kind::File { size: 4 }, Kind::Hardlink { target: b"c".to_vec() }]);
 }
+
+#[test]
+fn what_did_not_change_is_taken_out_of_an_upper_directory() {
+    let place = Place::new();
+    let (lower, upper) = (place.root("lower"), place.root("upper"));
+    for path in ["kept/same", "kept/sub/same", "kept/gone", "touched/x", "again/same", "again/lost"] {
+        put(&lower, path, path);
+    }
+    put(&upper, "kept/same", "kept/same");
+    put(&upper, "kept/sub/same", "kept/sub/same");
+    put(&upper, "kept/new", "new");
+    make_node(&upper.join("kept/gone"), FileType::CharacterDevice, 0, (0, 0));
+    make_node(&upper.join("kept/never-there"), FileType::CharacterDevice, 0, (0, 0));
+    put(&upper, "touched/x", "touched/x");
+    std::os::unix::net::UnixListener::bind(upper.join("socket")).unwrap();
+    let below = Stack::open(&[&lower]).unwrap();
+    let changes = diff::overlay(&below, &upper).unwrap();
+    assert_eq!(trim(&changes, &upper).unwrap(), Standing::Alone);
+    assert_eq!(tree(&upper), ["kept 755/", "kept/gone 20000 special", "kept/new 644 new"]);
+    assert_eq!(diff::overlay(&below, &upper).unwrap(), changes);
+
+    put(&upper, "again/same", "again/same");
+    set_xattr(&upper.join("again"), "trusted.overlay.opaque", b"y");
+    let changes = diff::overlay(&below, &upper).unwrap();
+    assert_eq!(trim(&changes, &upper).unwrap(), Standing::AboveItsOwn);
+    assert_eq!(diff::overlay(&below, &upper).unwrap(), changes);
+    assert!(upper.join("again/same").exists());
+}

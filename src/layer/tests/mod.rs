@@ -1,5 +1,6 @@
 //! What the parts of this room do together, on real directories. Needs root.
 
+mod apart;
 mod applying;
 mod comparing;
 mod skeletons;
