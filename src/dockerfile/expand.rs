@@ -1,0 +1,135 @@
+//! Where variables are replaced in an instruction, and where not.
+//!
+//! Not in RUN, CMD, ENTRYPOINT, HEALTHCHECK and SHELL, whose commands expand their own; not in ONBUILD, whose
+//! time is yet to come; nor in `--from`. ARG is expanded by [`Scope`](super::Scope), which knows whether its
+//! default counts.
+
+use super::kind::{Add, Copy, Document, Expanded, Kind, Pair, Run, Transfer};
+use super::lexer::{Escape, Lexer, Lookup};
+use super::mistake::Problem;
+use super::{ports, signal};
+
+/// Returns `word` with its variables replaced, and without its quotes and escapes.
+pub fn word(word: &str, escape: Escape, lookup: &Lookup<'_>) -> Result<String, Problem> {
+    Lexer::of_words(escape).word(word, lookup)
+}
+
+/// Returns `word` with its variables replaced, split at the spaces outside of quotes.
+pub fn words(word: &str, escape: Escape, lookup: &Lookup<'_>) -> Result<Vec<String>, Problem> {
+    Lexer::of_words(escape).words(word, lookup)
+}
+
+impl Kind {
+    /// Returns the instruction with its variables replaced by what they are before it, and checks what can
+    /// be checked only then.
+    pub fn expand(&self, escape: Escape, lookup: &Lookup<'_>) -> Result<Expanded, Problem> {
+        let expander = Expander { lexer: Lexer::of_words(escape), lookup };
+        Ok(match self {
+            Kind::Add(add) => Kind::Add(expander.add(add)?),
+            Kind::Copy(copy) => Kind::Copy(expander.copy(copy)?),
+            Kind::Env(pairs) => Kind::Env(expander.pairs(pairs)?),
+            Kind::Label(pairs) => Kind::Label(expander.pairs(pairs)?),
+            Kind::Expose(words) => Kind::Expose(expander.ports(words)?),
+            Kind::Run(run) => Kind::Run(expander.run(run)?),
+            Kind::Stopsignal(word) => {
+                let word = expander.word(word)?;
+                signal::check(&word)?;
+                Kind::Stopsignal(word)
+            }
+            Kind::User(word) => Kind::User(expander.word(word)?),
+            Kind::Volume(words) => Kind::Volume(expander.volumes(words)?),
+            Kind::Workdir(word) => Kind::Workdir(expander.word(word)?),
+            Kind::Arg(arguments) => Kind::Arg(arguments.clone()),
+            Kind::Cmd(command) => Kind::Cmd(command.clone()),
+            Kind::Entrypoint(command) => Kind::Entrypoint(command.clone()),
+            Kind::Healthcheck(check) => Kind::Healthcheck(check.clone()),
+            Kind::Maintainer(name) => Kind::Maintainer(name.clone()),
+            Kind::Onbuild(trigger) => Kind::Onbuild(trigger.clone()),
+            Kind::Shell(words) => Kind::Shell(words.clone()),
+        })
+    }
+}
+
+struct Expander<'a> {
+    lexer: Lexer,
+    lookup: &'a Lookup<'a>,
+}
+
+impl Expander<'_> {
+    fn word(&self, word: &str) -> Result<String, Problem> {
+        self.lexer.word(word, self.lookup)
+    }
+
+    fn option(&self, word: Option<&String>) -> Result<Option<String>, Problem> {
+        let word = word.map(|word| self.word(word)).transpose()?;
+        Ok(word.filter(|word| !word.is_empty()))
+    }
+
+    fn all(&self, words: &[String]) -> Result<Vec<String>, Problem> {
+        words.iter().map(|word| self.word(word)).collect()
+    }
+
+    fn pairs(&self, pairs: &[Pair]) -> Result<Vec<Pair>, Problem> {
+        let expand = |pair: &Pair| Ok(Pair { name: self.word(&pair.name)?, value: self.word(&pair.value)? });
+        pairs.iter().map(expand).collect()
+    }
+
+    fn transfer(&self, transfer: &Transfer) -> Result<Transfer, Problem> {
+        Ok(Transfer {
+            sources: self.all(&transfer.sources)?,
+            documents: transfer.documents.iter().map(|it| self.document(it)).collect::<Result<_, _>>()?,
+            destination: self.word(&transfer.destination)?,
+            chown: self.option(transfer.chown.as_ref())?,
+            chmod: self.option(transfer.chmod.as_ref())?,
+            link: transfer.link,
+            exclude: self.all(&transfer.exclude)?,
+        })
+    }
+
+    fn document(&self, document: &Document) -> Result<Document, Problem> {
+        let text = match document.is_expanded {
+            true => Lexer::of_documents().word(&document.text, self.lookup)?,
+            false => document.text.clone(),
+        };
+        Ok(Document { text, ..document.clone() })
+    }
+
+    fn copy(&self, copy: &Copy) -> Result<Copy, Problem> {
+        let transfer = self.transfer(&copy.transfer)?;
+        Ok(Copy { transfer, from: copy.from.clone(), parents: copy.parents })
+    }
+
+    fn add(&self, add: &Add) -> Result<Add, Problem> {
+        let transfer = self.transfer(&add.transfer)?;
+        Ok(Add { transfer, checksum: self.option(add.checksum.as_ref())?, ..*add })
+    }
+
+    fn run(&self, run: &Run) -> Result<Run<super::Mount>, Problem> {
+        let mounts = run.mounts.iter().map(|mount| mount.expand(&mut |value| self.word(value)));
+        Ok(Run {
+            command: run.command.clone(),
+            mounts: mounts.collect::<Result<_, _>>()?,
+            network: run.network,
+            security: run.security,
+        })
+    }
+
+    /// A variable may hold several ports.
+    fn ports(&self, words: &[String]) -> Result<Vec<String>, Problem> {
+        let mut found = Vec::new();
+        for word in words {
+            for word in self.lexer.words(word, self.lookup)? {
+                found.extend(ports::parse(&word)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn volumes(&self, words: &[String]) -> Result<Vec<String>, Problem> {
+        let volumes = self.all(words)?;
+        match volumes.iter().any(String::is_empty) {
+            true => Err(Problem::new("cannot make a volume without a name", "give its variable a value")),
+            false => Ok(volumes),
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! How `$name`, quotes and escapes in a word are read: the lexer that BuildKit calls `shell`.
+//!
+//! It imitates a shell, but is none: see
+//! <https://docs.docker.com/reference/dockerfile/#environment-replacement>. Which words of an instruction
+//! are expanded is not decided here.
+
+use super::mistake::{Problem, excerpt};
+use super::pattern::Pattern;
+
+/// Returns the value of a variable, if it has one.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Deeper than anybody nests `${a:-${b:-…}}`, and few enough for the stack.
+const DEEPEST: usize = 100;
+
+/// As long as a Dockerfile may be; only variables that double themselves make more.
+const MOST_EXPANDED: usize = 1 << 20;
+
+/// The character that takes the meaning from the next one and continues a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Escape {
+    /// `\`
+    #[default]
+    Backslash,
+    /// `` ` ``, for paths of Windows.
+    Backtick,
+}
+
+impl Escape {
+    /// Returns the character itself.
+    pub fn character(self) -> char {
+        match self {
+            Escape::Backslash => '\\',
+            Escape::Backtick => '`',
+        }
+    }
+}
+
+/// How a word is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lexer {
+    escape: char,
+    /// Quotes stay in what is read.
+    keeps_quotes: bool,
+    /// Escape characters stay in what is read.
+    keeps_escapes: bool,
+    /// Quotes are characters like others.
+    ignores_quotes: bool,
+    /// `$name` stays where the name has no value.
+    keeps_unset: bool,
+}
+
+impl Lexer {
+    /// Reads words of instructions.
+    pub(super) fn of_words(escape: Escape) -> Lexer {
+        Lexer {
+            escape: escape.character(),
+            keeps_quotes: false,
+            keeps_escapes: false,
+            ignores_quotes: false,
+            keeps_unset: false,
+        }
+    }
+
+    /// Reads the contents of here-documents, whose quotes belong to them.
+    pub(super) fn of_documents() -> Lexer {
+        Lexer { ignores_quotes: true, ..Lexer::of_words(Escape::Backslash) }
+    }
+
+    /// Splits a line and changes nothing in its words.
+    pub(super) fn of_lines() -> Lexer {
+        Lexer { keeps_quotes: true, keeps_escapes: true, ..Lexer::of_delimiters(false) }
+    }
+
+    /// Reads the word that ends a here-document, with or without its quotes.
+    pub(super) fn of_delimiters(keeps_quotes: bool) -> Lexer {
+        Lexer { keeps_quotes, keeps_unset: true, ..Lexer::of_words(Escape::Backslash) }
+    }
+
+    /// Returns `text` with its variables replaced, as one word.
+    pub(super) fn word(self, text: &str, lookup: &Lookup<'_>) -> Result<String, Problem> {
+        self.read(text, lookup).map(|(word, _)| word)
+    }
+
+    /// Returns `text` with its variables replaced, split at spaces outside of quotes.
+    pub(super) fn words(self, text: &str, lookup: &Lookup<'_>) -> Result<Vec<String>, Problem> {
+        self.read(text, lookup).map(|(_, words)| words)
+    }
+
+    fn read(self, text: &str, lookup: &Lookup<'_>) -> Result<(String, Vec<String>), Problem> {
+        let mut reader = Reader { lexer: self, rest: text.chars(), lookup, depth: 0, n_expanded: 0 };
+        reader.read_until(None).map_err(|why| {
+            Problem::new(format!("cannot expand `{}`: {}", excerpt(text), why.message), why.hint)
+        })
+    }
+}
+
+struct Reader<'a> {
+    lexer: Lexer,
+    rest: std::str::Chars<'a>,
+    lookup: &'a Lookup<'a>,
+    depth: usize,
+    n_expanded: usize,
+}
+
+/// What was read, whole and in words.
+type Read = (String, Vec<String>);
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<char> {
+        self.rest.clone().next()
+    }
+
+    /// Reads to the character `stop`, which is taken, or to the end.
+    fn read_until(&mut self, stop: Option<char>) -> Result<Read, Problem> {
+        let mut whole = String::new();
+        let mut words = Words::default();
+        while let Some(next) = self.peek() {
+            if Some(next) == stop {
+                self.rest.next();
+                return Ok((whole, words.finish()));
+            }
+            match next {
+                '$' => {
+                    let value = self.read_dollar()?;
+                    words.push_text(&value);
+                    whole.push_str(&value);
+                }
+                '<' => self.read_raw(Reader::read_angle, &mut whole, &mut words)?,
+                '\'' if !self.lexer.ignores_quotes => {
+                    self.read_raw(Reader::read_single_quotes, &mut whole, &mut words)?;
+                }
+                '"' if !self.lexer.ignores_quotes => {
+                    self.read_raw(Reader::read_double_quotes, &mut whole, &mut words)?;
+                }
+                _ => self.read_plain(next, &mut whole, &mut words),
+            }
+        }
+        match stop {
+            None => Ok((whole, words.finish())),
+            Some(stop) => Err(unfinished(stop)),
+        }
+    }
+
+    fn read_raw(
+        &mut self,
+        part: fn(&mut Self) -> Result<String, Problem>,
+        whole: &mut String,
+        words: &mut Words,
+    ) -> Result<(), Problem> {
+        let text = part(self)?;
+        words.push_raw(&text);
+        whole.push_str(&text);
+        Ok(())
+    }
+
+    fn read_plain(&mut self, first: char, whole: &mut String, words: &mut Words) {
+        self.rest.next();
+        if first != self.lexer.escape {
+            words.push(first);
+            whole.push(first);
+            return;
+        }
+        if self.lexer.keeps_escapes {
+            words.push_raw(first.encode_utf8(&mut [0; 4]));
+            whole.push(first);
+        }
+        if let Some(escaped) = self.rest.next() {
+            words.push_raw(escaped.encode_utf8(&mut [0; 4]));
+            whole.push(escaped);
+        }
+    }
+
+    /// Takes the spaces between `<<` and the word that ends a here-document into that word.
+    fn read_angle(&mut self) -> Result<String, Problem> {
+        self.rest.next();
+        if self.peek() != Some('<') {
+            return Ok("<".to_owned());
+        }
+        self.rest.next();
+        let mut text = "<<".to_owned();
+        while let Some(space @ (' ' | '\t' | '\r' | '\n')) = self.peek() {
+            text.push(space);
+            self.rest.next();
+        }
+        Ok(text)
+    }
+
+    fn read_single_quotes(&mut self) -> Result<String, Problem> {
+        let mut text = String::new();
+        text.extend(self.rest.next().filter(|_| self.lexer.keeps_quotes));
+        loop {
+            match self.rest.next() {
+                None => return Err(unfinished('\'')),
+                Some('\'') => {
+                    text.extend(self.lexer.keeps_quotes.then_some('\''));
+                    return Ok(text);
+                }
+                Some(other) => text.push(other),
+            }
+        }
+    }
+
+    fn read_double_quotes(&mut self) -> Result<String, Problem> {
+        let mut text = String::new();
+        text.extend(self.rest.next().filter(|_| self.lexer.keeps_quotes));
+        loop {
+            match self.peek() {
+                None => return Err(unfinished('"')),
+                Some('"') => {
+                    self.rest.next();
+                    text.extend(self.lexer.keeps_quotes.then_some('"'));
+                    return Ok(text);
+                }
+                Some('$') => text.push_str(&self.read_dollar()?),
+                Some(other) => {
+                    self.rest.next();
+                    self.push_quoted(other, &mut text);
+                }
+            }
+        }
+    }
+
+    /// Within double quotes only `"`, `$` and the escape character itself can be escaped.
+    fn push_quoted(&mut self, first: char, text: &mut String) {
+        if first != self.lexer.escape {
+            return text.push(first);
+        }
+        if self.lexer.keeps_escapes {
+            text.push(first);
+        }
+        match self.peek() {
+            None => {}
+            Some(escaped) if escaped == '"' || escaped == '$' || escaped == self.lexer.escape => {
+                self.rest.next();
+                text.push(escaped);
+            }
+            Some(_) => text.push(first),
+        }
+    }
+
+    fn read_dollar(&mut self) -> Result<String, Problem> {
+        self.rest.next();
+        if self.peek() == Some('{') {
+            self.rest.next();
+            return self.read_braces();
+        }
+        let name = self.read_name();
+        if name.is_empty() {
+            return Ok("$".to_owned());
+        }
+        match self.value(&name)? {
+            None if self.lexer.keeps_unset => Ok(format!("${name}")),
+            value => Ok(value.unwrap_or_default()),
+        }
+    }
+
+    /// Reads what follows `${`.
+    fn read_braces(&mut self) -> Result<String, Problem> {
+        match self.peek() {
+            None => return Err(missing_brace()),
+            Some('{' | '}' | ':') => return Err(Problem::new("expected a name after `${`", WRITE_NAME)),
+            Some(_) => {}
+        }
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(Problem::new(format!("nested more than {DEEPEST} times"), ""));
+        }
+        let name = self.read_name();
+        let value = match self.rest.next() {
+            Some('}') => self.read_plain_value(&name),
+            Some(':') => {
+                let operator = self.rest.next();
+                self.read_operator(&name, ":", operator)
+            }
+            Some('/') => self.read_replacement(&name),
+            operator @ Some('+' | '-' | '?' | '#' | '%') => self.read_operator(&name, "", operator),
+            other => Err(unknown_operator(other)),
+        };
+        self.depth -= 1;
+        value
+    }
+
+    fn read_plain_value(&mut self, name: &str) -> Result<String, Problem> {
+        match self.value(name)? {
+            None if self.lexer.keeps_unset => Ok(format!("${{{name}}}")),
+            value => Ok(value.unwrap_or_default()),
+        }
+    }
+
+    /// Reads what follows `${name-`, `${name:-` and their like.
+    fn read_operator(&mut self, name: &str, colon: &str, operator: Option<char>) -> Result<String, Problem> {
+        let is_pattern = matches!(operator, Some('#' | '%'));
+        let word = self.read_argument('}', is_pattern, missing_brace)?;
+        let Some(operator) = operator else { return Err(missing_brace()) };
+        let value = self.value(name)?;
+        if self.lexer.keeps_unset && value.is_none() {
+            return Ok(format!("${{{name}{colon}{operator}{word}}}"));
+        }
+        let given = value.as_deref().filter(|value| colon.is_empty() || !value.is_empty());
+        match operator {
+            '-' => Ok(given.map_or(word, str::to_owned)),
+            '+' => Ok(given.map_or_else(String::new, |_| word)),
+            '?' => match given {
+                Some(given) => Ok(given.to_owned()),
+                None => Err(required(name, &word, value.is_some())),
+            },
+            '#' => trimmed(&value.unwrap_or_default(), &word, '#', Pattern::without_prefix),
+            '%' => trimmed(&value.unwrap_or_default(), &word, '%', Pattern::without_suffix),
+            other => Err(unknown_operator(Some(other))),
+        }
+    }
+
+    /// Reads what follows `${name/`.
+    fn read_replacement(&mut self, name: &str) -> Result<String, Problem> {
+        let replaces_all = self.peek() == Some('/');
+        if replaces_all {
+            self.rest.next();
+        }
+        let missing_slash = || Problem::new("expected `/` after the pattern", "write ${name/pattern/text}");
+        let pattern = self.read_argument('/', true, missing_slash)?;
+        let replacement = self.read_argument('}', true, missing_brace)?;
+        let value = self.value(name)?;
+        if self.lexer.keeps_unset && value.is_none() {
+            return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
+        }
+        let value = value.unwrap_or_default();
+        let replaced = Pattern::parse(&pattern)?.replace(&value, &replacement, replaces_all)?;
+        self.count(replaced.len())?;
+        Ok(replaced)
+    }
+
+    /// Reads to `stop`; at the end of the text the mistake is that `stop` is missing.
+    fn read_argument(
+        &mut self,
+        stop: char,
+        keeps_escapes: bool,
+        missing: fn() -> Problem,
+    ) -> Result<String, Problem> {
+        let outside = std::mem::replace(&mut self.lexer.keeps_escapes, keeps_escapes);
+        let read = self.read_until(Some(stop));
+        self.lexer.keeps_escapes = outside;
+        match read {
+            Ok((word, _)) => Ok(word),
+            Err(_) if self.peek().is_none() => Err(missing()),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Reads a name, a number, or one of the signs that stand for a shell's own parameters.
+    fn read_name(&mut self) -> String {
+        let first = self.peek();
+        let belongs = match first {
+            Some(digit) if digit.is_numeric() => char::is_numeric,
+            Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => {
+                return self.rest.next().into_iter().collect();
+            }
+            Some(_) | None => is_of_name,
+        };
+        let text = self.rest.as_str();
+        let end = text.find(|c| !belongs(c)).unwrap_or(text.len());
+        self.rest = text[end..].chars();
+        text[..end].to_owned()
+    }
+
+    fn value(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let value = (self.lookup)(name);
+        self.count(value.as_deref().map_or(0, str::len))?;
+        Ok(value)
+    }
+
+    fn count(&mut self, length: usize) -> Result<(), Problem> {
+        self.n_expanded += length;
+        match self.n_expanded <= MOST_EXPANDED {
+            true => Ok(()),
+            false => Err(Problem::new("its variables have more than 1 MiB of text", "")),
+        }
+    }
+}
+
+const WRITE_NAME: &str = "write ${name}, or \\${ for the characters themselves";
+
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn trimmed(
+    value: &str,
+    word: &str,
+    sign: char,
+    trim: fn(&Pattern, &str, bool) -> Result<String, Problem>,
+) -> Result<String, Problem> {
+    let (word, is_longest) = match word.strip_prefix(sign) {
+        Some(rest) => (rest, true),
+        None => (word, false),
+    };
+    trim(&Pattern::parse(word)?, value, is_longest)
+}
+
+fn required(name: &str, message: &str, is_set: bool) -> Problem {
+    let why = match (message, is_set) {
+        ("", true) => "it must not be empty",
+        ("", false) => "it has no value",
+        (message, _) => message,
+    };
+    Problem::new(format!("{name}: {why}"), format!("give `{name}` a value: a build argument, ARG or ENV"))
+}
+
+fn missing_brace() -> Problem {
+    Problem::new("expected `}` after `${`", WRITE_NAME)
+}
+
+fn unknown_operator(found: Option<char>) -> Problem {
+    let found = found.map_or_else(|| "the end".to_owned(), |found| format!("`{found}`"));
+    Problem::new(
+        format!("expected an operator in `${{…}}`, got {found}"),
+        "use :- :+ :? - + ? # ## % %% / or //",
+    )
+}
+
+fn unfinished(stop: char) -> Problem {
+    Problem::new(format!("expected another {stop} before the end"), "write the escape character before it")
+}
+
+/// Words in the making.
+#[derive(Default)]
+struct Words {
+    finished: Vec<String>,
+    word: String,
+    is_within: bool,
+}
+
+impl Words {
+    fn push(&mut self, c: char) {
+        if !c.is_whitespace() {
+            self.push_raw(c.encode_utf8(&mut [0; 4]));
+        } else if self.is_within && !self.word.is_empty() {
+            self.finished.push(std::mem::take(&mut self.word));
+            self.is_within = false;
+        }
+    }
+
+    fn push_text(&mut self, text: &str) {
+        text.chars().for_each(|c| self.push(c));
+    }
+
+    fn push_raw(&mut self, text: &str) {
+        self.word.push_str(text);
+        self.is_within = true;
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if !self.word.is_empty() {
+            self.finished.push(self.word);
+        }
+        self.finished
+    }
+}

@@ -1,0 +1,298 @@
+//! The variables of a build: what ARG and ENV make of what was given, and who sees which.
+//!
+//! Where in an instruction variables are replaced is said in `expand`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::expand::word;
+use super::kind::{Argument, Expanded, Pair};
+use super::lexer::Escape;
+use super::mistake::Mistake;
+use super::{Dockerfile, Instruction, Kind};
+
+/// Where programs are looked for in an image that does not say it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Build arguments that each RUN sees without ARG, and that no image records; also in small letters.
+const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+/// Build arguments that say something to the builder, with or without ARG.
+const FOR_THE_BUILDER: [&str; 2] = ["SOURCE_DATE_EPOCH", "BUILDKIT_"];
+
+/// Arguments that no command sees.
+const UNSEEN: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
+/// A platform, as the predefined arguments name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Platform {
+    /// The operating system, `linux`.
+    pub os: String,
+    /// The architecture, `amd64`.
+    pub architecture: String,
+    /// The variant, `v7`; it may be empty.
+    pub variant: String,
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant) }
+    }
+}
+
+/// What is given to a build, besides the Dockerfile.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The build arguments.
+    pub arguments: BTreeMap<String, String>,
+    /// The platform that builds.
+    pub builder: Platform,
+    /// The platform that is built for.
+    pub platform: Platform,
+    /// The stage that is built; the last one, if not said.
+    pub target: Option<String>,
+}
+
+/// The arguments before the first FROM, and those given to the build.
+#[derive(Debug, Clone)]
+pub struct Globals {
+    given: BTreeMap<String, String>,
+    variables: Variables,
+    escape: Escape,
+}
+
+impl Globals {
+    /// Evaluates the arguments before the first FROM.
+    pub fn of(dockerfile: &Dockerfile, given: Given) -> Result<Globals, Mistake> {
+        let predefined = predefined(dockerfile, &given);
+        let mut globals = Globals {
+            given: given.arguments,
+            variables: Variables::default(),
+            escape: dockerfile.directives.escape,
+        };
+        for (name, value) in predefined {
+            let value = globals.given.get(name).cloned().unwrap_or(value);
+            globals.variables.set(name, value);
+        }
+        for argument in &dockerfile.arguments {
+            globals.declare(argument)?;
+        }
+        Ok(globals)
+    }
+
+    fn declare(&mut self, argument: &Argument) -> Result<(), Mistake> {
+        let value = match (self.given.get(&argument.name), &argument.value) {
+            (Some(given), _) => given.clone(),
+            (None, Some(default)) => {
+                let value = word(default, self.escape, &|name| self.get(name));
+                value.map_err(|problem| problem.at(argument.span.clone()))?
+            }
+            (None, None) => return Ok(()),
+        };
+        self.variables.set(&argument.name, value);
+        Ok(())
+    }
+
+    /// Returns the value of a variable, as FROM sees it.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.variables.get(name).map(str::to_owned)
+    }
+
+    /// Returns the names of given arguments that no ARG of `dockerfile` takes.
+    pub fn unused(&self, dockerfile: &Dockerfile) -> Vec<String> {
+        let declared = |name: &str| {
+            let instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
+            let in_stages = instructions.filter_map(|instruction| match &instruction.kind {
+                Kind::Arg(arguments) => Some(arguments),
+                _ => None,
+            });
+            let mut all = dockerfile.arguments.iter().chain(in_stages.flatten());
+            all.any(|argument| argument.name == name)
+        };
+        let is_known = |name: &str| {
+            PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+                || FOR_THE_BUILDER.iter().any(|prefix| name.starts_with(prefix))
+                || self.variables.get(name).is_some()
+        };
+        self.given.keys().filter(|name| !is_known(name) && !declared(name)).cloned().collect()
+    }
+
+    /// Returns the proxies that were given, in both spellings.
+    fn proxies(&self) -> Vec<(String, String)> {
+        let mut proxies = Vec::new();
+        for proxy in PROXIES {
+            let given = self.given.iter().rev().find(|(name, _)| proxy.eq_ignore_ascii_case(name));
+            if let Some((_, value)) = given.filter(|(_, value)| !value.is_empty()) {
+                proxies.push((proxy.to_owned(), value.clone()));
+                proxies.push((proxy.to_lowercase(), value.clone()));
+            }
+        }
+        proxies
+    }
+}
+
+/// Returns the arguments that every build has; ARG without a value makes one known in a stage.
+fn predefined(dockerfile: &Dockerfile, given: &Given) -> [(&'static str, String); 11] {
+    let Given { builder, platform, .. } = given;
+    let last = dockerfile.stages.last().and_then(|stage| stage.name.clone());
+    let target = given.target.clone().or(last).filter(|name| !name.is_empty());
+    [
+        ("BUILDPLATFORM", builder.to_string()),
+        ("BUILDOS", builder.os.clone()),
+        ("BUILDOSVERSION", String::new()),
+        ("BUILDARCH", builder.architecture.clone()),
+        ("BUILDVARIANT", builder.variant.clone()),
+        ("TARGETPLATFORM", platform.to_string()),
+        ("TARGETOS", platform.os.clone()),
+        ("TARGETOSVERSION", String::new()),
+        ("TARGETARCH", platform.architecture.clone()),
+        ("TARGETVARIANT", platform.variant.clone()),
+        ("TARGETSTAGE", target.unwrap_or_else(|| "default".to_owned())),
+    ]
+}
+
+/// The variables in a stage, at some place of it.
+#[derive(Debug, Clone)]
+pub struct Scope<'g> {
+    globals: &'g Globals,
+    /// What commands and words see: ARG and ENV, the later one of the same name.
+    variables: Variables,
+    /// What the image's configuration says.
+    image: Vec<String>,
+    declared: Vec<(String, Option<String>)>,
+}
+
+impl<'g> Scope<'g> {
+    /// Begins a stage on an image that has `environment`, each `NAME=value`; on none, on nothing.
+    pub fn on_image(globals: &'g Globals, environment: &[String]) -> Scope<'g> {
+        let mut scope = Scope {
+            globals,
+            variables: Variables::default(),
+            image: environment.to_vec(),
+            declared: Vec::new(),
+        };
+        if !scope.image.iter().any(|entry| pair(entry).0 == "PATH") {
+            scope.image.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        scope.see_image();
+        scope
+    }
+
+    /// Begins a stage on the end of another one, whose arguments it sees, too.
+    pub fn on_stage(base: &Scope<'g>) -> Scope<'g> {
+        let mut scope = base.clone();
+        scope.see_image();
+        scope
+    }
+
+    fn see_image(&mut self) {
+        for entry in &self.image {
+            let (name, value) = pair(entry);
+            self.variables.set(name, value.to_owned());
+        }
+    }
+
+    /// Returns the value of a variable, as the next instruction sees it.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.variables.get(name).map(str::to_owned)
+    }
+
+    /// Goes past an instruction: returns it with its variables replaced by what they are before it, and
+    /// knows afterwards what it sets. An ARG is returned with the values that its arguments have.
+    pub fn follow(&mut self, instruction: &Instruction) -> Result<Expanded, Mistake> {
+        if let Kind::Arg(arguments) = &instruction.kind {
+            return self.declare(arguments).map(Kind::Arg);
+        }
+        let expanded = instruction.kind.expand(self.globals.escape, &|name| self.get(name));
+        let expanded = expanded.map_err(|problem| problem.at(instruction.span.clone()))?;
+        if let Kind::Env(pairs) = &expanded {
+            self.set(pairs);
+        }
+        Ok(expanded)
+    }
+
+    fn declare(&mut self, arguments: &[Argument]) -> Result<Vec<Argument>, Mistake> {
+        let mut declared = Vec::new();
+        for argument in arguments {
+            let value = self.value_of(argument)?;
+            if let Some(value) = value.clone().filter(|_| !UNSEEN.contains(&argument.name.as_str())) {
+                self.variables.set(&argument.name, value);
+            }
+            self.declared.push((argument.name.clone(), value.clone()));
+            declared.push(Argument { value, ..argument.clone() });
+        }
+        Ok(declared)
+    }
+
+    /// What was given counts most, then the default, then what stands before the first FROM.
+    fn value_of(&self, argument: &Argument) -> Result<Option<String>, Mistake> {
+        if let Some(given) = self.globals.given.get(&argument.name) {
+            return Ok(Some(given.clone()));
+        }
+        let Some(default) = &argument.value else { return Ok(self.globals.get(&argument.name)) };
+        let value = word(default, self.globals.escape, &|name| self.get(name));
+        value.map(Some).map_err(|problem| problem.at(argument.span.clone()))
+    }
+
+    fn set(&mut self, pairs: &[Pair]) {
+        for Pair { name, value } in pairs {
+            self.variables.set(name, value.clone());
+            let entry = format!("{name}={value}");
+            match self.image.iter_mut().find(|entry| pair(entry).0 == name) {
+                Some(earlier) => *earlier = entry,
+                None => self.image.push(entry),
+            }
+        }
+    }
+
+    /// Returns what the image's configuration says, each `NAME=value`.
+    pub fn of_image(&self) -> &[String] {
+        &self.image
+    }
+
+    /// Returns what a RUN sees, in this order: the image's variables and arguments as they were last set,
+    /// then the proxies that were given.
+    pub fn of_run(&self) -> Vec<(String, String)> {
+        let mut variables = self.variables.clone();
+        for (name, value) in self.globals.proxies() {
+            variables.set(&name, value);
+        }
+        variables.list
+    }
+
+    /// Returns the arguments declared so far and what a RUN sees of them, for the history.
+    pub fn of_history(&self) -> Vec<(String, String)> {
+        let mut arguments: Vec<(String, String)> = Vec::new();
+        for (name, value) in &self.declared {
+            let value = self.get(name).or_else(|| value.clone()).unwrap_or_default();
+            match arguments.iter_mut().find(|(earlier, _)| earlier == name) {
+                Some((_, earlier)) => *earlier = value,
+                None => arguments.push((name.clone(), value)),
+            }
+        }
+        arguments
+    }
+}
+
+fn pair(entry: &str) -> (&str, &str) {
+    entry.split_once('=').unwrap_or((entry, ""))
+}
+
+/// Variables in the order in which they were last set.
+#[derive(Debug, Clone, Default)]
+struct Variables {
+    list: Vec<(String, String)>,
+}
+
+impl Variables {
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.list.iter().rev().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        self.list.retain(|(other, _)| other != name);
+        self.list.push((name.to_owned(), value));
+    }
+}

@@ -1,0 +1,327 @@
+//! What each stage builds on, whom it takes files from, and which stages a target needs.
+//!
+//! That a name is an image's is all that is said of images here.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::expand::word;
+use super::lexer::Escape;
+use super::mistake::{Mistake, Problem, suggestion};
+use super::scope::Globals;
+use super::{Dockerfile, Instruction, Kind, Stage};
+
+/// Where files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// Nowhere: `scratch`.
+    Scratch,
+    /// A stage, by its place in the file.
+    Stage(usize),
+    /// An image. BuildKit refuses a name that is none also in a stage that nobody needs.
+    Image(String),
+}
+
+/// The stages of a Dockerfile, with their bases known.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    stages: Vec<Resolved>,
+}
+
+#[derive(Debug, Clone)]
+struct Resolved {
+    stage: Stage,
+    base: Root,
+    platform: Option<String>,
+    /// What is wrong with a trigger of the stage it builds on.
+    mistake: Option<Mistake>,
+}
+
+impl Stages {
+    /// Finds out what the stages build on. A stage on another one begins with that one's triggers.
+    pub fn of(dockerfile: &Dockerfile, globals: &Globals) -> Result<Stages, Vec<Mistake>> {
+        let mut stages = Stages { stages: Vec::new() };
+        let mut mistakes = Vec::new();
+        for stage in &dockerfile.stages {
+            match stages.resolve(stage, dockerfile, globals) {
+                Ok(resolved) => stages.stages.push(resolved),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if mistakes.is_empty() {
+            mistakes = stages.wrong_references();
+        }
+        if mistakes.is_empty() {
+            mistakes.extend(stages.circle());
+        }
+        if mistakes.is_empty() { Ok(stages) } else { Err(mistakes) }
+    }
+
+    fn resolve(
+        &self,
+        stage: &Stage,
+        dockerfile: &Dockerfile,
+        globals: &Globals,
+    ) -> Result<Resolved, Mistake> {
+        let expand = |text: &str| {
+            let expanded = word(text, dockerfile.directives.escape, &|name| globals.get(name));
+            expanded.map_err(|problem| problem.at(stage.span.clone()))
+        };
+        let name = expand(&stage.base)?;
+        if name.is_empty() {
+            let message = format!("cannot build on `{}`: it is empty", stage.base);
+            let hint = "give its variable a value: a build argument, or ARG above the first FROM";
+            return Err(Mistake::new(stage.span.clone(), message, hint));
+        }
+        let platform = stage.platform.as_deref().map(expand).transpose()?;
+        if let Some(platform) = platform.as_deref().filter(|platform| !is_platform(platform)) {
+            let message = format!("cannot build for the platform `{platform}`");
+            let hint = "write for instance --platform=linux/arm64";
+            return Err(Mistake::new(stage.span.clone(), message, hint));
+        }
+        // Only what stands above and only the name as it is kept, in small letters.
+        let above = self.stages.iter().rposition(|other| other.stage.name.as_deref() == Some(&name));
+        let base = match above {
+            Some(index) => Root::Stage(index),
+            None => image(&name),
+        };
+        let mut resolved = Resolved { stage: stage.clone(), base, platform, mistake: None };
+        if let Some(index) = above {
+            let triggers = own_triggers(&dockerfile.stages[index]);
+            resolved.mistake = resolved.prepend(&triggers).err();
+        }
+        Ok(resolved)
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Says whether there are none, which is never so.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// Returns a stage, triggers included.
+    pub fn stage(&self, index: usize) -> &Stage {
+        &self.stages[index].stage
+    }
+
+    /// Returns what a stage builds on.
+    pub fn base(&self, index: usize) -> &Root {
+        &self.stages[index].base
+    }
+
+    /// Returns the platform that a stage asks for.
+    pub fn platform(&self, index: usize) -> Option<&str> {
+        self.stages[index].platform.as_deref()
+    }
+
+    /// Lets a stage begin with the triggers of the image it builds on.
+    pub fn trigger(&mut self, index: usize, triggers: &[String]) -> Result<(), Mistake> {
+        self.stages[index].prepend(triggers)?;
+        match self.wrong_references().into_iter().next().or_else(|| self.circle()) {
+            None => Ok(()),
+            Some(mistake) => Err(mistake),
+        }
+    }
+
+    /// Returns the stage that is to be built: by name or place, or the last one.
+    pub fn target(&self, name: Option<&str>) -> Result<usize, Problem> {
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(self.len() - 1) };
+        if let Some(index) = self.by_name(name).or_else(|| self.by_place(name)) {
+            return Ok(index);
+        }
+        let names: Vec<&str> = self.stages.iter().filter_map(|it| it.stage.name.as_deref()).collect();
+        let otherwise = match names.is_empty() {
+            true => "no stage has a name: write FROM image AS name".to_owned(),
+            false => format!("the stages are {}", names.join(" ")),
+        };
+        let hint = suggestion(name, names, otherwise);
+        Err(Problem::new(format!("cannot build stage `{name}`: there is no stage of that name"), hint))
+    }
+
+    /// Returns the stages that a target needs, itself included, in the order of the file.
+    pub fn needed(&self, target: usize) -> Result<Vec<usize>, Mistake> {
+        let mut needed = BTreeSet::new();
+        let mut waiting = vec![target];
+        while let Some(index) = waiting.pop() {
+            if !needed.insert(index) {
+                continue;
+            }
+            let resolved = &self.stages[index];
+            if let Some(mistake) = &resolved.mistake {
+                return Err(mistake.clone());
+            }
+            if let Root::Stage(base) = resolved.base {
+                waiting.push(base);
+            }
+            for (source, span) in self.sources(index) {
+                if source > index {
+                    return Err(self.not_yet(source, span));
+                }
+                waiting.push(source);
+            }
+        }
+        Ok(needed.into_iter().collect())
+    }
+
+    /// Returns what `COPY --from` means: a stage by its place or name, or an image.
+    pub fn root_of_copy(&self, from: &str) -> Root {
+        match self.by_place(from).or_else(|| self.by_name(from)) {
+            Some(index) => Root::Stage(index),
+            None => image(from),
+        }
+    }
+
+    /// Returns what `from` of a mount means: a stage by its name, or an image.
+    pub fn root_of_mount(&self, from: &str) -> Root {
+        self.by_name(from).map_or_else(|| image(from), Root::Stage)
+    }
+
+    /// Returns the images that a stage takes files from, its base left out, each with the instruction.
+    pub fn images_of(&self, index: usize) -> Vec<(String, Range<usize>)> {
+        let roots = self.roots(index).into_iter();
+        roots
+            .filter_map(|(root, span)| match root {
+                Root::Image(name) => Some((name, span)),
+                Root::Scratch | Root::Stage(_) => None,
+            })
+            .collect()
+    }
+
+    /// Of two of the same name, the latter counts.
+    fn by_name(&self, name: &str) -> Option<usize> {
+        let name = name.to_lowercase();
+        self.stages.iter().rposition(|resolved| resolved.stage.name.as_deref() == Some(&name))
+    }
+
+    fn by_place(&self, text: &str) -> Option<usize> {
+        text.parse::<usize>().ok().filter(|index| *index < self.len())
+    }
+
+    fn sources(&self, index: usize) -> Vec<(usize, Range<usize>)> {
+        let roots = self.roots(index).into_iter();
+        roots
+            .filter_map(|(root, span)| match root {
+                Root::Stage(source) => Some((source, span)),
+                Root::Scratch | Root::Image(_) => None,
+            })
+            .collect()
+    }
+
+    /// Returns whom a stage takes files from, its base left out.
+    fn roots(&self, index: usize) -> Vec<(Root, Range<usize>)> {
+        let mut roots = Vec::new();
+        for instruction in &self.stages[index].stage.instructions {
+            match &instruction.kind {
+                Kind::Copy(copy) => {
+                    let root = copy.from.iter().map(|from| self.root_of_copy(from));
+                    roots.extend(root.map(|root| (root, instruction.span.clone())));
+                }
+                Kind::Run(run) => {
+                    let from = run.mounts.iter().filter_map(|mount| mount.from());
+                    let from = from.filter(|from| !from.is_empty());
+                    roots.extend(from.map(|from| (self.root_of_mount(from), instruction.span.clone())));
+                }
+                _ => {}
+            }
+        }
+        roots
+    }
+
+    /// `--from` holds no variables, and a number in it is the place of a stage.
+    fn wrong_references(&self) -> Vec<Mistake> {
+        let instructions = self.stages.iter().flat_map(|resolved| &resolved.stage.instructions);
+        let references = instructions.filter_map(|instruction| match &instruction.kind {
+            Kind::Copy(copy) => copy.from.as_ref().map(|from| (from, &instruction.span)),
+            _ => None,
+        });
+        references.filter_map(|(from, span)| self.wrong_reference(from, span)).collect()
+    }
+
+    fn wrong_reference(&self, from: &str, span: &Range<usize>) -> Option<Mistake> {
+        let is_plain = word(from, Escape::Backslash, &|_| None).is_ok_and(|expanded| expanded == from);
+        if !is_plain {
+            let message = format!("cannot copy from `{from}`: variables are not replaced in --from");
+            let hint = "name a stage: FROM $image AS name, and then --from=name";
+            return Some(Mistake::new(span.clone(), message, hint));
+        }
+        let is_missing = from.parse::<i64>().is_ok() && self.by_place(from).is_none();
+        is_missing.then(|| {
+            let message = format!("cannot copy from stage {from}: there is no such stage");
+            Mistake::new(span.clone(), message, format!("the first is 0, the last {}", self.len() - 1))
+        })
+    }
+
+    fn not_yet(&self, source: usize, span: Range<usize>) -> Mistake {
+        let message = format!("cannot use files of stage {}: it begins further down", self.called(source));
+        Mistake::new(span, message, "move the stage up, above the one that uses it")
+    }
+
+    fn called(&self, index: usize) -> String {
+        self.stages[index].stage.name.as_ref().map_or(index.to_string(), |name| format!("`{name}`"))
+    }
+
+    /// Finds stages that take files from one another.
+    fn circle(&self) -> Option<Mistake> {
+        let sources: Vec<Vec<(usize, Range<usize>)>> = (0..self.len()).map(|it| self.sources(it)).collect();
+        let mut is_done = vec![false; self.len()];
+        for start in 0..self.len() {
+            if is_done[start] {
+                continue;
+            }
+            let mut path = vec![(start, 0)];
+            while let Some((index, next)) = path.last_mut() {
+                let index = *index;
+                let Some((source, span)) = sources[index].get(*next) else {
+                    is_done[index] = true;
+                    path.pop();
+                    continue;
+                };
+                *next += 1;
+                if path.iter().any(|(other, _)| other == source) {
+                    let message = format!("cannot build stage {}: it needs itself", self.called(*source));
+                    return Some(Mistake::new(span.clone(), message, "take the files from another stage"));
+                }
+                if !is_done[*source] {
+                    path.push((*source, 0));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Resolved {
+    fn prepend(&mut self, triggers: &[String]) -> Result<(), Mistake> {
+        let read = triggers.iter().map(|trigger| Instruction::of_trigger(trigger, &self.stage));
+        let read = read.collect::<Result<Vec<_>, _>>()?;
+        self.stage.instructions.splice(0..0, read);
+        Ok(())
+    }
+}
+
+fn own_triggers(stage: &Stage) -> Vec<String> {
+    let triggers = stage.instructions.iter().filter_map(|instruction| match &instruction.kind {
+        Kind::Onbuild(trigger) => Some(trigger.clone()),
+        _ => None,
+    });
+    triggers.collect()
+}
+
+fn image(name: &str) -> Root {
+    match name {
+        "scratch" => Root::Scratch,
+        name => Root::Image(name.to_owned()),
+    }
+}
+
+fn is_platform(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '(' | ')' | '+');
+        !part.is_empty() && part.chars().all(belongs)
+    };
+    text.split('/').count() <= 3 && text.split('/').all(is_part)
+}
