@@ -71,6 +71,24 @@ fn many_runs_leak_neither_descriptors_nor_mounts_nor_children() {
     }
     eprintln!("a run takes {:.1} ms", start.elapsed().as_secs_f64() * 2.0);
     assert_eq!((n_descriptors(), mounts(), n_children()), before);
+    assert_eq!(groups(), [""; 0]);
+}
+
+/// The control groups of this process's that are left.
+fn groups() -> Vec<String> {
+    let own = format!("estaleiro-{}-", std::process::id());
+    let mut left = Vec::new();
+    let mut pending = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                pending.push(entry.path());
+                left.extend(name.starts_with(&own).then_some(name));
+            }
+        }
+    }
+    left
 }
 
 fn be_the_victim(directory: &Path) -> ! {

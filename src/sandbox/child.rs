@@ -8,10 +8,10 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use nix::libc::{self, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT};
 
-use super::Network;
-use super::plan::{BindPlan, MOUNT_POINTS, Plan, RootPlan, Stub};
+use super::plan::{MOUNT_POINTS, Plan, RootPlan};
 use super::report::{Report, Step};
 use super::syscall::{self as sys, Sys};
+use super::{Network, mounts, place};
 
 /// What a command may do at most: Docker's default but mknod, since a device made inside would be the host's.
 const CAPABILITIES: u64 = 1 << 0 // chown
@@ -84,9 +84,8 @@ fn at_nth(step: Step, index: usize, answer: Sys<()>) -> Outcome {
 /// Is the first process of the sandbox.
 pub(super) fn live(plan: &mut Plan, channels: &Channels) -> ! {
     let report = channels.report;
-    let mut stubs = MOUNT_POINTS.map(|path| (path, false));
-    if let Err((step, index, errno)) = set_up(plan, channels, &mut stubs) {
-        sys::write(report, &Report::Failed { step, index, errno }.encode());
+    if let Err((step, index, errno)) = enter_root(plan, channels).and_then(|()| furnish_or_tidy(plan)) {
+        let _ = sys::write(report, &Report::Failed { step, index, errno }.encode());
         sys::exit(1);
     }
     // SAFETY: the child goes on in this module only.
@@ -94,12 +93,12 @@ pub(super) fn live(plan: &mut Plan, channels: &Channels) -> ! {
         Ok(0) => start(plan, report),
         Ok(pid) => {
             let status = bury_all(pid);
-            tidy(plan, &stubs);
-            sys::write(report, &Report::Ended { status }.encode());
+            tidy(plan);
+            let _ = sys::write(report, &Report::Ended { status }.encode());
             sys::exit(0)
         }
         Err(errno) => {
-            sys::write(report, &Report::Failed { step: Step::Fork, index: 0, errno }.encode());
+            let _ = sys::write(report, &Report::Failed { step: Step::Fork, index: 0, errno }.encode());
             sys::exit(1)
         }
     }
@@ -117,39 +116,53 @@ fn bury_all(command: i32) -> i32 {
     status
 }
 
-fn set_up(plan: &mut Plan, channels: &Channels, stubs: &mut [(&CStr, bool)]) -> Outcome {
+fn enter_root(plan: &Plan, channels: &Channels) -> Outcome {
     hide(plan, channels)?;
     at(Step::Private, sys::mount(c"none", c"/", c"", MS_REC | MS_PRIVATE, None))?;
-    for (index, bind) in plan.binds.iter_mut().enumerate() {
-        let tree = sys::open_tree(&bind.source);
-        bind.tree = *tree.as_ref().unwrap_or(&-1);
-        at_nth(Step::BindSource, index, tree.map(drop))?;
+    for (index, mount) in plan.mounts.iter().enumerate() {
+        at_nth(Step::Source, index, mounts::open_source(mount))?;
     }
     enter(&plan.root)?;
+    keep_only(plan, channels)
+}
+
+fn furnish_or_tidy(plan: &mut Plan) -> Outcome {
+    let outcome = furnish(plan);
+    if outcome.is_err() {
+        tidy(plan);
+    }
+    outcome
+}
+
+fn furnish(plan: &mut Plan) -> Outcome {
     at(Step::HostName, sys::set_host_name(&plan.host_name))?;
     at(Step::HostName, sys::set_domain_name(c"(none)"))?;
     match plan.network {
         Network::None => at(Step::Loopback, sys::switch_loopback_on())?,
         Network::Host => {}
     }
-    for (path, was_made) in stubs.iter_mut() {
-        *was_made = at(Step::MountPoint, make_mount_point(path)).map(|()| true).or_else(keep_existing)?;
+    for path in MOUNT_POINTS {
+        at(Step::MountPoint, plan.stubs.make_top(path))?;
     }
     mount_proc_and_sys()?;
     mount_devices()?;
-    for (index, bind) in plan.binds.iter_mut().enumerate() {
-        at_nth(Step::Bind, index, mount_bind(bind))?;
-    }
     mask()?;
-    keep_only(channels)
+    put_mounts(plan)?;
+    match plan.makes_workdir {
+        true => at(Step::Workdir, place::find(&plan.workdir, place::Kind::Directory, None).map(sys::close)),
+        false => Ok(()),
+    }
 }
 
-/// What is there already is as good, and is not removed afterwards.
-fn keep_existing((step, index, errno): (Step, u32, i32)) -> Result<bool, (Step, u32, i32)> {
-    match errno {
-        libc::EEXIST => Ok(false),
-        _ => Err((step, index, errno)),
+fn put_mounts(plan: &mut Plan) -> Outcome {
+    if plan.mounts.is_empty() {
+        return Ok(());
     }
+    at(Step::Dev, mounts::open_stage())?;
+    for (index, mount) in plan.mounts.iter().enumerate() {
+        at_nth(Step::Mount, index, mounts::put(mount, &mut plan.stubs))?;
+    }
+    at(Step::Dev, mounts::close_stage())
 }
 
 /// Keeps this process, a copy of the builder, from whatever will run beside it.
@@ -158,6 +171,11 @@ fn hide(plan: &Plan, channels: &Channels) -> Outcome {
     if sys::has_no_reader(channels.report) {
         sys::exit(1);
     }
+    if let Some(group) = plan.group {
+        // Whoever writes this is a member from then on.
+        at(Step::Group, sys::write(group, b"0"))?;
+    }
+    at(Step::Group, unless_unknown(sys::hide_groups()))?;
     at(Step::Process, sys::hide_memory())?;
     at(Step::Process, sys::name_process(c"estaleiro-init"))?;
     for (start, end) in &plan.traces {
@@ -179,26 +197,13 @@ fn enter(root: &RootPlan) -> Outcome {
             directory
         }
         RootPlan::Overlay { layers, options, target } => {
-            for layer in layers {
-                at(Step::Layer, sys::open_place(&layer.path, layer.number.as_raw_fd()))?;
-            }
-            // The options name the layers by their descriptors' numbers, which are names here.
-            at(Step::Descriptors, sys::change_directory(c"/proc/self/fd"))?;
-            at(Step::Overlay, sys::mount(c"overlay", target, c"overlay", 0, Some(options)))?;
+            at(Step::Overlay, mounts::mount_overlay(layers, options, target))?;
             target
         }
     };
     at(Step::Root, sys::change_directory(target))?;
     at(Step::Pivot, sys::pivot_to_here())?;
     at(Step::Root, sys::forbid_devices(c"/"))
-}
-
-/// Mounting on a symbolic link would mount where it points.
-fn make_mount_point(path: &CStr) -> Sys<()> {
-    match sys::is_symlink(path) {
-        true => Err(libc::ELOOP),
-        false => sys::make_directory(path, 0o755),
-    }
 }
 
 fn mount_proc_and_sys() -> Outcome {
@@ -224,27 +229,6 @@ fn mount_devices() -> Outcome {
     let options = c"mode=1777,size=65536k";
     let flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     at(Step::SharedMemory, sys::mount(c"shm", c"/dev/shm", c"tmpfs", flags, Some(options)))
-}
-
-fn mount_bind(bind: &mut BindPlan) -> Sys<()> {
-    for stub in &mut bind.stubs {
-        stub.was_made = match make_stub(stub) {
-            Ok(()) => true,
-            Err(libc::EEXIST) => false,
-            Err(errno) => return Err(errno),
-        };
-    }
-    sys::move_mount(bind.tree, &bind.target)?;
-    let flags = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV;
-    let flags = if bind.read_only { flags | MS_RDONLY } else { flags };
-    sys::mount(c"none", &bind.target, c"", flags, None)
-}
-
-fn make_stub(stub: &Stub) -> Sys<()> {
-    match stub.is_directory {
-        true => sys::make_directory(&stub.path, 0o755),
-        false => sys::make_file(&stub.path),
-    }
 }
 
 fn mask() -> Outcome {
@@ -273,13 +257,26 @@ fn unless_missing(answer: Sys<()>) -> Sys<()> {
     }
 }
 
-/// Closes every descriptor but the first three and the one for reports.
-fn keep_only(channels: &Channels) -> Outcome {
+/// A kernel without control groups has none to hide.
+fn unless_unknown(answer: Sys<()>) -> Sys<()> {
+    match answer {
+        Err(libc::EINVAL) => Ok(()),
+        answer => answer,
+    }
+}
+
+/// Closes every descriptor but the first three, the one for reports, and the mounts that are to be put somewhere.
+fn keep_only(plan: &Plan, channels: &Channels) -> Outcome {
     for (number, fd) in [channels.stdin, channels.stdout, channels.stderr].into_iter().enumerate() {
         at(Step::Descriptors, sys::duplicate_to(fd, number as RawFd))?;
     }
-    at(Step::Descriptors, sys::close_range(3, channels.report - 1))?;
-    at(Step::Descriptors, sys::close_range(channels.report + 1, RawFd::MAX))
+    let kept = || plan.mounts.iter().map(|mount| mount.number.as_raw_fd()).chain([channels.report]);
+    let mut first = 3;
+    while let Some(next) = kept().filter(|&number| number >= first).min() {
+        at(Step::Descriptors, sys::close_range(first, next - 1))?;
+        first = next + 1;
+    }
+    at(Step::Descriptors, sys::close_range(first, RawFd::MAX))
 }
 
 /// Becomes the command.
@@ -288,7 +285,7 @@ fn start(plan: &Plan, report: RawFd) -> ! {
         Ok(()) => (Step::Execute, execute(plan)),
         Err((step, _, errno)) => (step, errno),
     };
-    sys::write(report, &Report::Failed { step, index: 0, errno }.encode());
+    let _ = sys::write(report, &Report::Failed { step, index: 0, errno }.encode());
     sys::exit(127)
 }
 
@@ -298,7 +295,11 @@ fn prepare_command(plan: &Plan) -> Outcome {
     at(Step::Filter, sys::install(&plan.filter))?;
     at(Step::Limits, sys::limit(libc::RLIMIT_NOFILE, 1024, 1 << 20))?;
     at(Step::Limits, sys::limit(libc::RLIMIT_CORE, 0, u64::MAX))?;
-    at(Step::Workdir, sys::change_directory(&plan.workdir))?;
+    if plan.group.is_none() {
+        let most = u64::from(plan.max_processes);
+        at(Step::Limits, sys::limit(libc::RLIMIT_NPROC, most, most))?;
+    }
+    at(Step::Workdir, enter_workdir(plan))?;
     at(Step::Capabilities, sys::bound_capabilities(CAPABILITIES))?;
     at(Step::User, sys::become_user(plan.user.uid, plan.user.gid, &plan.user.groups))?;
     at(Step::Capabilities, sys::limit_capabilities(CAPABILITIES))?;
@@ -306,10 +307,20 @@ fn prepare_command(plan: &Plan) -> Outcome {
     Ok(())
 }
 
+/// No link of `/proc` leads there: one of those could be an open directory.
+fn enter_workdir(plan: &Plan) -> Sys<()> {
+    let root = sys::open_at(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_CLOEXEC, 0)?;
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    sys::change_directory_to(sys::open_inside(root, &plan.workdir, flags)?)
+}
+
 /// Tries one place after the other, as a shell does; returns the error that tells most.
 fn execute(plan: &Plan) -> i32 {
     let mut error = libc::ENOENT;
     for program in &plan.programs {
+        if leads_to_builder(program, plan.own_program) {
+            return libc::EPERM;
+        }
         // SAFETY: `Strings` end their lists with a null pointer and hold what they point to.
         match unsafe { sys::execute(program, plan.argv.as_ptr(), plan.envp.as_ptr()) } {
             libc::ENOENT | libc::ENOTDIR => {}
@@ -320,21 +331,43 @@ fn execute(plan: &Plan) -> i32 {
     error
 }
 
+/// Whether a program, or what its first line says is to run it, is the builder itself: as long as this process is a copy
+/// of that, `/proc/self/exe` is. Who runs as it could write to it.
+fn leads_to_builder(program: &CStr, builder: (u64, u64)) -> bool {
+    const MOST_INTERPRETERS: usize = 8;
+    let mut next = interpreter(program);
+    let mut is_builder = sys::identify(program) == Ok(builder);
+    for _ in 0..MOST_INTERPRETERS {
+        let Some(path) = next else { break };
+        let path = CStr::from_bytes_until_nul(&path).unwrap_or(c"");
+        is_builder |= sys::identify(path) == Ok(builder);
+        next = interpreter(path);
+    }
+    is_builder
+}
+
+/// Reads the path of the program that runs a script, with a NUL at its end.
+fn interpreter(script: &CStr) -> Option<[u8; 257]> {
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let fd = sys::open_at(libc::AT_FDCWD, script, flags, 0).ok()?;
+    let mut line = [0; 256];
+    let n_bytes = sys::read(fd, &mut line);
+    sys::close(fd);
+    let line = line.get(..n_bytes.ok()?)?.strip_prefix(b"#!")?;
+    let rest = line.trim_ascii_start();
+    let end = rest.iter().take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | 0)).count();
+    let mut path = [0; 257];
+    path.get_mut(..end)?.copy_from_slice(rest.get(..end)?);
+    Some(path)
+}
+
 /// Takes away what was there for the run only. Whatever the command put in its place stays.
-fn tidy(plan: &Plan, stubs: &[(&CStr, bool)]) {
-    for bind in plan.binds.iter().rev() {
-        let _ = sys::unmount(&bind.target);
-        for stub in bind.stubs.iter().rev().filter(|stub| stub.was_made) {
-            let _ = match stub.is_directory {
-                true => sys::remove_directory(&stub.path),
-                false => sys::remove_file(&stub.path),
-            };
-        }
+fn tidy(plan: &mut Plan) {
+    for mount in plan.mounts.iter().rev() {
+        mounts::take_away(mount);
     }
-    for (path, was_made) in stubs.iter().rev() {
+    for path in MOUNT_POINTS.iter().rev() {
         let _ = sys::unmount(path);
-        if *was_made {
-            let _ = sys::remove_directory(path);
-        }
     }
+    plan.stubs.remove();
 }

@@ -7,14 +7,19 @@ mod cancel;
 mod child;
 mod command;
 mod filter;
+mod groups;
+mod hosts;
 mod lines;
+mod mounts;
 mod namespaces;
+mod place;
 mod plan;
 mod report;
 mod syscall;
 
 pub use cancel::Cancel;
-pub use command::{Bind, Exit, Network, Root, Run, Stream, User};
+pub use command::{Exit, Mount, Network, Root, Run, Source, Stream, User};
+pub use hosts::name_service;
 
 /// What went wrong with the sandbox itself.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -16,22 +15,21 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use super::child::{Channels, live};
+use super::groups::Group;
 use super::lines::Lines;
 use super::plan::{Plan, command_of, invalid};
 use super::report::{self, Report, Step};
 use super::syscall as sys;
-use super::{Cancel, Error, Exit, Network, Root, Run, Stream};
+use super::{Cancel, Error, Exit, Network, Root, Run, Source, Stream};
 
-/// Returns the namespaces that every sandbox has, and where it shall have no network, one for that.
+/// Returns the namespaces that every sandbox has, and where it shall have no network, one for that. That of control groups
+/// is made later, by who is in the right one.
 fn namespaces(network: Network) -> libc::c_int {
     let always = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    let network = match network {
-        Network::None => libc::CLONE_NEWNET,
-        Network::Host => 0,
-    };
-    // A kernel without control groups has none to hide.
-    let groups = if Path::new("/proc/self/ns/cgroup").exists() { libc::CLONE_NEWCGROUP } else { 0 };
-    always | network | groups
+    match network {
+        Network::None => always | libc::CLONE_NEWNET,
+        Network::Host => always,
+    }
 }
 
 /// Whether this process may make the namespaces; else the reason.
@@ -66,6 +64,8 @@ pub(super) fn run(
     if cancel.is_cancelled() {
         return Err(Error::Cancelled { command: command_of(run) });
     }
+    let group = Group::make(run.max_processes);
+    plan.group = group.as_ref().map(Group::entrance);
     let channels = pipes.channels();
     let started = start(namespaces(run.network), || live(&mut plan, &channels));
     let mut init = started.map_err(|errno| failed("make namespaces", errno.into()))?;
@@ -306,12 +306,20 @@ fn exit_of(status: i32) -> Exit {
 }
 
 fn describe(step: Step, index: u32, run: &Run) -> String {
-    let bind = usize::try_from(index).ok().and_then(|index| run.binds.get(index));
-    match (step, bind) {
-        (Step::BindSource, Some(bind)) => format!("open {}", bind.source.display()),
-        (Step::Bind, Some(bind)) => format!("bind to {}", bind.target.display()),
+    let mount = usize::try_from(index).ok().and_then(|index| run.mounts.get(index));
+    match (step, mount) {
+        (Step::Source, Some(mount)) => format!("open {}", name_of(&mount.source)),
+        (Step::Mount, Some(mount)) => format!("mount at {}", mount.target.display()),
         (Step::Workdir, _) => format!("change to the working directory {}", run.workdir.display()),
         _ => step.text().into(),
+    }
+}
+
+fn name_of(source: &Source) -> String {
+    match source {
+        Source::Path { root: Root::Plain(directory), path } => directory.join(path).display().to_string(),
+        Source::Path { root: Root::Overlay { .. }, path } => format!("{} of another image", path.display()),
+        Source::Memory { .. } | Source::File { .. } => "what is in memory".into(),
     }
 }
 
@@ -322,6 +330,12 @@ fn hint(step: Step, errno: Errno) -> &'static str {
         }
         (Step::Execute, Errno::ENOEXEC) => {
             "\nhint: it is no program for this machine; a script needs a first line like `#!/bin/sh`"
+        }
+        (Step::Execute, Errno::EPERM) => "\nhint: /proc/self/exe is no program of the image",
+        (Step::Mount, Errno::EINVAL) => "\nhint: nothing can be mounted in /proc and /sys",
+        (Step::Mount, Errno::EROFS) => "\nhint: its place is missing in something that cannot be written",
+        (Step::Mount, Errno::ENOTDIR | Errno::EISDIR) => {
+            "\nhint: a file can only be mounted on a file, and a directory on a directory"
         }
         (Step::Workdir, Errno::ENOENT) => "\nhint: make it first",
         (Step::MountPoint, Errno::ELOOP) => "\nhint: one of them is a symbolic link in the image",

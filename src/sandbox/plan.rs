@@ -8,11 +8,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::ptr::null;
 
-use nix::libc::c_char;
+use nix::libc::{MS_NODEV, MS_NOSUID, MS_RDONLY, c_char, c_ulong};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use super::filter::{Filter, filter};
-use super::{Bind, Error, Network, Root, Run, User};
+use super::place::Stubs;
+use super::{Error, Mount, Network, Root, Run, Source, User};
 
 /// Where a program is looked up when the environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -22,10 +23,16 @@ const MAX_OPTIONS: usize = 4095;
 /// What a child does.
 pub(super) struct Plan {
     pub(super) root: RootPlan,
-    pub(super) binds: Vec<BindPlan>,
+    pub(super) mounts: Vec<MountPlan>,
+    /// What is there for the run only.
+    pub(super) stubs: Stubs,
     pub(super) host_name: CString,
     pub(super) network: Network,
     pub(super) workdir: CString,
+    pub(super) makes_workdir: bool,
+    /// How many processes there may be, and where the control group that sees to it takes new members.
+    pub(super) max_processes: u32,
+    pub(super) group: Option<RawFd>,
     pub(super) user: User,
     pub(super) umask: u32,
     pub(super) filter: Filter,
@@ -35,6 +42,8 @@ pub(super) struct Plan {
     pub(super) envp: Strings,
     /// Where the builder's own arguments and environment lie in memory.
     pub(super) traces: Vec<(usize, usize)>,
+    /// The builder's own program, which is not to be run in the sandbox: device and number.
+    pub(super) own_program: (u64, u64),
 }
 
 /// How the root comes about.
@@ -51,21 +60,22 @@ pub(super) struct LayerPlan {
     pub(super) number: OwnedFd,
 }
 
-/// A mount in the sandbox, and what has to be made for it.
-pub(super) struct BindPlan {
-    pub(super) source: CString,
+/// A mount in the sandbox.
+pub(super) struct MountPlan {
+    pub(super) source: SourcePlan,
     pub(super) target: CString,
-    pub(super) read_only: bool,
-    pub(super) stubs: Vec<Stub>,
-    /// The detached mount, once the child has made it.
-    pub(super) tree: RawFd,
+    pub(super) flags: c_ulong,
+    /// The number of the mount's descriptor, as long as it is nowhere and after that.
+    pub(super) number: OwnedFd,
+    /// The same as a path.
+    pub(super) tree: CString,
 }
 
-/// A directory or file that is there for the run only, unless it is there anyway.
-pub(super) struct Stub {
-    pub(super) path: CString,
-    pub(super) is_directory: bool,
-    pub(super) was_made: bool,
+/// What is mounted.
+pub(super) enum SourcePlan {
+    Path { root: RootPlan, path: Option<CString> },
+    Memory { staged: CString, options: CString },
+    File { staged: CString, content: Vec<u8>, mode: u32, uid: u32, gid: u32 },
 }
 
 /// Strings as `execve` takes them.
@@ -93,10 +103,14 @@ impl Plan {
         let root_user = User { uid: 0, gid: 0, groups: Vec::new() };
         Ok(Plan {
             root: root_plan(root)?,
-            binds: run.binds.iter().map(bind_plan).collect::<Result<_, _>>()?,
+            mounts: run.mounts.iter().enumerate().map(mount_plan).collect::<Result<_, _>>()?,
+            stubs: Stubs::new(),
             host_name: c_string(&run.host_name)?,
             network: run.network,
             workdir: c_path(&run.workdir)?,
+            makes_workdir: run.makes_workdir,
+            max_processes: run.max_processes,
+            group: None,
             user: run.user.clone().unwrap_or(root_user),
             umask: run.umask & 0o777,
             filter: filter(),
@@ -104,6 +118,8 @@ impl Plan {
             argv: Strings::new(run.argv.iter().map(|text| c_string(text)).collect::<Result<_, _>>()?),
             envp: Strings::new(environment.collect::<Result<_, _>>()?),
             traces: traces().ok_or("cannot find the builder's own arguments in /proc/self/stat")?,
+            own_program: own_program()
+                .map_err(|error| format!("cannot find the builder's program: {error}"))?,
         })
     }
 }
@@ -144,8 +160,9 @@ fn root_plan(root: &Root) -> Result<RootPlan, String> {
 }
 
 fn overlay_plan(lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<RootPlan, String> {
-    let top = lowers.last().ok_or("an overlay needs a directory below")?;
-    prepare_upper(top, upper).map_err(|error| format!("cannot prepare {}: {error}", upper.display()))?;
+    if lowers.is_empty() {
+        return Err("an overlay needs a directory below".into());
+    }
     forget_volatile(work).map_err(|error| format!("cannot prepare {}: {error}", work.display()))?;
     let mut layers = Vec::new();
     let mut add = |path: &Path| -> Result<String, String> {
@@ -166,16 +183,6 @@ fn overlay_plan(lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<RootPla
     Ok(RootPlan::Overlay { layers, options: c_string(&options)?, target: c_path(&real_path(upper)?)? })
 }
 
-/// The root of an overlay mount has the mode and owner of its upper directory: a new one gets those of what is below.
-fn prepare_upper(lower: &Path, upper: &Path) -> std::io::Result<()> {
-    if fs::read_dir(upper)?.next().is_some() {
-        return Ok(());
-    }
-    let metadata = fs::metadata(lower)?;
-    std::os::unix::fs::chown(upper, Some(metadata.uid()), Some(metadata.gid()))?;
-    fs::set_permissions(upper, metadata.permissions())
-}
-
 /// The kernel refuses to mount again what was mounted without syncing, as long as this note is there.
 fn forget_volatile(work: &Path) -> std::io::Result<()> {
     match fs::remove_dir_all(work.join("work/incompat")) {
@@ -189,32 +196,62 @@ fn placeholder() -> std::io::Result<OwnedFd> {
     Ok(fcntl_dupfd_cloexec(File::open("/dev/null")?, 3)?)
 }
 
-fn bind_plan(bind: &Bind) -> Result<BindPlan, String> {
-    let source = real_path(&bind.source)?;
-    let is_directory = source.is_dir();
-    let names: Vec<&[u8]> = bind
-        .target
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(Ok(name.as_bytes())),
-            Component::RootDir | Component::CurDir => None,
-            Component::ParentDir | Component::Prefix(_) => {
-                Some(Err(format!("the target {} holds `..`", bind.target.display())))
-            }
-        })
-        .collect::<Result<_, _>>()?;
+fn mount_plan((index, mount): (usize, &Mount)) -> Result<MountPlan, String> {
+    let number = placeholder().map_err(|error| format!("cannot open /dev/null: {error}"))?;
+    let tree = c_string(&format!("/proc/self/fd/{}", number.as_raw_fd()))?;
+    let names = names_in(&mount.target)?;
     if names.is_empty() {
-        return Err("nothing can be bound to the root itself".into());
+        return Err("nothing can be mounted over the root itself".into());
     }
-    let mut path = Vec::new();
-    let mut stubs = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        path = [path.as_slice(), b"/", name].concat();
-        let path = CString::new(path.clone()).map_err(|_| "a target holds a NUL byte")?;
-        stubs.push(Stub { path, is_directory: is_directory || index + 1 < names.len(), was_made: false });
+    let source = source_plan(index, &mount.source)?;
+    let is_file = matches!(source, SourcePlan::File { .. });
+    // Programs of another image keep the rights that their files give them.
+    let is_image = matches!(source, SourcePlan::Path { root: RootPlan::Overlay { .. }, .. });
+    let mut flags = MS_NODEV;
+    flags |= if is_image { 0 } else { MS_NOSUID };
+    flags |= if mount.is_read_only || is_file { MS_RDONLY } else { 0 };
+    Ok(MountPlan { source, target: joined(&names)?, flags, number, tree })
+}
+
+fn source_plan(index: usize, source: &Source) -> Result<SourcePlan, String> {
+    let staged = c_string(&format!("{}/{index}", STAGE.to_string_lossy()))?;
+    match source {
+        Source::Path { root, path } => {
+            let names = names_in(path)?;
+            let path = if names.is_empty() { None } else { Some(joined(&names)?) };
+            Ok(SourcePlan::Path { root: root_plan(root)?, path })
+        }
+        Source::Memory { size } => {
+            let size = size.map_or(String::new(), |size| format!(",size={size}"));
+            Ok(SourcePlan::Memory { staged, options: c_string(&format!("mode=1777{size}"))? })
+        }
+        Source::File { content, mode, uid, gid } => {
+            let (mode, uid, gid) = (mode & 0o7777, *uid, *gid);
+            Ok(SourcePlan::File { staged, content: content.clone(), mode, uid, gid })
+        }
     }
-    let target = CString::new(path).map_err(|_| "a target holds a NUL byte")?;
-    Ok(BindPlan { source: c_path(&source)?, target, read_only: bind.read_only, stubs, tree: -1 })
+}
+
+/// Returns the names that a path leads through.
+fn names_in(path: &Path) -> Result<Vec<&[u8]>, String> {
+    let name = |part| match part {
+        Component::Normal(name) => Some(Ok(name.as_bytes())),
+        Component::RootDir | Component::CurDir => None,
+        Component::ParentDir | Component::Prefix(_) => {
+            Some(Err(format!("the path {} holds `..`", path.display())))
+        }
+    };
+    path.components().filter_map(name).collect()
+}
+
+fn joined(names: &[&[u8]]) -> Result<CString, String> {
+    let path = names.iter().flat_map(|name| [b"/", *name]).collect::<Vec<_>>().concat();
+    CString::new(path).map_err(|_| "a path holds a NUL byte".into())
+}
+
+fn own_program() -> std::io::Result<(u64, u64)> {
+    let metadata = fs::metadata("/proc/self/exe")?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Returns where this process's arguments and environment lie, as proc(5) tells it.
@@ -243,3 +280,5 @@ pub(super) fn invalid(run: &Run) -> impl FnOnce(String) -> Error {
 
 /// A place in the sandbox where something is mounted in every run.
 pub(super) const MOUNT_POINTS: [&CStr; 3] = [c"/proc", c"/sys", c"/dev"];
+/// Where mounts are made that begin in the sandbox; it is gone before the command starts.
+pub(super) const STAGE: &CStr = c"/dev/.estaleiro";

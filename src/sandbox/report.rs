@@ -6,8 +6,8 @@
 pub(super) enum Step {
     Process,
     Private,
-    BindSource,
-    Layer,
+    Group,
+    Source,
     Descriptors,
     Overlay,
     Root,
@@ -21,8 +21,8 @@ pub(super) enum Step {
     Device,
     Terminals,
     SharedMemory,
-    Bind,
     Mask,
+    Mount,
     Fork,
     Filter,
     Limits,
@@ -36,8 +36,8 @@ impl Step {
     const ALL: [Step; 26] = [
         Step::Process,
         Step::Private,
-        Step::BindSource,
-        Step::Layer,
+        Step::Group,
+        Step::Source,
         Step::Descriptors,
         Step::Overlay,
         Step::Root,
@@ -51,8 +51,8 @@ impl Step {
         Step::Device,
         Step::Terminals,
         Step::SharedMemory,
-        Step::Bind,
         Step::Mask,
+        Step::Mount,
         Step::Fork,
         Step::Filter,
         Step::Limits,
@@ -67,8 +67,8 @@ impl Step {
         match self {
             Step::Process => "set up the first process",
             Step::Private => "make mounts private",
-            Step::BindSource => "open what is to be bound",
-            Step::Layer => "open the root's layers",
+            Step::Group => "enter a control group",
+            Step::Source => "open what is to be mounted",
             Step::Descriptors => "sort descriptors",
             Step::Overlay => "mount the overlay",
             Step::Root => "mount the root",
@@ -82,8 +82,8 @@ impl Step {
             Step::Device => "make the devices",
             Step::Terminals => "mount /dev/pts",
             Step::SharedMemory => "mount /dev/shm",
-            Step::Bind => "bind",
             Step::Mask => "mask parts of /proc and /sys",
+            Step::Mount => "mount",
             Step::Fork => "fork",
             Step::Filter => "install the seccomp filter",
             Step::Limits => "set limits",
@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn reports_survive_the_pipe() {
-        for step in Step::ALL {
+        for (number, step) in Step::ALL.into_iter().enumerate() {
+            assert_eq!(step as usize, number);
             let report = Report::Failed { step, index: 3, errno: 2 };
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

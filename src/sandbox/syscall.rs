@@ -81,6 +81,12 @@ pub(super) fn unmount(target: &CStr) -> Sys<()> {
     done(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) })
 }
 
+/// As [`unmount`], where the path is a link of `/proc` that stands for an open mount.
+pub(super) fn unmount_link(target: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })
+}
+
 /// Makes `.` the root, and hides the old one with all its mounts.
 pub(super) fn pivot_to_here() -> Sys<()> {
     let here = c".".as_ptr();
@@ -91,22 +97,105 @@ pub(super) fn pivot_to_here() -> Sys<()> {
     change_directory(c"/")
 }
 
-/// Returns a mount of `path` that is nowhere yet.
-pub(super) fn open_tree(path: &CStr) -> Sys<RawFd> {
-    let flags = (libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC) as c_uint;
+/// Returns a mount of `path`, or of the open `from` itself, that is nowhere yet.
+pub(super) fn open_tree(from: RawFd, path: &CStr) -> Sys<RawFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as c_uint;
     // SAFETY: the string ends with NUL.
-    check(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
-        .map(|fd| fd as RawFd)
+    check(unsafe { libc::syscall(libc::SYS_open_tree, from, path.as_ptr(), flags) }).map(|fd| fd as RawFd)
 }
 
-/// Puts a mount of [`open_tree`] at `target`, following symbolic links there.
-pub(super) fn move_mount(tree: RawFd, target: &CStr) -> Sys<()> {
+/// Puts a mount of [`open_tree`] on what `place` is open at.
+pub(super) fn move_mount(tree: RawFd, place: RawFd) -> Sys<()> {
     const FROM_EMPTY_PATH: c_uint = 0x04;
-    const TO_SYMLINKS: c_uint = 0x10;
-    let (empty, target) = (c"".as_ptr(), target.as_ptr());
-    let flags = FROM_EMPTY_PATH | TO_SYMLINKS;
+    const TO_EMPTY_PATH: c_uint = 0x40;
+    let (empty, flags) = (c"".as_ptr(), FROM_EMPTY_PATH | TO_EMPTY_PATH);
     // SAFETY: the strings end with NUL.
-    done(unsafe { libc::syscall(libc::SYS_move_mount, tree, empty, libc::AT_FDCWD, target, flags) })
+    done(unsafe { libc::syscall(libc::SYS_move_mount, tree, empty, place, empty, flags) })
+}
+
+/// Opens `path` from `directory` on.
+pub(super) fn open_at(directory: RawFd, path: &CStr, flags: c_int, mode: u32) -> Sys<RawFd> {
+    // SAFETY: the string ends with NUL, and the mode is given.
+    check(unsafe { libc::openat(directory, path.as_ptr(), flags, mode as c_uint) }).map(|fd| fd as RawFd)
+}
+
+/// Opens `path`, whose links lead where they lead for somebody to whom `root` is `/`; those of `/proc` lead nowhere.
+pub(super) fn open_inside(root: RawFd, path: &CStr, flags: c_int) -> Sys<RawFd> {
+    // SAFETY: all zeros is a valid request.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = flags as u64;
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    let size = size_of::<libc::open_how>();
+    loop {
+        // SAFETY: the string ends with NUL, and the request is as long as it says.
+        let fd = unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size) };
+        match check(fd) {
+            // Something was renamed meanwhile.
+            Err(libc::EAGAIN) => {}
+            answer => return answer.map(|fd| fd as RawFd),
+        }
+    }
+}
+
+/// Describes `name` of `directory`, without following it, or, where it is empty, the open file itself.
+pub(super) fn stat(directory: RawFd, name: &CStr) -> Sys<libc::stat> {
+    // SAFETY: all zeros is a valid answer.
+    let mut answer: libc::stat = unsafe { std::mem::zeroed() };
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
+    // SAFETY: the string ends with NUL, and the answer is valid for writing.
+    done(unsafe { libc::fstatat(directory, name.as_ptr(), &raw mut answer, flags) })?;
+    Ok(answer)
+}
+
+/// Tells which file `path` leads to, whatever links are on the way: device and number.
+pub(super) fn identify(path: &CStr) -> Sys<(u64, u64)> {
+    // SAFETY: all zeros is a valid answer.
+    let mut answer: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the string ends with NUL, and the answer is valid for writing.
+    done(unsafe { libc::stat(path.as_ptr(), &raw mut answer) })?;
+    Ok((answer.st_dev, answer.st_ino))
+}
+
+/// Tells what kind of file system an open file lies in.
+pub(super) fn file_system(fd: RawFd) -> Sys<i64> {
+    // SAFETY: all zeros is a valid answer.
+    let mut answer: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the answer is valid for writing.
+    done(unsafe { libc::fstatfs(fd, &raw mut answer) })?;
+    #[allow(clippy::unnecessary_cast, reason = "the type is not the same everywhere")]
+    Ok(answer.f_type as i64)
+}
+
+/// Reads an open symbolic link; returns its length, of which as much as fits is in the buffer.
+pub(super) fn read_link(link: RawFd, buffer: &mut [u8]) -> Sys<usize> {
+    let (empty, start, length) = (c"".as_ptr(), buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the string ends with NUL, and the buffer is as long as it says.
+    check(unsafe { libc::readlinkat(link, empty, start, length) } as c_long).map(|n_bytes| n_bytes as usize)
+}
+
+/// Reads the beginning of an open file; returns how many bytes that were.
+pub(super) fn read(fd: RawFd, buffer: &mut [u8]) -> Sys<usize> {
+    // SAFETY: the buffer is as long as it says.
+    check(unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } as c_long).map(|n| n as usize)
+}
+
+/// Sets when a directory was last changed, in seconds and nanoseconds.
+pub(super) fn set_mtime(directory: RawFd, (seconds, nanoseconds): (i64, i64)) -> Sys<()> {
+    let kept = libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
+    let times = [kept, libc::timespec { tv_sec: seconds, tv_nsec: nanoseconds }];
+    // SAFETY: the string ends with NUL, and there are two times.
+    done(unsafe { libc::utimensat(directory, c".".as_ptr(), times.as_ptr(), 0) })
+}
+
+pub(super) fn change_directory_to(directory: RawFd) -> Sys<()> {
+    // SAFETY: numbers only.
+    done(unsafe { libc::fchdir(directory) })
+}
+
+/// Leaves the builder's control groups out of sight.
+pub(super) fn hide_groups() -> Sys<()> {
+    // SAFETY: numbers only; there is one thread.
+    done(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })
 }
 
 pub(super) fn change_directory(path: &CStr) -> Sys<()> {
@@ -119,22 +208,37 @@ pub(super) fn make_directory(path: &CStr, mode: u32) -> Sys<()> {
     done(unsafe { libc::mkdir(path.as_ptr(), mode) })
 }
 
-pub(super) fn remove_directory(path: &CStr) -> Sys<()> {
+pub(super) fn make_directory_at(parent: RawFd, name: &CStr, mode: u32) -> Sys<()> {
     // SAFETY: the string ends with NUL.
-    done(unsafe { libc::rmdir(path.as_ptr()) })
+    done(unsafe { libc::mkdirat(parent, name.as_ptr(), mode) })
 }
 
-pub(super) fn make_file(path: &CStr) -> Sys<()> {
+pub(super) fn remove_directory(parent: RawFd, name: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::unlinkat(parent, name.as_ptr(), libc::AT_REMOVEDIR) })
+}
+
+pub(super) fn remove_file(parent: RawFd, name: &CStr) -> Sys<()> {
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::unlinkat(parent, name.as_ptr(), 0) })
+}
+
+/// Makes a file that wasn't there.
+pub(super) fn make_file(path: &CStr, content: &[u8], mode: u32, (uid, gid): (u32, u32)) -> Sys<()> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-    // SAFETY: the string ends with NUL, and the mode is given.
-    let fd = check(unsafe { libc::open(path.as_ptr(), flags, 0o644 as c_uint) })?;
-    close(fd as RawFd);
+    let fd = open_at(libc::AT_FDCWD, path, flags, 0o600)?;
+    let mut rest = content;
+    while !rest.is_empty() {
+        // SAFETY: the buffer is valid for its length.
+        let n_bytes = check(unsafe { libc::write(fd, rest.as_ptr().cast(), rest.len()) } as c_long)?;
+        rest = rest.get(n_bytes as usize..).unwrap_or_default();
+    }
+    // SAFETY: numbers only.
+    done(unsafe { libc::fchown(fd, uid, gid) })?;
+    // SAFETY: numbers only.
+    done(unsafe { libc::fchmod(fd, mode) })?;
+    close(fd);
     Ok(())
-}
-
-pub(super) fn remove_file(path: &CStr) -> Sys<()> {
-    // SAFETY: the string ends with NUL.
-    done(unsafe { libc::unlink(path.as_ptr()) })
 }
 
 pub(super) fn make_symlink(target: &CStr, path: &CStr) -> Sys<()> {
@@ -160,10 +264,21 @@ pub(super) fn open_place(path: &CStr, number: RawFd) -> Sys<()> {
     let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: the string ends with NUL.
     let fd = check(unsafe { libc::open(path.as_ptr(), flags) })? as RawFd;
-    // SAFETY: numbers only.
+    move_descriptor(fd, number)
+}
+
+/// Gives an open file the number `number`, which is in use for nothing of worth, instead of its own.
+pub(super) fn move_descriptor(fd: RawFd, number: RawFd) -> Sys<()> {
+    // SAFETY: numbers only; the builder's own descriptors are a copy here.
     done(unsafe { libc::dup3(fd, number, libc::O_CLOEXEC) })?;
     close(fd);
     Ok(())
+}
+
+/// Returns another number of an open file.
+pub(super) fn duplicate(fd: RawFd) -> Sys<RawFd> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }).map(|fd| fd as RawFd)
 }
 
 /// Makes `fd` also known as `number`, and passes that on to programs.
@@ -186,10 +301,10 @@ pub(super) fn close_range(first: RawFd, last: RawFd) -> Sys<()> {
     done(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
 }
 
-/// Writes as much of a short message as a pipe takes, which is all of it.
-pub(super) fn write(fd: RawFd, bytes: &[u8]) {
+/// Writes a short message, of which a pipe takes all at once.
+pub(super) fn write(fd: RawFd, bytes: &[u8]) -> Sys<()> {
     // SAFETY: the buffer is valid for its length.
-    unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    done(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } as c_long)
 }
 
 /// Whether nobody can read any more what is written to this pipe.

@@ -24,7 +24,7 @@ use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
 use crate::layer::{self, LayerWriter, Stack};
 use crate::progress::{Progress, Task};
-use crate::sandbox::{Bind, Cancel, Exit, Network, Root, Run, Sandbox};
+use crate::sandbox::{Cancel, Exit, Mount, Network, Root, Run, Sandbox};
 use crate::store::{Scratch, Store};
 
 /// Where the archives are seen in the sandbox, and nowhere else.
@@ -207,7 +207,7 @@ impl Ground {
             Some(base) => {
                 let work = scratch.path().join("work");
                 fs::create_dir(&work)?;
-                layer::make_root(&changes)?;
+                Stack::open(&[base])?.make_upper(&changes)?;
                 Root::Overlay { lowers: vec![base.to_owned()], upper: changes.clone(), work }
             }
         };
@@ -393,14 +393,13 @@ impl Dpkg<'_> {
         let policy = self.scratch.path().join("policy-rc.d");
         fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
         fs::set_permissions(&policy, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let bind = |source: PathBuf, target: &str| Bind { source, target: target.into(), read_only: true };
         let mut run = Run::new(argv);
         run.env = self.environment();
         run.network = Network::None;
-        run.binds = vec![
-            bind(self.scratch.path().join("archives"), ARCHIVES),
+        run.mounts = vec![
+            Mount::of_host(self.scratch.path().join("archives"), ARCHIVES),
             // No service starts in an image (Debian policy 9.3.3).
-            bind(policy, "/usr/sbin/policy-rc.d"),
+            Mount::of_host(policy, "/usr/sbin/policy-rc.d"),
         ];
         Ok(run)
     }

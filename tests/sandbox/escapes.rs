@@ -1,0 +1,82 @@
+//! What a command tries that should not succeed, beside what its mounts let it try.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
+
+use estaleiro::sandbox::{Exit, Run};
+
+use super::{Place, error_of, sh};
+
+#[test]
+fn the_builder_s_own_program_cannot_be_run_nor_written() {
+    let place = Place::new();
+    symlink("/proc/self/exe", place.path("root/bin/link")).unwrap();
+    for (path, first_line) in
+        [("script", "#!/proc/self/exe"), ("nested", "#! /bin/script"), ("linked", "#!\t/bin/link x")]
+    {
+        fs::write(place.path("root/bin").join(path), format!("{first_line}\n")).unwrap();
+        fs::set_permissions(place.path("root/bin").join(path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for program in
+        ["/proc/self/exe", "/bin/link", "/bin/script", "/bin/nested", "/bin/linked", "/proc/thread-self/exe"]
+    {
+        let error = error_of(&place.overlay(), &Run::new([program]));
+        assert!(error.contains("execute: EPERM") && error.contains("no program of the image"), "{error}");
+    }
+    assert_ne!(place.run(&sh("exec 3< /proc/1/exe")).0, Exit::Code(0));
+    // Its own program is the image's.
+    assert_eq!(place.sh("readlink /proc/self/exe"), ["/bin/busybox"]);
+}
+
+#[test]
+fn a_working_directory_leads_neither_out_nor_to_what_the_builder_has_open() {
+    let place = Place::new();
+    let outside = place.path("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, place.path("root/out")).unwrap();
+    symlink("/proc/self/fd/3", place.path("root/open")).unwrap();
+    for workdir in ["/out", "/open", "/proc/self/fd/3", "/proc/1/cwd", "/proc/self/root", "/proc/1/root/bin"]
+    {
+        let error = error_of(&place.overlay(), &Run { workdir: workdir.into(), ..sh("true") });
+        assert!(error.contains(&format!("change to the working directory {workdir}: E")), "{error}");
+    }
+    let up = Run { workdir: "/../../../bin".into(), ..sh("busybox pwd") };
+    assert_eq!(place.run(&up).1, ["/bin"]);
+}
+
+#[test]
+fn a_command_that_kills_everybody_kills_nobody_else() {
+    let place = Place::new();
+    let (exit, _) = place.run(&sh("sleep 100 & kill -9 -1; echo alive"));
+    assert!(matches!(exit, Exit::Code(0) | Exit::Signal(9)), "{exit:?}");
+    assert_eq!(place.sh("kill -9 1; echo still here"), ["still here"]);
+}
+
+#[test]
+fn it_sees_no_process_but_its_own_and_none_of_the_builder_s_secrets() {
+    let place = Place::new();
+    let script = "for p in /proc/[0-9]*; do cat $p/environ $p/cmdline $p/task/*/environ; done 2>/dev/null";
+    let seen = place.sh(script).concat();
+    assert!(!seen.contains("CARGO"), "{seen}");
+    assert!(std::env::vars().any(|(name, _)| name.contains("CARGO")), "the builder has some of those");
+    for script in
+        ["cat /proc/1/maps", "cat /proc/1/auxv", "cat /proc/1/cwd/etc/shadow", "echo x > /proc/1/mem"]
+    {
+        let (exit, lines) = place.run(&sh(script));
+        assert_ne!(exit, Exit::Code(0), "{script}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_fork_bomb_ends_at_its_limit() {
+    let place = Place::new();
+    let script = "i=0; while [ $i -lt 100 ]; do sleep 100 & i=$((i+1)); done; echo all of them";
+    let start = Instant::now();
+    let (exit, lines) = place.run(&Run { max_processes: 50, ..sh(script) });
+    assert_ne!(exit, Exit::Code(0), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("can't fork")), "{lines:?}");
+    assert!(start.elapsed() < Duration::from_secs(20));
+    let (exit, lines) = place.run(&Run { max_processes: 200, ..sh(script) });
+    assert_eq!((exit, lines), (Exit::Code(0), vec!["all of them".to_owned()]));
+}
