@@ -2,6 +2,7 @@
 
 use std::io::{self, Cursor, Read};
 
+use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
@@ -11,16 +12,21 @@ const XZ_MEMORY: u64 = 128 << 20;
 /// The largest window of zstd that is accepted, as a power of two: 128 MiB.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// Returns the uncompressed bytes of `reader`, which holds gzip (of one or more members), xz, zstd, or none of them.
+/// Returns the uncompressed bytes of `reader`, which holds gzip (of one or more members), bzip2, xz, zstd, or
+/// none of them.
 pub fn decompress(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::new();
     reader.by_ref().take(6).read_to_end(&mut magic)?;
     let is_gzip = magic.starts_with(&[0x1f, 0x8b]);
+    let is_bzip2 = matches!(magic.as_slice(), [b'B', b'Z', b'h', b'1'..=b'9', b'1' | 0x17, ..]);
     let is_xz = magic.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]);
     let is_zstd = magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable(&magic);
     let whole = Cursor::new(magic).chain(reader);
     if is_gzip {
         return Ok(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, whole))));
+    }
+    if is_bzip2 {
+        return Ok(Box::new(MultiBzDecoder::new(whole)));
     }
     if is_xz {
         let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
@@ -50,6 +56,12 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
     fn xz(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
         encoder.write_all(bytes).unwrap();
@@ -69,6 +81,8 @@ mod tests {
             b"abcd".to_vec(),
             gzip(b"abcd"),
             [gzip(b"ab"), gzip(b"cd")].concat(),
+            bzip2(b"abcd"),
+            [bzip2(b"ab"), bzip2(b"cd")].concat(),
             xz(b"abcd"),
             [xz(b"ab"), xz(b"cd")].concat(),
             zstd::encode_all(&b"abcd"[..], 3).unwrap(),
@@ -82,7 +96,9 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_an_error() {
-        for mut bytes in [gzip(b"abcd"), xz(b"abcd"), zstd::encode_all(&b"abcd"[..], 3).unwrap()] {
+        for mut bytes in
+            [gzip(b"abcd"), bzip2(b"abcd"), xz(b"abcd"), zstd::encode_all(&b"abcd"[..], 3).unwrap()]
+        {
             bytes.truncate(bytes.len() - 3);
             assert!(undone(bytes).is_err());
         }
