@@ -1,8 +1,13 @@
 //! The build's context: a directory whose files a definition may name, and nothing outside it.
 
+mod scan;
+
+pub use scan::{Scan, Wanted};
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat
 
 use super::graph::SourceFile;
 use super::selection::Selection;
-use crate::digest::Hasher;
+use crate::digest::{Digest, Hasher};
 
 /// A selection takes no more.
 const MOST_ENTRIES: usize = 1_000_000;
@@ -72,17 +77,9 @@ impl Context {
 
     /// Hashes a file: what a graph knows of it; and whether somebody may execute it.
     pub fn source(&self, path: &str) -> Result<(SourceFile, bool)> {
-        let mut file = self.open(path)?;
+        let file = self.open(path)?;
         let is_executable = file.metadata()?.permissions().mode() & 0o111 != 0;
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; 1 << 17];
-        loop {
-            match file.read(&mut buffer).with_context(|| format!("cannot read {path} in the context"))? {
-                0 => break,
-                n => hasher.update(&buffer[..n]),
-            }
-        }
-        let (digest, size) = hasher.finish();
+        let (digest, size) = hash(file).with_context(|| format!("cannot read {path} in the context"))?;
         Ok((SourceFile { path: path.to_owned(), digest, size }, is_executable))
     }
 
@@ -156,15 +153,28 @@ impl Context {
     }
 
     fn open_as(&self, path: &Path, flags: OFlags) -> io::Result<File> {
-        let root = openat2(
-            CWD,
-            &self.root,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::empty(),
-        )?;
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        Ok(File::from(openat2(&root, path, flags, Mode::empty(), how)?))
+        open_in(&self.open_root()?, path.as_os_str().as_bytes(), flags, how)
+    }
+
+    fn open_root(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(openat2(CWD, &self.root, flags, Mode::empty(), ResolveFlags::empty())?)
+    }
+}
+
+fn open_in(root: &OwnedFd, path: &[u8], flags: OFlags, how: ResolveFlags) -> io::Result<File> {
+    Ok(File::from(openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)?))
+}
+
+fn hash(mut file: File) -> io::Result<(Digest, u64)> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&buffer[..n]),
+        }
     }
 }
 

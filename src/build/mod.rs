@@ -24,6 +24,7 @@ pub mod selection;
 pub mod solve;
 pub mod stages;
 pub mod time;
+pub mod tree;
 pub mod view;
 pub mod wait;
 pub mod worker;

@@ -196,6 +196,8 @@ pub enum TransferSource {
         mount: usize,
         /// The path or pattern.
         path: String,
+        /// What that mount is, for the account: an image's name with its digest, or a stage's; none is the context.
+        from: Option<String>,
     },
     /// A file that was fetched: one of the vertex's mounts.
     Download {
@@ -203,6 +205,8 @@ pub enum TransferSource {
         mount: usize,
         /// The name it gets in a directory.
         name: String,
+        /// Whether it is unpacked, if it is a tarball.
+        unpacks: bool,
     },
     /// A file whose text stands in the Dockerfile.
     Text {
@@ -268,6 +272,22 @@ pub enum ContextKind {
         /// That file's path.
         target: String,
     },
+    /// A character device.
+    CharDevice {
+        /// The driver.
+        major: u32,
+        /// The device.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// The driver.
+        major: u32,
+        /// The device.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
 }
 
 /// Names a file from afar, which the lock pins; its bytes are in the store once the vertex is done.
