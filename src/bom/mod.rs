@@ -255,6 +255,12 @@ pub struct FileSource {
     /// Its path in the build's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextFile>,
+    /// The image that it was taken out of, or the stage of the Dockerfile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageFile>,
+    /// Whether its text stands in the Dockerfile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dockerfile: bool,
 }
 
 /// A git commit.
@@ -310,6 +316,15 @@ pub struct ContextFile {
     /// Whether nobody said which commit it belongs to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unversioned: bool,
+}
+
+/// A file of another image, or of a stage of the Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// The image's name with its digest, or the stage's.
+    pub name: String,
+    /// The file's path in it.
+    pub path: String,
 }
 
 impl Package {

@@ -13,7 +13,7 @@ use super::graph::{
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
 use super::ops::beside::Workshop;
-use super::ops::{self, configure, copy, install, remove, symlinks, unpack, workdir};
+use super::ops::{self, configure, copy, install, remove, symlinks, transfer, unpack, workdir};
 use super::secrets::Secrets;
 use super::solve::{Executor, Inputs, Material, Outcome, Yield};
 use super::stages::Images;
@@ -23,8 +23,8 @@ use crate::bom::{self, Bom, BomDelta};
 use crate::debian::Installed;
 use crate::digest::Digest;
 use crate::fetch::{Fetcher, Wanted};
-use crate::layer::{LayerWriter, Options, Skeleton};
-use crate::oci::{History, Image, Platform};
+use crate::layer::{LayerWriter, Options, Skeleton, Stack};
+use crate::oci::{History, Image, Layer, Platform};
 use crate::progress::Progress;
 use crate::sandbox::{Cancel, Sandbox};
 use crate::store::Store;
@@ -112,7 +112,13 @@ impl Executor for Worker {
                 let delta = workdir::workdir(op, &parent()?.skeleton, &|| self.writer())?;
                 self.told(&op.instruction, inputs, Delta { config: Some(op.config.clone()), ..delta })
             }
-            Op::Transfer(op) => bail!("{} is not built yet", op.instruction.text),
+            Op::Transfer(op) => {
+                let (context, store, scratch) = (&self.context, &self.store, &self.store.scratch()?);
+                let (mounts, root) = (inputs.mounts.as_slice(), &parent()?.skeleton);
+                let stack = &|layers: &[Layer]| Ok(Stack::open(&self.blobs.stack(layers)?)?);
+                let site = transfer::Site { mounts, root, context, store, scratch, stack };
+                self.told(&op.instruction, inputs, transfer::transfer(op, &site, &|| self.writer())?)
+            }
             Op::Run(op) => bail!("{} is not built yet", op.instruction.text),
         }
     }

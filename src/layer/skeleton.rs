@@ -95,7 +95,7 @@ impl Skeleton {
         }
         let (parent, missing) = self.walk(parent)?;
         let path = join(&parent, name);
-        Ok(Resolved { found: self.found(&path), path, missing })
+        Ok(Resolved { found: self.at(&path), path, missing })
     }
 
     /// As [`Skeleton::resolve`], but if `path` itself is a symbolic link, it is resolved, too.
@@ -104,7 +104,7 @@ impl Skeleton {
         if missing.last() == Some(&path) {
             missing.pop();
         }
-        Ok(Resolved { found: self.found(&path), path, missing })
+        Ok(Resolved { found: self.at(&path), path, missing })
     }
 
     /// Returns the numbers of a user and its primary group, as the root's `/etc/passwd` has them.
@@ -122,7 +122,8 @@ impl Skeleton {
         self.nodes.keys().map(Vec::as_slice)
     }
 
-    fn found(&self, path: &[u8]) -> Found {
+    /// Returns what stands at `path`, on which there is no link.
+    pub fn at(&self, path: &[u8]) -> Found {
         let root = path.is_empty().then_some(&PLAIN);
         match self.nodes.get(path).or(root) {
             Some(Node::Directory { mode, uid, gid }) => {

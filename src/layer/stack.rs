@@ -241,6 +241,13 @@ impl Node {
         self.enter()?.names()
     }
 
+    /// Returns what is in a directory, sorted by name.
+    pub fn children(&self) -> Result<Vec<Node>, Error> {
+        let inside = self.enter()?;
+        let children = inside.names()?.into_iter().map(|name| inside.child(&name));
+        children.filter_map(Result::transpose).collect()
+    }
+
     /// Returns what goes by `name` in a directory. Sockets are as good as absent.
     pub fn child(&self, name: &[u8]) -> Result<Option<Node>, Error> {
         self.enter()?.child(name)

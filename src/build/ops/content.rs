@@ -54,7 +54,7 @@ impl Content {
         }
     }
 
-    fn open(&self, context: &Context) -> Result<Box<dyn Read>> {
+    pub(super) fn open(&self, context: &Context) -> Result<Box<dyn Read + Send>> {
         match &self.place {
             Place::Context(path) => {
                 let file = context.open(path)?;

@@ -328,7 +328,7 @@ fn account_of(
         url: origin.url.clone(),
         context: tarball.is_none().then_some(context),
         tarball,
-        package: None,
+        ..FileSource::default()
     })
 }
 

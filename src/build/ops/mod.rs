@@ -17,6 +17,7 @@ pub mod remove;
 pub mod symlinks;
 mod tarball;
 pub mod tidy;
+pub mod transfer;
 pub mod unpack;
 pub mod users;
 mod withhold;

@@ -209,21 +209,21 @@ impl Members {
 }
 
 /// The bytes of all files that are taken, one after another.
-struct Spool {
+pub(super) struct Spool {
     file: Arc<File>,
     path: PathBuf,
     length: u64,
 }
 
 impl Spool {
-    fn new(directory: &Path) -> Result<Spool> {
+    pub(super) fn new(directory: &Path) -> Result<Spool> {
         let path = directory.join("spool");
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = file.with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Spool { file: Arc::new(file), path, length: 0 })
     }
 
-    fn add(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Content> {
+    pub(super) fn add(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Content> {
         let failed = || format!("cannot write {}", self.path.display());
         let mut reader = HashingReader::new(content);
         let mut piece = vec![0; PIECE];
@@ -241,7 +241,7 @@ impl Spool {
 }
 
 /// An error of reading archives, as a sentence about a tarball.
-fn of_tarball(error: layer::Error) -> anyhow::Error {
+pub(super) fn of_tarball(error: layer::Error) -> anyhow::Error {
     match error {
         layer::Error::Read(error) => error.into(),
         layer::Error::Malformed(reason) => anyhow!(reason),

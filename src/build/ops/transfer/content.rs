@@ -1,0 +1,134 @@
+//! The bytes of a file that is to be put into a layer, where they lie. Nothing is open that isn't being written.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::bom::FileSource;
+use crate::build::context::Context;
+use crate::build::ops::content::{CHANGED, Content};
+use crate::build::tree::split;
+use crate::digest::{Digest, HashingReader};
+use crate::layer::{Entry, LastLink, LayerWriter, Node, Stack};
+use crate::store::Store;
+
+/// A file to be written.
+#[derive(Clone)]
+pub(super) struct File {
+    pub(super) bytes: Bytes,
+    /// Where it comes from, for the account.
+    pub(super) source: FileSource,
+    /// What its names have in common, if it has several.
+    pub(super) identity: Option<Identity>,
+}
+
+/// Tells a file from all others that an instruction takes.
+pub(super) type Identity = (usize, u64, u64);
+
+/// Where bytes lie.
+#[derive(Clone)]
+pub(super) enum Bytes {
+    /// In a file of the context, and what they were when it was hashed.
+    Context(String, Digest),
+    /// In the store.
+    Blob(Digest),
+    /// In the Dockerfile.
+    Text(String),
+    /// In a tarball, out of which they were taken.
+    Spool(Content),
+    /// In another image.
+    Image {
+        /// Which of the vertex's mounts it is.
+        mount: usize,
+        /// The path in it, without links.
+        path: Vec<u8>,
+        /// What they are if they are still those that its account tells of.
+        known: Option<Digest>,
+    },
+}
+
+impl File {
+    /// Returns where it comes from, once its bytes are known.
+    pub(super) fn source(&self, digest: Digest) -> FileSource {
+        match &self.bytes {
+            Bytes::Image { known: Some(known), .. } if *known != digest => {
+                FileSource { image: self.source.image.clone(), ..FileSource::default() }
+            }
+            Bytes::Image { .. } | Bytes::Context(..) | Bytes::Blob(_) | Bytes::Text(_) | Bytes::Spool(_) => {
+                self.source.clone()
+            }
+        }
+    }
+}
+
+impl Bytes {
+    /// Returns their digest, where it is known before they are read.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        match self {
+            Bytes::Context(_, digest) | Bytes::Blob(digest) => Some(*digest),
+            Bytes::Text(_) | Bytes::Spool(_) | Bytes::Image { .. } => None,
+        }
+    }
+}
+
+/// Where bytes are found.
+pub(super) struct Places<'a> {
+    pub(super) context: &'a Context,
+    pub(super) store: &'a Store,
+    /// Other images, by their mounts.
+    pub(super) images: BTreeMap<usize, Stack>,
+    /// The directory of another image that was read last: most files lie beside each other.
+    pub(super) last: RefCell<Option<(usize, Vec<u8>, Node)>>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(context: &'a Context, store: &'a Store) -> Places<'a> {
+        Places { context, store, images: BTreeMap::new(), last: RefCell::default() }
+    }
+
+    /// Opens bytes.
+    pub(super) fn open(&self, bytes: &Bytes) -> Result<Box<dyn Read + Send>> {
+        Ok(match bytes {
+            Bytes::Context(path, _) => Box::new(self.context.open(path)?),
+            Bytes::Blob(digest) => Box::new(self.store.open_blob(digest)?),
+            Bytes::Text(text) => Box::new(std::io::Cursor::new(text.clone().into_bytes())),
+            Bytes::Spool(content) => content.open(self.context)?,
+            Bytes::Image { mount, path, .. } => Box::new(self.open_in_image(*mount, path)?),
+        })
+    }
+
+    fn open_in_image(&self, image: usize, path: &[u8]) -> Result<std::fs::File> {
+        let (directory, name) = split(path);
+        let gone = || anyhow!("internal error: {} is gone", String::from_utf8_lossy(path));
+        let mut last = self.last.borrow_mut();
+        let is_there =
+            |(known, known_path, _): &&(usize, Vec<u8>, Node)| *known == image && known_path == directory;
+        let node = match last.as_ref().filter(is_there) {
+            Some((_, _, node)) => node.clone(),
+            None => {
+                let stack = self.images.get(&image).ok_or_else(gone)?;
+                let node = stack.find(directory, LastLink::Kept)?.ok_or_else(gone)?;
+                *last = Some((image, directory.to_vec(), node.clone()));
+                node
+            }
+        };
+        Ok(node.child(name)?.ok_or_else(gone)?.open()?)
+    }
+
+    /// Writes a file; returns the digest of its bytes.
+    pub(super) fn write(&self, entry: &Entry, bytes: &Bytes, writer: &mut LayerWriter) -> Result<Digest> {
+        let failed = || format!("cannot copy to /{}", String::from_utf8_lossy(&entry.path));
+        let opened = self.open(bytes).with_context(failed)?;
+        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, opened));
+        writer.entry(entry, &mut reader).with_context(failed)?;
+        let (_, digest, _) = reader.finish();
+        match bytes {
+            Bytes::Context(_, expected) if *expected != digest => bail!("{}: {CHANGED}", failed()),
+            Bytes::Context(..) | Bytes::Blob(_) | Bytes::Text(_) | Bytes::Spool(_) | Bytes::Image { .. } => {
+                Ok(digest)
+            }
+        }
+    }
+}
