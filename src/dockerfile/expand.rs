@@ -1,11 +1,14 @@
 //! Where variables are replaced in an instruction, and where not.
 //!
 //! Not in RUN, CMD, ENTRYPOINT, HEALTHCHECK and SHELL, whose commands expand their own; not in ONBUILD, whose
-//! time is yet to come; nor in `--from`. ARG is expanded by [`Scope`](super::Scope), which knows whether its
-//! default counts.
+//! time is yet to come; nor in `--from` and `--exclude`. ARG is expanded by [`Scope`](super::Scope), which
+//! knows whether its default counts.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use super::kind::{Add, Copy, Document, Expanded, Kind, Pair, Run, Transfer};
-use super::lexer::{Escape, Lexer, Lookup};
+use super::lexer::{Escape, Lexer, Lookup, MOST_EXPANDED};
 use super::mistake::Problem;
 use super::{ports, signal};
 
@@ -23,7 +26,7 @@ impl Kind {
     /// Returns the instruction with its variables replaced by what they are before it, and checks what can
     /// be checked only then.
     pub fn expand(&self, escape: Escape, lookup: &Lookup<'_>) -> Result<Expanded, Problem> {
-        let expander = Expander { lexer: Lexer::of_words(escape), lookup };
+        let expander = Expander { lexer: Lexer::of_words(escape), lookup, n_expanded: Cell::new(0) };
         Ok(match self {
             Kind::Add(add) => Kind::Add(expander.add(add)?),
             Kind::Copy(copy) => Kind::Copy(expander.copy(copy)?),
@@ -50,14 +53,29 @@ impl Kind {
     }
 }
 
+/// How much longer than a word an instruction may become.
+const MOST_IN_ONE: usize = 4 * MOST_EXPANDED;
+
+/// More than all ports of all protocols, some of them twice.
+const MOST_PORTS: usize = 500_000;
+
 struct Expander<'a> {
     lexer: Lexer,
     lookup: &'a Lookup<'a>,
+    n_expanded: Cell<usize>,
 }
 
 impl Expander<'_> {
     fn word(&self, word: &str) -> Result<String, Problem> {
-        self.lexer.word(word, self.lookup)
+        self.count(self.lexer.word(word, self.lookup)?)
+    }
+
+    fn count(&self, text: String) -> Result<String, Problem> {
+        self.n_expanded.set(self.n_expanded.get() + text.len());
+        match self.n_expanded.get() <= MOST_IN_ONE {
+            true => Ok(text),
+            false => Err(Problem::new("cannot expand the instruction: it is longer than 4 MiB then", "")),
+        }
     }
 
     fn option(&self, word: Option<&String>) -> Result<Option<String>, Problem> {
@@ -82,13 +100,13 @@ impl Expander<'_> {
             chown: self.option(transfer.chown.as_ref())?,
             chmod: self.option(transfer.chmod.as_ref())?,
             link: transfer.link,
-            exclude: self.all(&transfer.exclude)?,
+            exclude: transfer.exclude.clone(),
         })
     }
 
     fn document(&self, document: &Document) -> Result<Document, Problem> {
         let text = match document.is_expanded {
-            true => Lexer::of_documents().word(&document.text, self.lookup)?,
+            true => self.count(Lexer::of_documents().word(&document.text, self.lookup)?)?,
             false => document.text.clone(),
         };
         Ok(Document { text, ..document.clone() })
@@ -114,12 +132,19 @@ impl Expander<'_> {
         })
     }
 
-    /// A variable may hold several ports.
+    /// A variable may hold several ports; of those that are the same, the first counts.
     fn ports(&self, words: &[String]) -> Result<Vec<String>, Problem> {
+        let mut seen = BTreeSet::new();
         let mut found = Vec::new();
+        let mut n_ports = 0;
         for word in words {
             for word in self.lexer.words(word, self.lookup)? {
-                found.extend(ports::parse(&word)?);
+                let ports = ports::parse(&self.count(word)?)?;
+                n_ports += ports.len();
+                if n_ports > MOST_PORTS {
+                    return Err(Problem::new("cannot expose so many ports", "write each port once"));
+                }
+                found.extend(ports.into_iter().filter(|port| seen.insert(port.clone())));
             }
         }
         Ok(found)

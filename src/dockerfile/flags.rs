@@ -41,8 +41,8 @@ impl Flags {
         let mut flags = Flags { given: Vec::new() };
         for token in tokens {
             let given = read(instruction, token, known)?;
-            let is_repeated = flags.given.iter().any(|earlier| earlier.name == given.name);
-            if is_repeated && !known.contains(&(given.name, Takes::Values)) {
+            let is_single = !known.contains(&(given.name, Takes::Values));
+            if is_single && flags.given.iter().any(|earlier| earlier.name == given.name) {
                 let message = format!("cannot use `--{}` twice", given.name);
                 return Err(Mistake::new(given.span, message, "leave one of them out"));
             }

@@ -12,6 +12,9 @@ use super::mistake::{Problem, excerpt};
 /// More than any file has.
 const MOST_PATTERNS: usize = 10_000;
 
+/// Longer than all patterns of any file.
+const LONGEST: usize = 1 << 20;
+
 /// Which paths are left out.
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
@@ -59,15 +62,19 @@ impl Ignore {
     /// Reads patterns one by one.
     pub fn of_patterns(patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Ignore, Problem> {
         let mut ignore = Ignore::default();
+        let mut length = 0;
         for text in patterns {
             let text = text.as_ref().trim();
             if text.is_empty() {
                 continue;
             }
-            ignore.patterns.push(Pattern::parse(text)?);
-            if ignore.patterns.len() > MOST_PATTERNS {
-                return Err(Problem::new(format!("cannot use more than {MOST_PATTERNS} patterns"), ""));
+            length += text.len();
+            if ignore.patterns.len() == MOST_PATTERNS || length > LONGEST {
+                let message =
+                    format!("cannot use more than {MOST_PATTERNS} patterns or {LONGEST} bytes of them");
+                return Err(Problem::new(message, "write patterns of directories"));
             }
+            ignore.patterns.push(Pattern::parse(text)?);
         }
         Ok(ignore)
     }

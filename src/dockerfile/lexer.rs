@@ -1,20 +1,16 @@
 //! How `$name`, quotes and escapes in a word are read: the lexer that BuildKit calls `shell`.
 //!
 //! It imitates a shell, but is none: see
-//! <https://docs.docker.com/reference/dockerfile/#environment-replacement>. Which words of an instruction
-//! are expanded is not decided here.
+//! <https://docs.docker.com/reference/dockerfile/#environment-replacement>. What stands in `${…}` is read in
+//! `substitution`. Which words of an instruction are expanded is not decided here.
 
 use super::mistake::{Problem, excerpt};
-use super::pattern::Pattern;
 
 /// Returns the value of a variable, if it has one.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Deeper than anybody nests `${a:-${b:-…}}`, and few enough for the stack.
-const DEEPEST: usize = 100;
-
 /// As long as a Dockerfile may be; only variables that double themselves make more.
-const MOST_EXPANDED: usize = 1 << 20;
+pub(super) const MOST_EXPANDED: usize = 1 << 20;
 
 /// The character that takes the meaning from the next one and continues a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,11 +39,11 @@ pub(super) struct Lexer {
     /// Quotes stay in what is read.
     keeps_quotes: bool,
     /// Escape characters stay in what is read.
-    keeps_escapes: bool,
+    pub(super) keeps_escapes: bool,
     /// Quotes are characters like others.
     ignores_quotes: bool,
     /// `$name` stays where the name has no value.
-    keeps_unset: bool,
+    pub(super) keeps_unset: bool,
 }
 
 impl Lexer {
@@ -95,11 +91,13 @@ impl Lexer {
     }
 }
 
-struct Reader<'a> {
-    lexer: Lexer,
-    rest: std::str::Chars<'a>,
+/// A text that is being read.
+pub(super) struct Reader<'a> {
+    pub(super) lexer: Lexer,
+    pub(super) rest: std::str::Chars<'a>,
     lookup: &'a Lookup<'a>,
-    depth: usize,
+    /// How deep in `${…}` this is.
+    pub(super) depth: usize,
     n_expanded: usize,
 }
 
@@ -107,12 +105,12 @@ struct Reader<'a> {
 type Read = (String, Vec<String>);
 
 impl Reader<'_> {
-    fn peek(&self) -> Option<char> {
+    pub(super) fn peek(&self) -> Option<char> {
         self.rest.clone().next()
     }
 
     /// Reads to the character `stop`, which is taken, or to the end.
-    fn read_until(&mut self, stop: Option<char>) -> Result<Read, Problem> {
+    pub(super) fn read_until(&mut self, stop: Option<char>) -> Result<Read, Problem> {
         let mut whole = String::new();
         let mut words = Words::default();
         while let Some(next) = self.peek() {
@@ -255,100 +253,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads what follows `${`.
-    fn read_braces(&mut self) -> Result<String, Problem> {
-        match self.peek() {
-            None => return Err(missing_brace()),
-            Some('{' | '}' | ':') => return Err(Problem::new("expected a name after `${`", WRITE_NAME)),
-            Some(_) => {}
-        }
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(Problem::new(format!("nested more than {DEEPEST} times"), ""));
-        }
-        let name = self.read_name();
-        let value = match self.rest.next() {
-            Some('}') => self.read_plain_value(&name),
-            Some(':') => {
-                let operator = self.rest.next();
-                self.read_operator(&name, ":", operator)
-            }
-            Some('/') => self.read_replacement(&name),
-            operator @ Some('+' | '-' | '?' | '#' | '%') => self.read_operator(&name, "", operator),
-            other => Err(unknown_operator(other)),
-        };
-        self.depth -= 1;
-        value
-    }
-
-    fn read_plain_value(&mut self, name: &str) -> Result<String, Problem> {
-        match self.value(name)? {
-            None if self.lexer.keeps_unset => Ok(format!("${{{name}}}")),
-            value => Ok(value.unwrap_or_default()),
-        }
-    }
-
-    /// Reads what follows `${name-`, `${name:-` and their like.
-    fn read_operator(&mut self, name: &str, colon: &str, operator: Option<char>) -> Result<String, Problem> {
-        let is_pattern = matches!(operator, Some('#' | '%'));
-        let word = self.read_argument('}', is_pattern, missing_brace)?;
-        let Some(operator) = operator else { return Err(missing_brace()) };
-        let value = self.value(name)?;
-        if self.lexer.keeps_unset && value.is_none() {
-            return Ok(format!("${{{name}{colon}{operator}{word}}}"));
-        }
-        let given = value.as_deref().filter(|value| colon.is_empty() || !value.is_empty());
-        match operator {
-            '-' => Ok(given.map_or(word, str::to_owned)),
-            '+' => Ok(given.map_or_else(String::new, |_| word)),
-            '?' => match given {
-                Some(given) => Ok(given.to_owned()),
-                None => Err(required(name, &word, value.is_some())),
-            },
-            '#' => trimmed(&value.unwrap_or_default(), &word, '#', Pattern::without_prefix),
-            '%' => trimmed(&value.unwrap_or_default(), &word, '%', Pattern::without_suffix),
-            other => Err(unknown_operator(Some(other))),
-        }
-    }
-
-    /// Reads what follows `${name/`.
-    fn read_replacement(&mut self, name: &str) -> Result<String, Problem> {
-        let replaces_all = self.peek() == Some('/');
-        if replaces_all {
-            self.rest.next();
-        }
-        let missing_slash = || Problem::new("expected `/` after the pattern", "write ${name/pattern/text}");
-        let pattern = self.read_argument('/', true, missing_slash)?;
-        let replacement = self.read_argument('}', true, missing_brace)?;
-        let value = self.value(name)?;
-        if self.lexer.keeps_unset && value.is_none() {
-            return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
-        }
-        let value = value.unwrap_or_default();
-        let replaced = Pattern::parse(&pattern)?.replace(&value, &replacement, replaces_all)?;
-        self.count(replaced.len())?;
-        Ok(replaced)
-    }
-
-    /// Reads to `stop`; at the end of the text the mistake is that `stop` is missing.
-    fn read_argument(
-        &mut self,
-        stop: char,
-        keeps_escapes: bool,
-        missing: fn() -> Problem,
-    ) -> Result<String, Problem> {
-        let outside = std::mem::replace(&mut self.lexer.keeps_escapes, keeps_escapes);
-        let read = self.read_until(Some(stop));
-        self.lexer.keeps_escapes = outside;
-        match read {
-            Ok((word, _)) => Ok(word),
-            Err(_) if self.peek().is_none() => Err(missing()),
-            Err(problem) => Err(problem),
-        }
-    }
-
     /// Reads a name, a number, or one of the signs that stand for a shell's own parameters.
-    fn read_name(&mut self) -> String {
+    pub(super) fn read_name(&mut self) -> String {
         let first = self.peek();
         let belongs = match first {
             Some(digit) if digit.is_numeric() => char::is_numeric,
@@ -363,13 +269,13 @@ impl Reader<'_> {
         text[..end].to_owned()
     }
 
-    fn value(&mut self, name: &str) -> Result<Option<String>, Problem> {
+    pub(super) fn value(&mut self, name: &str) -> Result<Option<String>, Problem> {
         let value = (self.lookup)(name);
         self.count(value.as_deref().map_or(0, str::len))?;
         Ok(value)
     }
 
-    fn count(&mut self, length: usize) -> Result<(), Problem> {
+    pub(super) fn count(&mut self, length: usize) -> Result<(), Problem> {
         self.n_expanded += length;
         match self.n_expanded <= MOST_EXPANDED {
             true => Ok(()),
@@ -378,44 +284,8 @@ impl Reader<'_> {
     }
 }
 
-const WRITE_NAME: &str = "write ${name}, or \\${ for the characters themselves";
-
 fn is_of_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
-}
-
-fn trimmed(
-    value: &str,
-    word: &str,
-    sign: char,
-    trim: fn(&Pattern, &str, bool) -> Result<String, Problem>,
-) -> Result<String, Problem> {
-    let (word, is_longest) = match word.strip_prefix(sign) {
-        Some(rest) => (rest, true),
-        None => (word, false),
-    };
-    trim(&Pattern::parse(word)?, value, is_longest)
-}
-
-fn required(name: &str, message: &str, is_set: bool) -> Problem {
-    let why = match (message, is_set) {
-        ("", true) => "it must not be empty",
-        ("", false) => "it has no value",
-        (message, _) => message,
-    };
-    Problem::new(format!("{name}: {why}"), format!("give `{name}` a value: a build argument, ARG or ENV"))
-}
-
-fn missing_brace() -> Problem {
-    Problem::new("expected `}` after `${`", WRITE_NAME)
-}
-
-fn unknown_operator(found: Option<char>) -> Problem {
-    let found = found.map_or_else(|| "the end".to_owned(), |found| format!("`{found}`"));
-    Problem::new(
-        format!("expected an operator in `${{…}}`, got {found}"),
-        "use :- :+ :? - + ? # ## % %% / or //",
-    )
 }
 
 fn unfinished(stop: char) -> Problem {

@@ -10,6 +10,9 @@ use super::lexer::Escape;
 use super::mistake::Mistake;
 use super::split::{self, Json, Split};
 
+/// More than anybody announces on one line.
+const MOST_HEREDOCS: usize = 100;
+
 /// BuildKit's longest line.
 const LONGEST_LINE: usize = 65_535;
 
@@ -212,6 +215,11 @@ impl<'t> Reader<'t> {
             Err(problem) => return self.read.mistakes.push(problem.at(line.span.clone())),
         }
         let announcement = line.span.clone();
+        if line.heredocs.len() > MOST_HEREDOCS {
+            let message = format!("cannot read more than {MOST_HEREDOCS} here-documents at once");
+            let mistake = Mistake::new(announcement, message, "divide them among instructions");
+            return self.read.mistakes.push(mistake);
+        }
         for heredoc in &mut line.heredocs {
             match self.read_heredoc(heredoc) {
                 Some(end) => line.span.end = end,

@@ -29,6 +29,7 @@ mod scope;
 mod signal;
 mod split;
 mod stages;
+mod substitution;
 mod transfer;
 
 use std::ops::Range;

@@ -6,6 +6,9 @@ use regex::Regex;
 
 use super::mistake::{Problem, excerpt};
 
+/// How much work a pattern may make: its length times that of the value.
+const MOST_WORK: usize = 20_000_000;
+
 /// A pattern that a part of a value may match.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
@@ -44,32 +47,59 @@ impl Pattern {
 
     /// Returns `value` without the shortest or longest beginning that matches.
     pub(super) fn without_prefix(&self, value: &str, is_longest: bool) -> Result<String, Problem> {
+        self.check(value)?;
         let regex = compile("^", self.pieces.iter(), is_longest)?;
         Ok(regex.find(value).map_or(value, |found| &value[found.end()..]).to_owned())
     }
 
     /// Returns `value` without the shortest or longest end that matches.
     pub(super) fn without_suffix(&self, value: &str, is_longest: bool) -> Result<String, Problem> {
+        self.check(value)?;
         let regex = compile("^", self.pieces.iter().rev(), is_longest)?;
         let reversed: String = value.chars().rev().collect();
         let length = regex.find(&reversed).map_or(0, |found| found.end());
         Ok(value[..value.len() - length].to_owned())
     }
 
-    /// Returns `value` with the first match, or all of them, replaced.
+    /// Returns `value` with the first match, or all of them, replaced, if that is not longer than `most`.
     pub(super) fn replace(
         &self,
         value: &str,
         replacement: &str,
         replaces_all: bool,
-    ) -> Result<String, Problem> {
+        most: usize,
+    ) -> Result<Option<String>, Problem> {
+        self.check(value)?;
         let regex = compile("", self.pieces.iter(), true)?;
-        Ok(match replaces_all {
-            // As in BuildKit, `$1` is a reference here and nothing special below.
-            true => regex.replace_all(value, replacement).into_owned(),
-            false => regex.replace(value, regex::NoExpand(replacement)).into_owned(),
-        })
+        if !replaces_all {
+            return Ok(Some(regex.replace(value, regex::NoExpand(replacement)).into_owned()));
+        }
+        let mut replaced = String::new();
+        let mut end = 0;
+        for found in regex.captures_iter(value) {
+            let whole = found.get_match();
+            replaced.push_str(&value[end..whole.start()]);
+            // As in BuildKit, `$1` is a reference here and nothing special above.
+            found.expand(replacement, &mut replaced);
+            end = whole.end();
+            if replaced.len() > most {
+                return Ok(None);
+            }
+        }
+        replaced.push_str(&value[end..]);
+        Ok(Some(replaced))
     }
+
+    fn check(&self, value: &str) -> Result<(), Problem> {
+        match self.pieces.len().saturating_mul(value.len()) <= MOST_WORK {
+            true => Ok(()),
+            false => Err(too_long()),
+        }
+    }
+}
+
+fn too_long() -> Problem {
+    Problem::new("its pattern is too long", "write a shorter one")
 }
 
 fn compile<'a>(
@@ -86,7 +116,7 @@ fn compile<'a>(
             Piece::AnyText => text.push_str(".*?"),
         }
     }
-    Regex::new(&text).map_err(|_| Problem::new("its pattern is too long", "write a shorter one"))
+    Regex::new(&text).map_err(|_| too_long())
 }
 
 fn wrong_escape(pattern: &str) -> Problem {
@@ -120,11 +150,21 @@ mod tests {
 
     #[test]
     fn the_first_match_or_each_is_replaced() {
-        assert_eq!(pattern("b").replace("abab", "x", false).unwrap(), "axab");
-        assert_eq!(pattern("b").replace("abab", "x", true).unwrap(), "axax");
-        assert_eq!(pattern("[a]").replace("[a]a", "x", true).unwrap(), "xa");
-        assert_eq!(pattern(r"\*").replace("a*b", "x", true).unwrap(), "axb");
-        assert_eq!(pattern(r"a\/b").replace("a/b", "x", false).unwrap(), "x");
+        let replaced = |text: &str, value: &str, replaces_all: bool| {
+            pattern(text).replace(value, "x", replaces_all, 100).unwrap().unwrap()
+        };
+        assert_eq!(replaced("b", "abab", false), "axab");
+        assert_eq!(replaced("b", "abab", true), "axax");
+        assert_eq!(replaced("[a]", "[a]a", true), "xa");
+        assert_eq!(replaced(r"\*", "a*b", true), "axb");
+        assert_eq!(replaced(r"a\/b", "a/b", false), "x");
+        assert_eq!(pattern("?").replace(&"a".repeat(9), "twelve chars", true, 100), Ok(None));
+    }
+
+    #[test]
+    fn a_pattern_that_makes_too_much_work_is_refused() {
+        let problem = pattern(&"*x".repeat(500)).replace(&"x".repeat(50_000), "y", true, 100).unwrap_err();
+        assert_eq!(problem.message, "its pattern is too long");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 use super::expand::word;
 use super::kind::{Argument, Expanded, Pair};
 use super::lexer::Escape;
-use super::mistake::Mistake;
+use super::mistake::{Mistake, Problem};
 use super::{Dockerfile, Instruction, Kind};
 
 /// Where programs are looked for in an image that does not say it.
@@ -77,6 +77,7 @@ impl Globals {
         }
         for argument in &dockerfile.arguments {
             globals.declare(argument)?;
+            globals.variables.check().map_err(|problem| problem.at(argument.span.clone()))?;
         }
         Ok(globals)
     }
@@ -158,9 +159,12 @@ pub struct Scope<'g> {
     globals: &'g Globals,
     /// What commands and words see: ARG and ENV, the later one of the same name.
     variables: Variables,
-    /// What the image's configuration says.
+    /// What the image's configuration says, and where in it a name is.
     image: Vec<String>,
+    places: BTreeMap<String, usize>,
+    /// What was declared, each name once, and where in it a name is.
     declared: Vec<(String, Option<String>)>,
+    declared_places: BTreeMap<String, usize>,
 }
 
 impl<'g> Scope<'g> {
@@ -169,14 +173,25 @@ impl<'g> Scope<'g> {
         let mut scope = Scope {
             globals,
             variables: Variables::default(),
-            image: environment.to_vec(),
+            image: Vec::new(),
+            places: BTreeMap::new(),
             declared: Vec::new(),
+            declared_places: BTreeMap::new(),
         };
-        if !scope.image.iter().any(|entry| pair(entry).0 == "PATH") {
-            scope.image.push(format!("PATH={DEFAULT_PATH}"));
+        for entry in environment {
+            scope.push(entry.clone());
+        }
+        if !scope.places.contains_key("PATH") {
+            scope.push(format!("PATH={DEFAULT_PATH}"));
         }
         scope.see_image();
         scope
+    }
+
+    fn push(&mut self, entry: String) {
+        let name = pair(&entry).0.to_owned();
+        self.places.entry(name).or_insert(self.image.len());
+        self.image.push(entry);
     }
 
     /// Begins a stage on the end of another one, whose arguments it sees, too.
@@ -208,21 +223,36 @@ impl<'g> Scope<'g> {
         let expanded = expanded.map_err(|problem| problem.at(instruction.span.clone()))?;
         if let Kind::Env(pairs) = &expanded {
             self.set(pairs);
+            self.variables.check().map_err(|problem| problem.at(instruction.span.clone()))?;
         }
         Ok(expanded)
     }
 
     fn declare(&mut self, arguments: &[Argument]) -> Result<Vec<Argument>, Mistake> {
         let mut declared = Vec::new();
+        let mut n_bytes = 0;
         for argument in arguments {
             let value = self.value_of(argument)?;
+            n_bytes += value.as_ref().map_or(0, String::len);
             if let Some(value) = value.clone().filter(|_| !UNSEEN.contains(&argument.name.as_str())) {
                 self.variables.set(&argument.name, value);
             }
-            self.declared.push((argument.name.clone(), value.clone()));
+            let checked = self.variables.check().and_then(|()| check(n_bytes));
+            checked.map_err(|problem| problem.at(argument.span.clone()))?;
+            self.note(&argument.name, value.clone());
             declared.push(Argument { value, ..argument.clone() });
         }
         Ok(declared)
+    }
+
+    fn note(&mut self, name: &str, value: Option<String>) {
+        match self.declared_places.get(name) {
+            Some(place) => self.declared[*place].1 = value,
+            None => {
+                self.declared_places.insert(name.to_owned(), self.declared.len());
+                self.declared.push((name.to_owned(), value));
+            }
+        }
     }
 
     /// What was given counts most, then the default, then what stands before the first FROM.
@@ -239,9 +269,9 @@ impl<'g> Scope<'g> {
         for Pair { name, value } in pairs {
             self.variables.set(name, value.clone());
             let entry = format!("{name}={value}");
-            match self.image.iter_mut().find(|entry| pair(entry).0 == name) {
-                Some(earlier) => *earlier = entry,
-                None => self.image.push(entry),
+            match self.places.get(name) {
+                Some(place) => self.image[*place] = entry,
+                None => self.push(entry),
             }
         }
     }
@@ -258,20 +288,16 @@ impl<'g> Scope<'g> {
         for (name, value) in self.globals.proxies() {
             variables.set(&name, value);
         }
-        variables.list
+        variables.in_order()
     }
 
     /// Returns the arguments declared so far and what a RUN sees of them, for the history.
     pub fn of_history(&self) -> Vec<(String, String)> {
-        let mut arguments: Vec<(String, String)> = Vec::new();
-        for (name, value) in &self.declared {
+        let seen = self.declared.iter().map(|(name, value)| {
             let value = self.get(name).or_else(|| value.clone()).unwrap_or_default();
-            match arguments.iter_mut().find(|(earlier, _)| earlier == name) {
-                Some((_, earlier)) => *earlier = value,
-                None => arguments.push((name.clone(), value)),
-            }
-        }
-        arguments
+            (name.clone(), value)
+        });
+        seen.collect()
     }
 }
 
@@ -279,20 +305,45 @@ fn pair(entry: &str) -> (&str, &str) {
     entry.split_once('=').unwrap_or((entry, ""))
 }
 
-/// Variables in the order in which they were last set.
+/// Variables, with the order in which they were last set.
 #[derive(Debug, Clone, Default)]
 struct Variables {
-    list: Vec<(String, String)>,
+    values: BTreeMap<String, (usize, String)>,
+    n_set: usize,
+    n_bytes: usize,
+}
+
+/// More than Linux gives to a program.
+const MOST_BYTES: usize = 1 << 20;
+
+fn check(n_bytes: usize) -> Result<(), Problem> {
+    let message = "cannot set more variables: they have more than 1 MiB of text";
+    match n_bytes <= MOST_BYTES {
+        true => Ok(()),
+        false => Err(Problem::new(message, "no program takes as much; use a file")),
+    }
 }
 
 impl Variables {
     fn get(&self, name: &str) -> Option<&str> {
-        let found = self.list.iter().rev().find(|(other, _)| other == name);
-        found.map(|(_, value)| value.as_str())
+        self.values.get(name).map(|(_, value)| value.as_str())
     }
 
     fn set(&mut self, name: &str, value: String) {
-        self.list.retain(|(other, _)| other != name);
-        self.list.push((name.to_owned(), value));
+        self.n_set += 1;
+        self.n_bytes += name.len() + value.len();
+        if let Some((_, earlier)) = self.values.insert(name.to_owned(), (self.n_set, value)) {
+            self.n_bytes -= name.len() + earlier.len();
+        }
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        check(self.n_bytes)
+    }
+
+    fn in_order(self) -> Vec<(String, String)> {
+        let mut list: Vec<_> = self.values.into_iter().collect();
+        list.sort_by_key(|(_, (place, _))| *place);
+        list.into_iter().map(|(name, (_, value))| (name, value)).collect()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! That a name is an image's is all that is said of images here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::expand::word;
@@ -10,6 +10,9 @@ use super::lexer::Escape;
 use super::mistake::{Mistake, Problem, suggestion};
 use super::scope::Globals;
 use super::{Dockerfile, Instruction, Kind, Stage};
+
+/// More triggers than any Dockerfile with its bases has.
+const MOST_TRIGGERS: usize = 10_000;
 
 /// Where files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub enum Root {
 #[derive(Debug, Clone)]
 pub struct Stages {
     stages: Vec<Resolved>,
+    /// Of two stages of the same name, the latter.
+    names: BTreeMap<String, usize>,
+    escape: Escape,
+    n_triggers: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -40,16 +47,19 @@ struct Resolved {
 impl Stages {
     /// Finds out what the stages build on. A stage on another one begins with that one's triggers.
     pub fn of(dockerfile: &Dockerfile, globals: &Globals) -> Result<Stages, Vec<Mistake>> {
-        let mut stages = Stages { stages: Vec::new() };
+        let escape = dockerfile.directives.escape;
+        let mut stages = Stages { stages: Vec::new(), names: BTreeMap::new(), escape, n_triggers: 0 };
         let mut mistakes = Vec::new();
-        for stage in &dockerfile.stages {
+        for (index, stage) in dockerfile.stages.iter().enumerate() {
             match stages.resolve(stage, dockerfile, globals) {
                 Ok(resolved) => stages.stages.push(resolved),
                 Err(mistake) => mistakes.push(mistake),
             }
+            stages.names.extend(stage.name.iter().map(|name| (name.clone(), index)));
         }
         if mistakes.is_empty() {
-            mistakes = stages.wrong_references();
+            let wrong = (0..stages.len()).flat_map(|index| stages.wrong_references(index, false));
+            mistakes = wrong.collect();
         }
         if mistakes.is_empty() {
             mistakes.extend(stages.circle());
@@ -58,39 +68,60 @@ impl Stages {
     }
 
     fn resolve(
-        &self,
+        &mut self,
         stage: &Stage,
         dockerfile: &Dockerfile,
         globals: &Globals,
     ) -> Result<Resolved, Mistake> {
-        let expand = |text: &str| {
-            let expanded = word(text, dockerfile.directives.escape, &|name| globals.get(name));
-            expanded.map_err(|problem| problem.at(stage.span.clone()))
-        };
-        let name = expand(&stage.base)?;
-        if name.is_empty() {
-            let message = format!("cannot build on `{}`: it is empty", stage.base);
-            let hint = "give its variable a value: a build argument, or ARG above the first FROM";
-            return Err(Mistake::new(stage.span.clone(), message, hint));
-        }
-        let platform = stage.platform.as_deref().map(expand).transpose()?;
-        if let Some(platform) = platform.as_deref().filter(|platform| !is_platform(platform)) {
-            let message = format!("cannot build for the platform `{platform}`");
-            let hint = "write for instance --platform=linux/arm64";
-            return Err(Mistake::new(stage.span.clone(), message, hint));
-        }
-        // Only what stands above and only the name as it is kept, in small letters.
-        let above = self.stages.iter().rposition(|other| other.stage.name.as_deref() == Some(&name));
-        let base = match above {
-            Some(index) => Root::Stage(index),
-            None => image(&name),
-        };
+        let name = self.base_name(stage, globals)?;
+        let platform = self.platform_name(stage, globals)?;
+        // Only a stage that stands above, and only by its name as it is kept, in small letters.
+        let above = self.names.get(&name).copied();
+        let base = above.map_or_else(|| image(&name), Root::Stage);
         let mut resolved = Resolved { stage: stage.clone(), base, platform, mistake: None };
         if let Some(index) = above {
             let triggers = own_triggers(&dockerfile.stages[index]);
+            self.count_triggers(triggers.len(), &stage.span)?;
             resolved.mistake = resolved.prepend(&triggers).err();
         }
         Ok(resolved)
+    }
+
+    fn expand(&self, text: &str, stage: &Stage, globals: &Globals) -> Result<String, Mistake> {
+        let expanded = word(text, self.escape, &|name| globals.get(name));
+        expanded.map_err(|problem| problem.at(stage.span.clone()))
+    }
+
+    fn base_name(&self, stage: &Stage, globals: &Globals) -> Result<String, Mistake> {
+        let name = self.expand(&stage.base, stage, globals)?;
+        if !name.is_empty() {
+            return Ok(name);
+        }
+        let message = format!("cannot build on `{}`: it is empty", stage.base);
+        let hint = "give its variable a value: a build argument, or ARG above the first FROM";
+        Err(Mistake::new(stage.span.clone(), message, hint))
+    }
+
+    fn platform_name(&self, stage: &Stage, globals: &Globals) -> Result<Option<String>, Mistake> {
+        let Some(written) = &stage.platform else { return Ok(None) };
+        let platform = self.expand(written, stage, globals)?;
+        if is_platform(&platform) {
+            return Ok(Some(platform));
+        }
+        let message = format!("cannot build for the platform `{platform}`");
+        let hint = "write for instance --platform=linux/arm64";
+        Err(Mistake::new(stage.span.clone(), message, hint))
+    }
+
+    fn count_triggers(&mut self, number: usize, span: &Range<usize>) -> Result<(), Mistake> {
+        self.n_triggers += number;
+        match self.n_triggers <= MOST_TRIGGERS {
+            true => Ok(()),
+            false => {
+                let message = format!("cannot run more than {MOST_TRIGGERS} triggers");
+                Err(Mistake::new(span.clone(), message, "use a base with fewer of them"))
+            }
+        }
     }
 
     /// Returns how many there are.
@@ -120,11 +151,9 @@ impl Stages {
 
     /// Lets a stage begin with the triggers of the image it builds on.
     pub fn trigger(&mut self, index: usize, triggers: &[String]) -> Result<(), Mistake> {
-        self.stages[index].prepend(triggers)?;
-        match self.wrong_references().into_iter().next().or_else(|| self.circle()) {
-            None => Ok(()),
-            Some(mistake) => Err(mistake),
-        }
+        let span = self.stages[index].stage.span.clone();
+        self.count_triggers(triggers.len(), &span)?;
+        self.stages[index].prepend(triggers)
     }
 
     /// Returns the stage that is to be built: by name or place, or the last one.
@@ -147,24 +176,31 @@ impl Stages {
         let mut needed = BTreeSet::new();
         let mut waiting = vec![target];
         while let Some(index) = waiting.pop() {
-            if !needed.insert(index) {
-                continue;
-            }
-            let resolved = &self.stages[index];
-            if let Some(mistake) = &resolved.mistake {
-                return Err(mistake.clone());
-            }
-            if let Root::Stage(base) = resolved.base {
-                waiting.push(base);
-            }
-            for (source, span) in self.sources(index) {
-                if source > index {
-                    return Err(self.not_yet(source, span));
-                }
-                waiting.push(source);
+            if needed.insert(index) {
+                waiting.extend(self.needed_by(index)?);
             }
         }
         Ok(needed.into_iter().collect())
+    }
+
+    /// Checks only here what comes from triggers: those of a stage that nobody needs do no harm.
+    fn needed_by(&self, index: usize) -> Result<Vec<usize>, Mistake> {
+        let resolved = &self.stages[index];
+        let wrong = self.wrong_references(index, true).into_iter().next();
+        if let Some(mistake) = resolved.mistake.clone().or(wrong) {
+            return Err(mistake);
+        }
+        let mut needed = Vec::new();
+        if let Root::Stage(base) = resolved.base {
+            needed.push(base);
+        }
+        for (source, span) in self.sources(index, true) {
+            match source < index {
+                true => needed.push(source),
+                false => return Err(self.not_yet(source, span)),
+            }
+        }
+        Ok(needed)
     }
 
     /// Returns what `COPY --from` means: a stage by its place or name, or an image.
@@ -182,7 +218,7 @@ impl Stages {
 
     /// Returns the images that a stage takes files from, its base left out, each with the instruction.
     pub fn images_of(&self, index: usize) -> Vec<(String, Range<usize>)> {
-        let roots = self.roots(index).into_iter();
+        let roots = self.roots(index, true).into_iter();
         roots
             .filter_map(|(root, span)| match root {
                 Root::Image(name) => Some((name, span)),
@@ -191,18 +227,16 @@ impl Stages {
             .collect()
     }
 
-    /// Of two of the same name, the latter counts.
     fn by_name(&self, name: &str) -> Option<usize> {
-        let name = name.to_lowercase();
-        self.stages.iter().rposition(|resolved| resolved.stage.name.as_deref() == Some(&name))
+        self.names.get(&name.to_lowercase()).copied()
     }
 
     fn by_place(&self, text: &str) -> Option<usize> {
         text.parse::<usize>().ok().filter(|index| *index < self.len())
     }
 
-    fn sources(&self, index: usize) -> Vec<(usize, Range<usize>)> {
-        let roots = self.roots(index).into_iter();
+    fn sources(&self, index: usize, with_triggers: bool) -> Vec<(usize, Range<usize>)> {
+        let roots = self.roots(index, with_triggers).into_iter();
         roots
             .filter_map(|(root, span)| match root {
                 Root::Stage(source) => Some((source, span)),
@@ -212,9 +246,9 @@ impl Stages {
     }
 
     /// Returns whom a stage takes files from, its base left out.
-    fn roots(&self, index: usize) -> Vec<(Root, Range<usize>)> {
+    fn roots(&self, index: usize, with_triggers: bool) -> Vec<(Root, Range<usize>)> {
         let mut roots = Vec::new();
-        for instruction in &self.stages[index].stage.instructions {
+        for instruction in self.instructions(index, with_triggers) {
             match &instruction.kind {
                 Kind::Copy(copy) => {
                     let root = copy.from.iter().map(|from| self.root_of_copy(from));
@@ -231,9 +265,14 @@ impl Stages {
         roots
     }
 
+    fn instructions(&self, index: usize, with_triggers: bool) -> impl Iterator<Item = &Instruction> {
+        let instructions = self.stages[index].stage.instructions.iter();
+        instructions.filter(move |instruction| with_triggers || !instruction.is_trigger)
+    }
+
     /// `--from` holds no variables, and a number in it is the place of a stage.
-    fn wrong_references(&self) -> Vec<Mistake> {
-        let instructions = self.stages.iter().flat_map(|resolved| &resolved.stage.instructions);
+    fn wrong_references(&self, index: usize, with_triggers: bool) -> Vec<Mistake> {
+        let instructions = self.instructions(index, with_triggers);
         let references = instructions.filter_map(|instruction| match &instruction.kind {
             Kind::Copy(copy) => copy.from.as_ref().map(|from| (from, &instruction.span)),
             _ => None,
@@ -242,7 +281,7 @@ impl Stages {
     }
 
     fn wrong_reference(&self, from: &str, span: &Range<usize>) -> Option<Mistake> {
-        let is_plain = word(from, Escape::Backslash, &|_| None).is_ok_and(|expanded| expanded == from);
+        let is_plain = word(from, self.escape, &|_| None).is_ok_and(|expanded| expanded == from);
         if !is_plain {
             let message = format!("cannot copy from `{from}`: variables are not replaced in --from");
             let hint = "name a stage: FROM $image AS name, and then --from=name";
@@ -266,7 +305,8 @@ impl Stages {
 
     /// Finds stages that take files from one another.
     fn circle(&self) -> Option<Mistake> {
-        let sources: Vec<Vec<(usize, Range<usize>)>> = (0..self.len()).map(|it| self.sources(it)).collect();
+        let sources: Vec<Vec<(usize, Range<usize>)>> =
+            (0..self.len()).map(|index| self.sources(index, false)).collect();
         let mut is_done = vec![false; self.len()];
         for start in 0..self.len() {
             if is_done[start] {

@@ -166,8 +166,9 @@ fn onbuild_keeps_an_instruction_for_others() {
 
 #[test]
 fn variables_are_replaced_where_the_builder_does_it() {
-    let copied =
-        expanded("COPY --chown=$a --chmod=${a} --from=$a $a \"$path\" <<E <<'F' ${empty:-x}\n'$a'\nE\n$a\nF");
+    let copied = expanded(
+        "COPY --chown=$a --chmod=${a} --from=$a --exclude=$a $a \"$path\" <<E <<'F' ${empty:-x}\n'$a'\nE\n$a\nF",
+    );
     let Ok(Kind::Copy(copied)) = copied else { panic!("{copied:?}") };
     assert_eq!(copied.from.as_deref(), Some("$a"));
     let transfer = copied.transfer;

@@ -2,11 +2,14 @@
 //!
 //! What a file does by itself is tested there.
 
+mod ignored;
 mod instructions;
 mod lines;
 mod refused;
+mod robustness;
 mod scope;
 mod stages;
+mod words;
 
 use super::*;
 

@@ -113,4 +113,13 @@ fn a_trigger_that_nobody_needs_may_be_wrong() {
     let text = "FROM x AS a\nONBUILD BOGUS\nFROM a AS b\nFROM x AS c";
     assert_eq!(needed(text, Some("c")), Ok(vec![2]));
     assert!(needed(text, Some("b")).unwrap_err().contains("there is no instruction `BOGUS`"));
+    let text = "FROM x AS a\nONBUILD COPY --from=9 /x /\nFROM a AS b\nFROM x AS c";
+    assert_eq!(needed(text, Some("c")), Ok(vec![2]));
+    assert!(needed(text, Some("b")).unwrap_err().contains("there is no such stage"));
+}
+
+#[test]
+fn triggers_that_multiply_are_stopped() {
+    let text = format!("FROM x AS a\n{}{}", "ONBUILD USER u\n".repeat(1_000), "FROM a\n".repeat(11));
+    assert!(stages(&text).unwrap_err()[0].ends_with("cannot run more than 10000 triggers"));
 }
