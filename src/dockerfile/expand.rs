@@ -123,7 +123,10 @@ impl Expander<'_> {
     }
 
     fn run(&self, run: &Run) -> Result<Run<super::Mount>, Problem> {
-        let mounts = run.mounts.iter().map(|mount| mount.expand(&mut |value| self.word(value)));
+        let mounts = run.mounts.iter().map(|mount| {
+            let expanded = mount.expand(&mut |value| self.word(value));
+            expanded.map_err(|problem| problem.within(&mount.span))
+        });
         Ok(Run {
             command: run.command.clone(),
             mounts: mounts.collect::<Result<_, _>>()?,

@@ -37,6 +37,12 @@ pub(super) fn read(reading: &Reading<'_>) -> Result<Healthcheck, Mistake> {
     }
 }
 
+/// Looks only at whether the JSON in a trigger is right.
+pub(super) fn check_form(reading: &Reading<'_>) -> Result<(), Mistake> {
+    let (_, command) = reading.split.rest.split_once(char::is_whitespace).unwrap_or_default();
+    if json(command) == Json::OtherArray { Err(reading.other_array()) } else { Ok(()) }
+}
+
 fn read_check(reading: &Reading<'_>, command: &str) -> Result<Healthcheck, Mistake> {
     let flags = reading.flags(&FLAGS)?;
     let command = match json(command) {

@@ -103,6 +103,8 @@ mod tests {
         };
         assert_eq!(names("COPY <<a <<-b 'x y' /"), ["a", "b"]);
         assert_eq!(names("RUN cat << EOF > /a"), ["EOF"]);
+        assert_eq!(names("RUN cat <<- EOF > /a"), ["EOF"]);
+        assert_eq!(names("RUN cat << -EOF > /a"), ["-EOF"]);
         assert_eq!(names("RUN echo \"<<EOF\" it\\'s"), Vec::<String>::new());
         assert_eq!(names("RUN echo it's <<EOF"), Vec::<String>::new());
     }

@@ -50,6 +50,19 @@ pub enum Kind<M = MountWords> {
     Workdir(String),
 }
 
+impl Kind {
+    /// Returns an instruction of another text with all its places at `span`.
+    pub(super) fn moved_to(mut self, span: &Range<usize>) -> Kind {
+        if let Kind::Arg(arguments) = &mut self {
+            arguments.iter_mut().for_each(|argument| argument.span = span.clone());
+        }
+        if let Kind::Run(run) = &mut self {
+            run.mounts.iter_mut().for_each(|mount| mount.span = span.clone());
+        }
+        self
+    }
+}
+
 /// All that a build does once expanded.
 pub type Expanded = Kind<Mount>;
 

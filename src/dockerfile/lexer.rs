@@ -169,19 +169,18 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes the spaces between `<<` and the word that ends a here-document into that word.
+    /// Takes the spaces between `<<` or `<<-` and the word that ends a here-document into that word.
     fn read_angle(&mut self) -> Result<String, Problem> {
-        self.rest.next();
-        if self.peek() != Some('<') {
-            return Ok("<".to_owned());
-        }
-        self.rest.next();
-        let mut text = "<<".to_owned();
-        while let Some(space @ (' ' | '\t' | '\r' | '\n')) = self.peek() {
-            text.push(space);
+        let ahead = self.rest.as_str();
+        let Some(after) = ahead.strip_prefix("<<") else {
             self.rest.next();
-        }
-        Ok(text)
+            return Ok("<".to_owned());
+        };
+        let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+        let after = after.strip_prefix('-').filter(|after| after.starts_with(is_space)).unwrap_or(after);
+        let rest = after.trim_start_matches(is_space);
+        self.rest = rest.chars();
+        Ok(ahead[..ahead.len() - rest.len()].to_owned())
     }
 
     fn read_single_quotes(&mut self) -> Result<String, Problem> {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::heredoc::Heredoc;
 use super::lexer::Escape;
 use super::mistake::Mistake;
+use super::name::Name;
 use super::split::{self, Json, Split};
 
 /// More than anybody announces on one line.
@@ -251,14 +252,14 @@ impl<'t> Reader<'t> {
         let directive = Directive { value: value.to_owned(), span: line.span() };
         let directives = &mut self.read.directives;
         let is_new = match name {
-            Name::Syntax => directives.syntax.replace(directive).is_none(),
-            Name::Check => directives.check.replace(directive).is_none(),
-            Name::Escape => !std::mem::replace(&mut self.knows_escape, true),
+            Meaning::Syntax => directives.syntax.replace(directive).is_none(),
+            Meaning::Check => directives.check.replace(directive).is_none(),
+            Meaning::Escape => !std::mem::replace(&mut self.knows_escape, true),
         };
         match (is_new, name) {
             (false, _) => self.read.mistakes.push(repeated(line.span())),
-            (true, Name::Escape) => self.read_escape(value, line.span()),
-            (true, Name::Syntax | Name::Check) => {}
+            (true, Meaning::Escape) => self.read_escape(value, line.span()),
+            (true, Meaning::Syntax | Meaning::Check) => {}
         }
     }
 
@@ -284,18 +285,18 @@ impl Line {
 
 /// The directives there are.
 #[derive(Debug, Clone, Copy)]
-enum Name {
+enum Meaning {
     Syntax,
     Escape,
     Check,
 }
 
-fn directive(content: &str) -> Option<(Name, &str)> {
+fn directive(content: &str) -> Option<(Meaning, &str)> {
     let (name, value) = content.strip_prefix('#')?.split_once('=')?;
     let name = match name.trim().to_ascii_lowercase().as_str() {
-        "syntax" => Name::Syntax,
-        "escape" => Name::Escape,
-        "check" => Name::Check,
+        "syntax" => Meaning::Syntax,
+        "escape" => Meaning::Escape,
+        "check" => Meaning::Check,
         _ => return None,
     };
     Some((name, value.trim())).filter(|(_, value)| !value.is_empty())
@@ -315,11 +316,11 @@ fn without_continuation(content: &str, escape: Escape) -> (&str, bool) {
 /// Only ADD, COPY and RUN announce here-documents, also after ONBUILD, and not in JSON.
 fn may_have_heredocs(line: &str) -> bool {
     let outer = Split::of(line, 0);
-    let inner = match outer.name.text.eq_ignore_ascii_case("ONBUILD") {
-        true => Split::of(outer.rest, 0),
-        false => outer,
+    let inner = match Name::parse(&outer.name.text) {
+        Some(Name::Onbuild) => Split::of(outer.rest, 0),
+        Some(_) | None => outer,
     };
-    let may = ["ADD", "COPY", "RUN"].iter().any(|name| inner.name.text.eq_ignore_ascii_case(name));
+    let may = Name::parse(&inner.name.text).is_some_and(Name::has_heredocs);
     may && !matches!(split::json(inner.rest), Json::Texts(_))
 }
 

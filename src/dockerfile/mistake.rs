@@ -15,7 +15,7 @@ pub struct Mistake {
     pub hint: String,
 }
 
-/// Something that is wrong in a word whose place only the caller knows.
+/// Something that is wrong in a word whose place mostly only the caller knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
@@ -23,16 +23,24 @@ pub struct Problem {
     pub message: String,
     /// A way out; it may be empty.
     pub hint: String,
+    /// Where in an instruction it is, if that is known.
+    place: Option<Range<usize>>,
 }
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Problem {
-        Problem { message: message.into(), hint: hint.into() }
+        Problem { message: message.into(), hint: hint.into(), place: None }
     }
 
-    /// Returns the problem as a mistake at its place.
+    /// Returns the problem with its place, if it has none yet.
+    pub(super) fn within(self, place: &Range<usize>) -> Problem {
+        let place = self.place.unwrap_or_else(|| place.clone());
+        Problem { place: Some(place), ..self }
+    }
+
+    /// Returns the problem as a mistake: at its place, or where it is not known, at `span`.
     pub fn at(self, span: Range<usize>) -> Mistake {
-        Mistake { span, message: self.message, hint: self.hint }
+        Mistake { span: self.place.unwrap_or(span), message: self.message, hint: self.hint }
     }
 }
 

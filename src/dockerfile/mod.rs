@@ -21,6 +21,7 @@ mod lexer;
 mod lines;
 mod mistake;
 mod mount;
+mod name;
 mod pattern;
 mod ports;
 mod read;
@@ -140,7 +141,7 @@ impl Instruction {
         };
         match read::statement(line, lines.directives.escape) {
             Ok(Statement::Instruction(kind)) => Ok(Instruction {
-                kind,
+                kind: kind.moved_to(&stage.span),
                 text: line.text.trim().to_owned(),
                 span: stage.span.clone(),
                 line: stage.line,

@@ -11,7 +11,7 @@ use super::mistake::{Problem, suggestion};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountWords {
     options: Vec<MountOption>,
-    /// Where it stands in the text.
+    /// Where it stands in the text; in a trigger, the FROM that brought it.
     pub span: Range<usize>,
 }
 

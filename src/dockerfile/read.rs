@@ -8,6 +8,7 @@ use super::kind::{Argument, CommandLine, Kind, Pair};
 use super::lexer::Escape;
 use super::lines::Line;
 use super::mistake::{Mistake, excerpt, suggestion};
+use super::name::Name;
 use super::split::{Json, Split, Token};
 use super::{health, run, transfer};
 
@@ -18,32 +19,9 @@ pub(super) enum Statement {
     Instruction(Kind),
 }
 
-/// The instructions there are.
-const NAMES: [&str; 18] = [
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "FROM",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-];
-
 /// A line that is being read; spans are places in its text.
 pub(super) struct Reading<'l> {
-    /// The instruction's name in capitals.
-    pub(super) name: &'static str,
+    pub(super) name: Name,
     pub(super) line: &'l Line,
     pub(super) split: Split<'l>,
     pub(super) escape: Escape,
@@ -52,30 +30,27 @@ pub(super) struct Reading<'l> {
 /// Reads a line; the place of a mistake is one in the line's text.
 pub(super) fn statement(line: &Line, escape: Escape) -> Result<Statement, Mistake> {
     let split = Split::of(&line.text, 0);
-    let Some(name) = NAMES.into_iter().find(|name| split.name.text.eq_ignore_ascii_case(name)) else {
-        return Err(unknown(&split.name));
-    };
+    let Some(name) = Name::parse(&split.name.text) else { return Err(unknown(&split.name)) };
     let reading = Reading { name, line, split, escape };
     let kind = match name {
-        "FROM" => return From::read(&reading).map(Statement::From),
-        "ADD" => Kind::Add(transfer::read_add(&reading)?),
-        "ARG" => Kind::Arg(reading.read_arguments()?),
-        "CMD" => Kind::Cmd(reading.read_command()?),
-        "COPY" => Kind::Copy(transfer::read_copy(&reading)?),
-        "ENTRYPOINT" => Kind::Entrypoint(reading.read_command()?),
-        "ENV" => Kind::Env(reading.read_pairs()?),
-        "EXPOSE" => Kind::Expose(reading.read_ports()?),
-        "HEALTHCHECK" => Kind::Healthcheck(health::read(&reading)?),
-        "LABEL" => Kind::Label(reading.read_pairs()?),
-        "MAINTAINER" => Kind::Maintainer(reading.read_text()?),
-        "ONBUILD" => Kind::Onbuild(reading.read_trigger()?),
-        "RUN" => Kind::Run(run::read(&reading)?),
-        "SHELL" => Kind::Shell(reading.read_shell()?),
-        // BuildKit looks at no flags here, and so at none that it does not know.
-        "STOPSIGNAL" => Kind::Stopsignal(reading.the_text()?),
-        "USER" => Kind::User(reading.read_text()?),
-        "VOLUME" => Kind::Volume(reading.read_volumes()?),
-        _ => Kind::Workdir(reading.read_text()?),
+        Name::From => return From::read(&reading).map(Statement::From),
+        Name::Add => Kind::Add(transfer::read_add(&reading)?),
+        Name::Arg => Kind::Arg(reading.read_arguments()?),
+        Name::Cmd => Kind::Cmd(reading.read_command()?),
+        Name::Copy => Kind::Copy(transfer::read_copy(&reading)?),
+        Name::Entrypoint => Kind::Entrypoint(reading.read_command()?),
+        Name::Env => Kind::Env(reading.read_pairs()?),
+        Name::Expose => Kind::Expose(reading.read_ports()?),
+        Name::Healthcheck => Kind::Healthcheck(health::read(&reading)?),
+        Name::Label => Kind::Label(reading.read_pairs()?),
+        Name::Maintainer => Kind::Maintainer(reading.read_text()?),
+        Name::Onbuild => Kind::Onbuild(reading.read_trigger()?),
+        Name::Run => Kind::Run(run::read(&reading)?),
+        Name::Shell => Kind::Shell(reading.read_shell()?),
+        Name::Stopsignal => Kind::Stopsignal(reading.read_text()?),
+        Name::User => Kind::User(reading.read_text()?),
+        Name::Volume => Kind::Volume(reading.read_volumes()?),
+        Name::Workdir => Kind::Workdir(reading.read_text()?),
     };
     Ok(Statement::Instruction(kind))
 }
@@ -83,7 +58,7 @@ pub(super) fn statement(line: &Line, escape: Escape) -> Result<Statement, Mistak
 impl Reading<'_> {
     /// Reads the flags of an instruction that has those of `known`.
     pub(super) fn flags(&self, known: &[Known]) -> Result<Flags, Mistake> {
-        Flags::read(self.name, &self.split.flags, known)
+        Flags::read(&self.name.to_string(), &self.split.flags, known)
     }
 
     /// Returns a mistake at the instruction's name.
@@ -105,33 +80,15 @@ impl Reading<'_> {
     }
 
     fn usage(&self) -> String {
-        let example = match self.name {
-            "ARG" => "ARG version=1",
-            "ENV" => "ENV NAME=value",
-            "EXPOSE" => "EXPOSE 80/tcp",
-            "LABEL" => "LABEL name=value",
-            "ONBUILD" => "ONBUILD RUN make",
-            "SHELL" => "SHELL [\"/bin/bash\", \"-c\"]",
-            "STOPSIGNAL" => "STOPSIGNAL SIGTERM",
-            "USER" => "USER name:group",
-            "VOLUME" => "VOLUME /data",
-            "WORKDIR" => "WORKDIR /app",
-            other => return format!("write what {other} needs after it"),
-        };
-        format!("write for instance {example}")
+        format!("write for instance {}", self.name.example())
     }
 
     fn read_text(&self) -> Result<String, Mistake> {
-        let text = self.the_text()?;
-        self.flags(&[])?;
-        Ok(text)
-    }
-
-    fn the_text(&self) -> Result<String, Mistake> {
-        match self.split.rest {
-            "" => Err(self.nothing("argument")),
-            text => Ok(text.to_owned()),
+        if self.split.rest.is_empty() {
+            return Err(self.nothing("argument"));
         }
+        self.flags(&[])?;
+        Ok(self.split.rest.to_owned())
     }
 
     /// Reads a command; other arrays than of texts are mistakes, other JSON is a text for the shell.
@@ -163,8 +120,8 @@ impl Reading<'_> {
         }
     }
 
-    /// ARG looks at no flags, as in BuildKit.
     fn read_arguments(&self) -> Result<Vec<Argument>, Mistake> {
+        self.flags(&[])?;
         let words = self.split.quoted_words(self.escape);
         if words.is_empty() {
             return Err(self.nothing("name"));
@@ -263,8 +220,8 @@ impl Reading<'_> {
         let trigger = Split::of(rest, self.split.span.start);
         self.check_form(&trigger)?;
         self.flags(&[])?;
-        let name = trigger.name.text.to_ascii_uppercase();
-        if matches!(name.as_str(), "ONBUILD" | "FROM" | "MAINTAINER") {
+        if let Some(name @ (Name::Onbuild | Name::From | Name::Maintainer)) = Name::parse(&trigger.name.text)
+        {
             let message = format!("cannot use {name} as a trigger of ONBUILD");
             return Err(Mistake::new(
                 trigger.name.span,
@@ -276,18 +233,24 @@ impl Reading<'_> {
     }
 
     fn check_form(&self, trigger: &Split<'_>) -> Result<(), Mistake> {
-        let name = NAMES.into_iter().find(|name| trigger.name.text.eq_ignore_ascii_case(name));
-        let has_json = |name| {
-            matches!(name, "ADD" | "CMD" | "COPY" | "ENTRYPOINT" | "HEALTHCHECK" | "RUN" | "SHELL" | "VOLUME")
-        };
+        let Some(name) = Name::parse(&trigger.name.text) else { return Ok(()) };
         let split = Split::of(self.split.rest, self.split.span.start);
-        let inner = Reading { name: name.unwrap_or("ONBUILD"), line: self.line, split, escape: self.escape };
+        let inner = Reading { name, line: self.line, split, escape: self.escape };
         match name {
-            Some("ENV" | "LABEL") if !inner.split.rest.is_empty() => inner.read_pairs().map(drop),
-            Some(name) if has_json(name) && inner.split.json() == Json::OtherArray => {
-                Err(inner.other_array())
-            }
-            Some(_) | None => Ok(()),
+            Name::Env | Name::Label if !inner.split.rest.is_empty() => inner.read_pairs().map(drop),
+            Name::Add | Name::Copy | Name::Volume => inner.words().map(drop),
+            Name::Cmd | Name::Entrypoint | Name::Run | Name::Shell => inner.command().map(drop),
+            Name::Healthcheck => health::check_form(&inner),
+            Name::Arg
+            | Name::Env
+            | Name::Expose
+            | Name::From
+            | Name::Label
+            | Name::Maintainer
+            | Name::Onbuild
+            | Name::Stopsignal
+            | Name::User
+            | Name::Workdir => Ok(()),
         }
     }
 
@@ -307,7 +270,7 @@ impl Reading<'_> {
 fn unknown(name: &Token) -> Mistake {
     let message = format!("cannot read this line: there is no instruction `{}`", excerpt(&name.text));
     let otherwise = "an instruction stands first on its line; is the line before this one to be continued?";
-    Mistake::new(name.span.clone(), message, suggestion(&name.text, NAMES, otherwise))
+    Mistake::new(name.span.clone(), message, suggestion(&name.text, Name::all(), otherwise))
 }
 
 /// The flag of FROM.

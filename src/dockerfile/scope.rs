@@ -104,9 +104,9 @@ impl Globals {
     pub fn unused(&self, dockerfile: &Dockerfile) -> Vec<String> {
         let declared = |name: &str| {
             let instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
-            let in_stages = instructions.filter_map(|instruction| match &instruction.kind {
-                Kind::Arg(arguments) => Some(arguments),
-                _ => None,
+            let in_stages = instructions.filter_map(|instruction| {
+                let Kind::Arg(arguments) = &instruction.kind else { return None };
+                Some(arguments)
             });
             let mut all = dockerfile.arguments.iter().chain(in_stages.flatten());
             all.any(|argument| argument.name == name)

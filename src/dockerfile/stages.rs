@@ -249,17 +249,14 @@ impl Stages {
     fn roots(&self, index: usize, with_triggers: bool) -> Vec<(Root, Range<usize>)> {
         let mut roots = Vec::new();
         for instruction in self.instructions(index, with_triggers) {
-            match &instruction.kind {
-                Kind::Copy(copy) => {
-                    let root = copy.from.iter().map(|from| self.root_of_copy(from));
-                    roots.extend(root.map(|root| (root, instruction.span.clone())));
-                }
-                Kind::Run(run) => {
-                    let from = run.mounts.iter().filter_map(|mount| mount.from());
-                    let from = from.filter(|from| !from.is_empty());
-                    roots.extend(from.map(|from| (self.root_of_mount(from), instruction.span.clone())));
-                }
-                _ => {}
+            if let Kind::Copy(copy) = &instruction.kind {
+                let root = copy.from.iter().map(|from| self.root_of_copy(from));
+                roots.extend(root.map(|root| (root, instruction.span.clone())));
+            }
+            if let Kind::Run(run) = &instruction.kind {
+                let from = run.mounts.iter().filter_map(|mount| mount.from());
+                let from = from.filter(|from| !from.is_empty());
+                roots.extend(from.map(|from| (self.root_of_mount(from), instruction.span.clone())));
             }
         }
         roots
@@ -273,9 +270,9 @@ impl Stages {
     /// `--from` holds no variables, and a number in it is the place of a stage.
     fn wrong_references(&self, index: usize, with_triggers: bool) -> Vec<Mistake> {
         let instructions = self.instructions(index, with_triggers);
-        let references = instructions.filter_map(|instruction| match &instruction.kind {
-            Kind::Copy(copy) => copy.from.as_ref().map(|from| (from, &instruction.span)),
-            _ => None,
+        let references = instructions.filter_map(|instruction| {
+            let Kind::Copy(copy) = &instruction.kind else { return None };
+            copy.from.as_ref().map(|from| (from, &instruction.span))
         });
         references.filter_map(|(from, span)| self.wrong_reference(from, span)).collect()
     }
@@ -344,9 +341,9 @@ impl Resolved {
 }
 
 fn own_triggers(stage: &Stage) -> Vec<String> {
-    let triggers = stage.instructions.iter().filter_map(|instruction| match &instruction.kind {
-        Kind::Onbuild(trigger) => Some(trigger.clone()),
-        _ => None,
+    let triggers = stage.instructions.iter().filter_map(|instruction| {
+        let Kind::Onbuild(trigger) = &instruction.kind else { return None };
+        Some(trigger.clone())
     });
     triggers.collect()
 }

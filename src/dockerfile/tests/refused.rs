@@ -44,6 +44,8 @@ fn flags_that_are_unknown_doubled_or_without_a_value() {
     );
     refuse("COPY --link= b c", &["2 `--link=`: cannot set `--link` to ``: expected true or false"]);
     refuse("CMD --a b", &["2 `--a`: cannot use `--a` with CMD: there is no such flag"]);
+    refuse("ARG --a b", &["2 `--a`: cannot use `--a` with ARG: there is no such flag"]);
+    refuse("STOPSIGNAL --a 9", &["2 `--a`: cannot use `--a` with STOPSIGNAL: there is no such flag"]);
     refuse("ADD --from=a b c", &["2 `--from=a`: cannot use `--from` with ADD: there is no such flag"]);
     refuse("RUN --network=x b", &["2 `--network=x`: cannot set `--network` to `x`"]);
 }

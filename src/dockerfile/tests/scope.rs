@@ -136,3 +136,27 @@ fn an_argument_that_must_be_given_is_asked_for_at_its_place() {
         ("cannot expand `${a:?missing}`: a: missing", 10..25)
     );
 }
+
+/// Follows the last stage, and returns where it stops.
+fn stops(text: &str) -> String {
+    let dockerfile = parse(text);
+    let globals = Globals::of(&dockerfile, Given::default()).unwrap();
+    let stages = Stages::of(&dockerfile, &globals).unwrap();
+    let mut scope = Scope::on_image(&globals, &[]);
+    let instructions = &stages.stage(stages.len() - 1).instructions;
+    let mistake = instructions.iter().find_map(|instruction| scope.follow(instruction).err()).unwrap();
+    text[mistake.span].to_owned()
+}
+
+#[test]
+fn what_cannot_be_expanded_is_shown_at_its_place() {
+    assert_eq!(stops("FROM x\nUSER a\nUSER ${a?}\n"), "USER ${a?}");
+    assert_eq!(stops("FROM x\nARG a=1 b=${c?}\n"), "b=${c?}");
+    assert_eq!(stops("FROM x\nRUN --mount=target=/a --mount=uid=$a b\n"), "--mount=uid=$a");
+}
+
+#[test]
+fn what_is_wrong_in_a_trigger_is_shown_at_the_from_that_brought_it() {
+    assert_eq!(stops("FROM x AS a\nFROM x AS b\nONBUILD ARG a=${c?}\nFROM b\n"), "FROM b");
+    assert_eq!(stops("FROM x AS b\nONBUILD RUN --mount=uid=$a b\nFROM b AS c\n"), "FROM b AS c");
+}
