@@ -2,18 +2,18 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::base::{self, Base};
 use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{
-    Change, Delta, Download, Install, Instruction, NewUser, Op, Pull, Snapshot, Source, Vertex,
+    Change, Delta, Download, Install, Instruction, NewUser, Op, Pull, Run, Snapshot, Source, Vertex,
 };
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
 use super::ops::beside::Workshop;
-use super::ops::{self, configure, copy, install, remove, symlinks, transfer, unpack, workdir};
+use super::ops::{self, configure, copy, install, remove, run, symlinks, transfer, unpack, workdir};
 use super::secrets::Secrets;
 use super::solve::{Executor, Inputs, Material, Outcome, Yield};
 use super::stages::Images;
@@ -69,7 +69,7 @@ pub struct Worker {
 }
 
 impl Executor for Worker {
-    fn execute(&self, vertex: &Vertex, _key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
+    fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
         let parent = || inputs.parent.ok_or_else(|| anyhow!("internal error: nothing to build upon"));
         match &vertex.op {
             Op::Scratch => Ok(Outcome::Base(Box::new(self.scratch()))),
@@ -119,7 +119,10 @@ impl Executor for Worker {
                 let site = transfer::Site { mounts, root, context, store, scratch, stack };
                 self.told(&op.instruction, inputs, transfer::transfer(op, &site, &|| self.writer())?)
             }
-            Op::Run(op) => bail!("{} is not built yet", op.instruction.text),
+            Op::Run(op) => {
+                let delta = self.command(op, key, parent()?, inputs)?;
+                self.told(&op.instruction, inputs, delta)
+            }
         }
     }
 }
@@ -174,6 +177,21 @@ impl Worker {
         let states = states.map(String::from_utf8_lossy);
         let site = self.site(&installed, states.as_deref())?;
         install::install(op, base.as_deref(), &site, self.writer()?)
+    }
+
+    fn command(&self, op: &Run, key: &Digest, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
+        let site = run::Site {
+            store: &self.store,
+            blobs: &self.blobs,
+            context: &self.context,
+            sandbox: self.sandbox()?,
+            cancel: &self.cancel,
+            progress: &self.progress,
+            secrets: &self.secrets,
+            epoch: self.epoch,
+            keep_failed_as: self.keeps_failed.then(|| key.short()),
+        };
+        run::run(op, &parent.image.layers, &inputs.mounts, &site, &|| self.writer())
     }
 
     fn site<'a>(
@@ -232,7 +250,7 @@ impl Worker {
         match self.sandbox.get() {
             Some(sandbox) => Ok(*sandbox),
             None => {
-                let sandbox = Sandbox::choose().context("cannot run maintainer scripts")?;
+                let sandbox = Sandbox::choose().context("cannot run programs of the image")?;
                 Ok(*self.sandbox.get_or_init(|| sandbox))
             }
         }

@@ -48,6 +48,28 @@ pub fn unpack_apart(
     apart.finish()
 }
 
+/// Copies a directory, with all that is in it, to the empty `directory`. Hard links become files of their own.
+pub fn copy_out(node: &Node, directory: &Path) -> Result<(), Error> {
+    let root = Root::open(directory).map_err(|source| Error::Io {
+        action: "open",
+        path: directory.display().to_string(),
+        source,
+    })?;
+    let mut unpacker = Unpacker::new(root, Unpack { whiteouts: false, keep_directories: false });
+    let n_above = if node.path().is_empty() { 0 } else { node.path().len() + 1 };
+    unpacker.root_itself(&Entry { path: Vec::new(), ..node.entry()? })?;
+    node.walk(&mut |child| {
+        let entry = child.entry()?;
+        let entry = Entry { path: entry.path[n_above..].to_vec(), ..entry };
+        match child.is_file() {
+            true => unpacker.make(&entry, &mut child.open()?)?,
+            false => unpacker.make(&entry, &mut io::empty())?,
+        }
+        Ok(true)
+    })?;
+    unpacker.finish()
+}
+
 struct Apart<'a> {
     unpacker: Unpacker,
     top: OwnedFd,

@@ -24,7 +24,7 @@ mod writer;
 
 use std::io;
 
-pub use apart::{Standing, unpack_apart};
+pub use apart::{Standing, copy_out, unpack_apart};
 pub use apply::{Unpack, apply, make_root, unpack, unpack_with};
 pub use archive::{members, scan};
 pub use decompress::decompress;

@@ -5,6 +5,7 @@
 //! swept away when the store is opened next. The store knows nothing of images.
 
 mod blob;
+mod cache;
 mod scratch;
 
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use blob::BlobWriter;
+pub use cache::{CachePlace, Claim};
 pub use scratch::Scratch;
 
 use crate::digest::Digest;

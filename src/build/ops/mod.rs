@@ -14,6 +14,7 @@ pub mod marks;
 mod owned;
 mod present;
 pub mod remove;
+pub mod run;
 pub mod symlinks;
 mod tarball;
 pub mod tidy;

@@ -1,0 +1,214 @@
+//! Commands, run in the sandbox on top of their parent's layers. What they change becomes a layer.
+//!
+//! A command sees nothing of the builder but what its instruction asks for. Secrets are in its memory and in what it
+//! prints at most, where they are covered; they are in no layer, unless the command itself puts them there.
+
+mod agent;
+mod context;
+mod mounts;
+mod output;
+mod user;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use self::output::{Mask, Output};
+use crate::build::blobs::Blobs;
+use crate::build::context::Context;
+use crate::build::graph::{Delta, Run, RunMountKind};
+use crate::build::secrets::Secrets;
+use crate::build::solve::Yield;
+use crate::layer::{self, LayerWriter, Stack};
+use crate::oci::Layer;
+use crate::progress::Progress;
+use crate::sandbox::{self, Cancel, Exit, Mount, Network, Root, Sandbox, User, name_service};
+use crate::store::{Scratch, Store};
+
+/// What a command has at hand.
+pub struct Site<'a> {
+    /// Holds the layers' directories, and caches.
+    pub store: &'a Store,
+    /// Brings layers.
+    pub blobs: &'a Blobs,
+    /// The files that may be seen.
+    pub context: &'a Context,
+    /// Where the command runs.
+    pub sandbox: Sandbox,
+    /// Ends it early.
+    pub cancel: &'a Cancel,
+    /// Tells what it says.
+    pub progress: &'a Progress,
+    /// What it may be told.
+    pub secrets: &'a Secrets,
+    /// The time of what it sees of the context.
+    pub epoch: i64,
+    /// Where the root of a command that fails is kept, by this name; without a name it isn't.
+    pub keep_failed_as: Option<String>,
+}
+
+impl Site<'_> {
+    /// Returns the directories of layers, lowest first; without layers, one that is made at `empty`.
+    fn lowers(&self, layers: &[Layer], empty: &Path) -> Result<Vec<PathBuf>> {
+        if !layers.is_empty() {
+            return self.blobs.stack(layers);
+        }
+        layer::make_root(empty)?;
+        Ok(vec![empty.to_owned()])
+    }
+}
+
+/// Runs a command on top of `layers`; `inputs` are what its vertex' mounts yielded.
+///
+/// # Errors
+/// When it cannot be run, or doesn't end with 0.
+pub fn run(
+    op: &Run,
+    layers: &[Layer],
+    inputs: &[&Yield],
+    site: &Site<'_>,
+    writer: &dyn Fn() -> Result<LayerWriter>,
+) -> Result<Delta> {
+    let scratch = site.store.scratch()?;
+    let ground = Ground::prepare(layers, site, &scratch)?;
+    let place = format!("{}:{}", op.instruction.file, op.instruction.line);
+    ground.execute(op, inputs, site, &scratch).with_context(|| place)?;
+    let changes = layer::diff::overlay(&ground.below, &ground.upper)?;
+    if changes.is_empty() {
+        return Ok(Delta::default());
+    }
+    let mut writer = writer()?;
+    layer::pack(&changes, &ground.upper, &mut writer)?;
+    let packed = writer.finish()?;
+    let standing = layer::trim(&changes, &ground.upper)?;
+    site.blobs.keep(layers, &packed.layer, &ground.upper, standing)?;
+    Ok(Delta { layer: Some(packed.layer), skeleton: packed.skeleton, ..Delta::default() })
+}
+
+/// The root that a command changes.
+struct Ground {
+    lowers: Vec<PathBuf>,
+    below: Stack,
+    upper: PathBuf,
+    work: PathBuf,
+}
+
+impl Ground {
+    fn prepare(layers: &[Layer], site: &Site<'_>, scratch: &Scratch) -> Result<Ground> {
+        let lowers = site.lowers(layers, &scratch.path().join("empty"))?;
+        let below = Stack::open(&lowers)?;
+        let (upper, work) = (scratch.path().join("upper"), scratch.path().join("work"));
+        below.make_upper(&upper)?;
+        std::fs::create_dir(&work)?;
+        Ok(Ground { lowers, below, upper, work })
+    }
+
+    fn execute(&self, op: &Run, inputs: &[&Yield], site: &Site<'_>, scratch: &Scratch) -> Result<()> {
+        let account = user::account(&op.user, &self.below)?;
+        let mut sight = mounts::prepare(&op.mounts, inputs, site, scratch.path())?;
+        let env = environment(op, &account.home, site, &mut sight.secrets)?;
+        let run = command(op, account.user, env, std::mem::take(&mut sight.mounts));
+        let mask = Mask::new(sight.secrets.iter().map(Vec::as_slice));
+        let prefix = format!("{}:{} | ", op.instruction.file, op.instruction.line);
+        let mut output = Output::new(site.progress, prefix, mask);
+        let exit = site.sandbox.run(&self.root(), &run, site.cancel, &mut |_, line| output.line(line));
+        let exit = exit.map_err(|error| anyhow!("{error}{}", hint_of_space(scratch.path())))?;
+        let ending = match exit {
+            Exit::Code(0) => return Ok(()),
+            Exit::Code(code) => format!("the command ended with {code}"),
+            Exit::Signal(9) => "signal 9 ended the command, as it does where memory is short".into(),
+            Exit::Signal(signal) => format!("signal {signal} ended the command"),
+        };
+        let hints = format!("{}{}", hint_of_space(scratch.path()), self.keep(op, site)?);
+        bail!("{ending}; {}{hints}", output.said_last())
+    }
+
+    fn root(&self) -> Root {
+        let Ground { lowers, upper, work, .. } = self;
+        Root::Overlay { lowers: lowers.clone(), upper: upper.clone(), work: work.clone() }
+    }
+
+    /// Keeps the root of a command that failed, where that is asked for; returns how to look into it.
+    fn keep(&self, op: &Run, site: &Site<'_>) -> Result<String> {
+        let Some(name) = &site.keep_failed_as else { return Ok(String::new()) };
+        let directory = site.store.keep_aside(name)?;
+        std::fs::rename(&self.upper, directory.join("upper"))?;
+        for name in ["work", "root"] {
+            std::fs::create_dir(directory.join(name))?;
+        }
+        let script = directory.join("enter");
+        std::fs::write(&script, entering(&self.lowers, &op.workdir))?;
+        Ok(format!("\nhint: its root is kept; to look into it, run: sh {}", script.display()))
+    }
+}
+
+/// A script that mounts a kept root where nobody else sees it, and starts a shell, or its arguments, in it.
+fn entering(lowers: &[PathBuf], workdir: &str) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let lowers: Vec<String> = lowers.iter().rev().map(|lower| lower.display().to_string()).collect();
+    format!(
+        "#!/bin/sh\n\
+         # Enters the root of a command that failed. What is changed there is kept beside this file.\n\
+         cd \"$(dirname \"$0\")\" || exit\n\
+         export LOWERS={} WORKDIR={}\n\
+         exec unshare --mount --pid --fork sh -c '\n\
+         mount -t overlay overlay -o \"lowerdir=$LOWERS,upperdir=upper,workdir=work\" root || exit\n\
+         mkdir -p root/proc root/dev && mount -t proc proc root/proc && mount --rbind /dev root/dev\n\
+         [ $# -gt 0 ] || set -- /bin/sh\n\
+         exec chroot root /bin/sh -c \"cd \\\"$WORKDIR\\\"; exec \\\"\\$@\\\"\" sh \"$@\"' sh \"$@\"\n",
+        quoted(&lowers.join(":")),
+        quoted(workdir),
+    )
+}
+
+fn command(op: &Run, user: User, env: Vec<(String, String)>, mounts: Vec<Mount>) -> sandbox::Run {
+    let network = if op.has_network { Network::Host } else { Network::None };
+    sandbox::Run {
+        env,
+        workdir: op.workdir.clone().into(),
+        makes_workdir: true,
+        user: Some(user),
+        network,
+        mounts: name_service(network).into_iter().chain(mounts).collect(),
+        ..sandbox::Run::new(&op.argv)
+    }
+}
+
+/// Returns the whole environment; the values in it that are secret are added to `secrets`.
+fn environment(
+    op: &Run,
+    home: &str,
+    site: &Site<'_>,
+    secrets: &mut Vec<Vec<u8>>,
+) -> Result<Vec<(String, String)>> {
+    let mut env = op.env.clone();
+    let is_missing = |env: &[(String, String)], name: &str| env.iter().all(|(known, _)| known != name);
+    let socket = op.mounts.iter().find(|mount| matches!(mount.what, RunMountKind::Ssh { .. }));
+    if let Some(socket) = socket.filter(|_| is_missing(&env, "SSH_AUTH_SOCK")) {
+        env.push(("SSH_AUTH_SOCK".into(), socket.target.clone()));
+    }
+    for variable in &op.secret_env {
+        let Some(value) = mounts::secret(site, &variable.secret, variable.is_required)? else { continue };
+        let text = String::from_utf8(value.clone());
+        let text = text.ok().with_context(|| format!("the secret {} is no text", variable.secret))?;
+        env.retain(|(name, _)| *name != variable.name);
+        env.push((variable.name.clone(), text));
+        secrets.push(value);
+    }
+    env.retain(|(name, value)| name != "HOME" || !value.is_empty());
+    if is_missing(&env, "HOME") {
+        env.push(("HOME".into(), home.to_owned()));
+    }
+    Ok(env)
+}
+
+/// A command that fails may not say why.
+fn hint_of_space(path: &Path) -> &'static str {
+    const LITTLE: u64 = 1 << 20;
+    match rustix::fs::statvfs(path) {
+        Ok(disk) if disk.f_bavail * disk.f_frsize < LITTLE || disk.f_files > 0 && disk.f_favail == 0 => {
+            "\nhint: the disk of the state directory is full: free some space, or choose another place with --state DIR"
+        }
+        Ok(_) | Err(_) => "",
+    }
+}
