@@ -224,6 +224,8 @@ mod tests {
         let words = split.quoted_words(Escape::Backslash);
         assert_eq!(texts(&words), [r#"a="b c""#, r"d=e\ f", r#"'g"h i'"#, r#""""#, "j"]);
         assert_eq!(words[1].span, 12..18);
+        let split = Split::of(r"ENV a='b\' c=d", 0);
+        assert_eq!(texts(&split.quoted_words(Escape::Backslash)), [r"a='b\'", "c=d"]);
     }
 
     #[test]
