@@ -9,6 +9,8 @@ mod bench;
 mod context;
 #[path = "transfer/images.rs"]
 mod images;
+#[path = "transfer/oracles.rs"]
+mod oracles;
 mod support;
 #[path = "transfer/targets.rs"]
 mod targets;

@@ -115,8 +115,9 @@ impl Executor for Worker {
             Op::Transfer(op) => {
                 let (context, store, scratch) = (&self.context, &self.store, &self.store.scratch()?);
                 let (mounts, root) = (inputs.mounts.as_slice(), &parent()?.skeleton);
+                let files = &parent()?.bom.files;
                 let stack = &|layers: &[Layer]| Ok(Stack::open(&self.blobs.stack(layers)?)?);
-                let site = transfer::Site { mounts, root, context, store, scratch, stack };
+                let site = transfer::Site { mounts, root, files, context, store, scratch, stack };
                 self.told(&op.instruction, inputs, transfer::transfer(op, &site, &|| self.writer())?)
             }
             Op::Run(op) => {

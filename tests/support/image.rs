@@ -63,6 +63,13 @@ impl TestImage {
         self
     }
 
+    /// Adds a layer that somebody else wrote, compressed by gzip.
+    pub fn gzip_layer(mut self, bytes: Vec<u8>) -> TestImage {
+        let diff_id = Digest::of(super::tree::decompress(&bytes));
+        self.layers.push(Layer { media_type: "application/vnd.oci.image.layer.v1.tar+gzip", bytes, diff_id });
+        self
+    }
+
     /// Sets a field of the inner `config`: `Env`, `Entrypoint`, `User` …
     pub fn config(mut self, key: &str, value: Value) -> TestImage {
         self.config["config"][key] = value;

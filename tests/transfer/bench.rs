@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use estaleiro::bom::Bom;
+use estaleiro::bom::{Bom, File, FileSource};
 use estaleiro::build::context::{Context, Scan, Wanted};
 use estaleiro::build::graph::{Delta, Download, Instruction, Snapshot, Transfer, TransferSource};
 use estaleiro::build::ops::transfer::{Site, transfer};
 use estaleiro::build::solve::{Material, Yield};
+use estaleiro::digest::Digest;
 use estaleiro::dockerfile::Ignore;
 use estaleiro::layer::{Entry, LayerWriter, Options, Skeleton, Stack};
 use estaleiro::oci::{Image, Platform};
@@ -26,6 +27,8 @@ pub(crate) struct Bench {
     /// The directories of another image's layers, lowest first.
     stage: Option<Vec<PathBuf>>,
     pub(crate) stage_bom: Bom,
+    /// Files of the root that were accounted for.
+    known: BTreeMap<String, File>,
 }
 
 impl Bench {
@@ -41,6 +44,7 @@ impl Bench {
             downloads: BTreeMap::new(),
             stage: None,
             stage_bom: Bom::default(),
+            known: BTreeMap::new(),
         };
         make(&bench.context(), context);
         bench
@@ -66,6 +70,14 @@ impl Bench {
         self.root.push(Entry::directory("etc", 0o755));
         let line = format!("{name}:x:1000:1001::/:/bin/sh\n");
         self.root.push(Entry::file("etc/passwd", 0o644, line.len() as u64));
+        self
+    }
+
+    /// A file of the root that an earlier instruction put there.
+    pub(crate) fn with_file(mut self, path: &str) -> Bench {
+        let (digest, source) = (Digest::of(path), FileSource::default());
+        let file = File { path: path.to_owned(), digest, size: 0, mode: "0644".into(), source };
+        self.known.insert(path.to_owned(), file);
         self
     }
 
@@ -99,6 +111,12 @@ impl Bench {
             Ok(delta) => without_contents(&self.dump(&delta)),
             Err(error) => format!("error: {error:#}"),
         }
+    }
+
+    /// Does what an instruction says; returns the layer.
+    pub(crate) fn blob(&self, instruction: &str) -> Vec<u8> {
+        let layer = self.run(instruction).unwrap().layer.unwrap();
+        std::fs::read(self.store.blob_path(&layer.descriptor.digest)).unwrap()
     }
 
     pub(crate) fn dump(&self, delta: &Delta) -> String {
@@ -152,6 +170,7 @@ impl Bench {
         let site = Site {
             mounts: &mounts.iter().collect::<Vec<_>>(),
             root: &self.skeleton(),
+            files: &self.known,
             context,
             store: &self.store,
             scratch: &self.store.scratch().unwrap(),

@@ -86,6 +86,20 @@ fn directories_and_other_things_never_replace_each_other() {
 }
 
 #[test]
+fn a_file_that_an_earlier_instruction_put_there_is_no_directory() {
+    let bench = Bench::new("a, d/x").on("t/").with_file("/t/f");
+    rows(
+        &bench,
+        &[
+            ("COPY d /t/f", "error: cannot copy a directory to /t/f: something else is there"),
+            ("COPY a /t/f/", "error: cannot put anything into /t/f: it is no directory"),
+            ("COPY a /t/f", "dir 0755 0:0 /t\n file 0644 0:0 /t/f"),
+            ("COPY --link d /t/f", "dir 0755 0:0 /t\n dir 0755 0:0 /t/f\n file 0644 0:0 /t/f/x"),
+        ],
+    );
+}
+
+#[test]
 fn what_comes_later_in_an_instruction_replaces_what_came_before() {
     let bench = Bench::new("0600 a/f, 0644 b/f, c/f -> x");
     rows(

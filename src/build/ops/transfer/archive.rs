@@ -89,6 +89,10 @@ impl Unpacking<'_> {
             Kind::Hardlink { target } => {
                 let (kind, file) = self.linked(target, landing)?;
                 landed.kind = kind;
+                // All names of a file are the same file: what the last one says of it counts.
+                if let Some(identity) = file.as_ref().and_then(|file| file.identity) {
+                    landing.share(identity, landed.metadata.clone());
+                }
                 file
             }
             Kind::Directory

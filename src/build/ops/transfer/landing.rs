@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use super::content::File;
+use super::content::{File, Identity};
+use crate::bom;
 use crate::build::tree::{self, join, split};
-use crate::layer::{Entry, Found, Kind, Skeleton};
+use crate::layer::{Entry, Found, Kind, Metadata, Skeleton};
 
 /// How many symbolic links one path may lead through.
 const MOST_LINKS: usize = 255;
@@ -18,9 +19,13 @@ const MOST_LINKS: usize = 255;
 /// The entries of a layer to be.
 pub(super) struct Landing<'a> {
     root: &'a Skeleton,
+    /// Files that are known to be in the root, by absolute paths: those that were accounted for.
+    files: &'a BTreeMap<String, bom::File>,
     landed: BTreeMap<Vec<u8>, Landed>,
     /// Directories of the root that something else took the place of.
     hidden: BTreeSet<Vec<u8>>,
+    /// What the names of a file say of it, where they don't agree from the start.
+    shared: BTreeMap<Identity, Metadata>,
 }
 
 /// An entry, with what is needed to write and to account for it.
@@ -52,8 +57,22 @@ pub(super) enum Standing {
 }
 
 impl<'a> Landing<'a> {
-    pub(super) fn new(root: &'a Skeleton) -> Landing<'a> {
-        Landing { root, landed: BTreeMap::new(), hidden: BTreeSet::new() }
+    pub(super) fn new(root: &'a Skeleton, files: &'a BTreeMap<String, bom::File>) -> Landing<'a> {
+        let (landed, hidden, shared) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Landing { root, files, landed, hidden, shared }
+    }
+
+    /// Says what a file is like that has several names, whatever each of them says.
+    pub(super) fn share(&mut self, identity: Identity, metadata: Metadata) {
+        self.shared.insert(identity, metadata);
+    }
+
+    /// Returns a file as its names agree on it.
+    pub(super) fn agreed(&self, landed: &Landed) -> Entry {
+        let identity = landed.file.as_ref().and_then(|file| file.identity);
+        let metadata = identity.and_then(|identity| self.shared.get(&identity));
+        let metadata = metadata.unwrap_or(&landed.entry.metadata);
+        Entry { metadata: metadata.clone(), ..landed.entry.clone() }
     }
 
     /// Returns what stands at a path on which there is no link.
@@ -71,6 +90,7 @@ impl<'a> Landing<'a> {
         match self.in_root(path) {
             Found::Directory { .. } => Standing::Directory,
             Found::Symlink { target } => Standing::Symlink(target),
+            Found::Other if self.is_known_file(path) => Standing::File,
             Found::Other => Standing::Nothing,
         }
     }
@@ -211,10 +231,16 @@ impl<'a> Landing<'a> {
     }
 
     fn in_root(&self, path: &[u8]) -> Found {
-        let parent = split(path).0;
-        let is_hidden = self.landed.get(parent).is_some_and(|landed| landed.is_new)
-            || !self.hidden.is_empty() && above(path).any(|directory| self.hidden.contains(directory));
-        if is_hidden { Found::Other } else { self.root.at(path) }
+        if self.is_hidden(path) { Found::Other } else { self.root.at(path) }
+    }
+
+    fn is_hidden(&self, path: &[u8]) -> bool {
+        self.landed.get(split(path).0).is_some_and(|landed| landed.is_new)
+            || !self.hidden.is_empty() && above(path).any(|directory| self.hidden.contains(directory))
+    }
+
+    fn is_known_file(&self, path: &[u8]) -> bool {
+        !self.files.is_empty() && !self.is_hidden(path) && self.files.contains_key(&shown(path))
     }
 }
 

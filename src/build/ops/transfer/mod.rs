@@ -13,6 +13,8 @@ mod mode;
 
 pub use mode::Mode;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::chown;
@@ -41,6 +43,8 @@ pub struct Site<'a> {
     pub mounts: &'a [&'a Yield],
     /// The root that things land in.
     pub root: &'a Skeleton,
+    /// The files in it that were accounted for, by their paths.
+    pub files: &'a BTreeMap<String, bom::File>,
     /// Where the bytes of the context are.
     pub context: &'a Context,
     /// Holds what was fetched.
@@ -53,16 +57,17 @@ pub struct Site<'a> {
 
 /// Puts files into a layer; where nothing changes there is none.
 pub fn transfer(op: &Transfer, site: &Site<'_>, writer: &dyn Fn() -> Result<LayerWriter>) -> Result<Delta> {
-    let nothing = Skeleton::default();
+    let nothing = (Skeleton::default(), BTreeMap::new());
     // What changes permissions isn't independent of what is there, BuildKit finds.
-    let root = if op.is_link && op.mode.is_none() { &nothing } else { site.root };
+    let is_independent = op.is_link && op.mode.is_none();
+    let (root, files) = if is_independent { (&nothing.0, &nothing.1) } else { (site.root, site.files) };
     let mut transferring = Transferring {
         op,
         site,
         places: Places::new(site.context, site.store),
         owner: op.owner.as_deref().map(|owner| chown::ids(owner, root)).transpose()?,
         mode: op.mode.as_deref().map(Mode::parse).transpose()?,
-        landing: Landing::new(root),
+        landing: Landing::new(root, files),
         n_taken: 0,
     };
     for source in &op.sources {
@@ -284,9 +289,9 @@ impl<'a> Transferring<'a> {
 
     fn write(&self, mut writer: LayerWriter) -> Result<Delta> {
         let mut bom = BomDelta::default();
-        let mut first_names = std::collections::BTreeMap::new();
+        let mut first_names = BTreeMap::new();
         for landed in self.landing.landed() {
-            let entry = &landed.entry;
+            let entry = &self.landing.agreed(landed);
             if landed.replaces() {
                 bom.removed_paths.push(shown(&entry.path));
             }
