@@ -145,6 +145,9 @@ fn furnish(plan: &mut Plan) -> Outcome {
         at(Step::MountPoint, plan.stubs.make_top(path))?;
     }
     mount_proc_and_sys()?;
+    if let Some(number) = &plan.largest_number {
+        at(Step::Limits, sys::overwrite(c"/proc/sys/kernel/pid_max", number.to_bytes()))?;
+    }
     mount_devices()?;
     mask()?;
     put_mounts(plan)?;
@@ -295,7 +298,7 @@ fn prepare_command(plan: &Plan) -> Outcome {
     at(Step::Filter, sys::install(&plan.filter))?;
     at(Step::Limits, sys::limit(libc::RLIMIT_NOFILE, 1024, 1 << 20))?;
     at(Step::Limits, sys::limit(libc::RLIMIT_CORE, 0, u64::MAX))?;
-    if plan.group.is_none() {
+    if plan.group.is_none() && plan.largest_number.is_none() {
         let most = u64::from(plan.max_processes);
         at(Step::Limits, sys::limit(libc::RLIMIT_NPROC, most, most))?;
     }

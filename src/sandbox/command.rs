@@ -57,8 +57,9 @@ pub struct Run {
     pub host_name: String,
     /// Its umask.
     pub umask: u32,
-    /// How many processes and threads it may have at a time, as far as the kernel lets us limit them: in a control group,
-    /// where the builder may make one; else what is not root's is limited, together with all of that user's.
+    /// How many processes and threads it may have at a time, as far as the kernel lets us limit them: since Linux 6.14
+    /// always, before that where the builder may make a control group; else what is not root's is limited, together with
+    /// all of that user's.
     pub max_processes: u32,
 }
 

@@ -1,6 +1,8 @@
-//! A control group for a run, so that it has only so many processes at a time. Without the right to make one there is none.
+//! What keeps a run from having more than so many processes at a time.
 //!
-//! Of the second version of control groups a process can be in a group only that has no groups with limits below it; so
+//! Since Linux 6.14 a process namespace can say so itself, which costs nothing; but it is not asked for less than the few
+//! hundred numbers that it keeps for itself. Else a control group does; without the right to make one there is none. Of
+//! the second version of control groups a process can be in a group only that has no groups with limits below it; so
 //! there the new group may be made beside the builder's own.
 
 use std::fs::{self, File, OpenOptions};
@@ -8,6 +10,21 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Returns the largest number that a process namespace may give, where it keeps such a bound to itself: older kernels
+/// would have it for the whole machine.
+pub(super) fn largest_number(max_processes: u32) -> Option<u32> {
+    /// After the first round the kernel gives no smaller number.
+    const RESERVED: u32 = 300;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let is_own = version(&release)? >= (6, 14);
+    (is_own && max_processes > RESERVED).then(|| max_processes.saturating_add(RESERVED).min(4 << 20))
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.trim().split(['.', '-', '+']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
 
 /// A control group, for as long as this lives.
 pub(super) struct Group {
@@ -96,6 +113,14 @@ mod tests {
 
     fn found(mounts: &str, own: &str) -> Vec<String> {
         places(mounts, own).iter().map(|place| place.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_kernel_s_version_is_the_beginning_of_its_release() {
+        assert_eq!(version("6.18.44-generic\n"), Some((6, 18)));
+        assert_eq!(version("5.10-rc1"), Some((5, 10)));
+        assert_eq!(version("unknown"), None);
+        assert_eq!(largest_number(300), None);
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub(super) fn run(
     if cancel.is_cancelled() {
         return Err(Error::Cancelled { command: command_of(run) });
     }
-    let group = Group::make(run.max_processes);
+    // To enter a group takes the kernel some milliseconds.
+    let group = if plan.largest_number.is_none() { Group::make(run.max_processes) } else { None };
     plan.group = group.as_ref().map(Group::entrance);
     let channels = pipes.channels();
     let started = start(namespaces(run.network), || live(&mut plan, &channels));

@@ -12,6 +12,7 @@ use nix::libc::{MS_NODEV, MS_NOSUID, MS_RDONLY, c_char, c_ulong};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use super::filter::{Filter, filter};
+use super::groups::largest_number;
 use super::place::Stubs;
 use super::{Error, Mount, Network, Root, Run, Source, User};
 
@@ -30,8 +31,11 @@ pub(super) struct Plan {
     pub(super) network: Network,
     pub(super) workdir: CString,
     pub(super) makes_workdir: bool,
-    /// How many processes there may be, and where the control group that sees to it takes new members.
+    /// How many processes there may be.
     pub(super) max_processes: u32,
+    /// The largest number that the process namespace may give, in digits.
+    pub(super) largest_number: Option<CString>,
+    /// Where the control group that limits processes takes new members.
     pub(super) group: Option<RawFd>,
     pub(super) user: User,
     pub(super) umask: u32,
@@ -110,6 +114,7 @@ impl Plan {
             workdir: c_path(&run.workdir)?,
             makes_workdir: run.makes_workdir,
             max_processes: run.max_processes,
+            largest_number: largest_number(run.max_processes).and_then(|n| CString::new(n.to_string()).ok()),
             group: None,
             user: run.user.clone().unwrap_or(root_user),
             umask: run.umask & 0o777,

@@ -307,6 +307,14 @@ pub(super) fn write(fd: RawFd, bytes: &[u8]) -> Sys<()> {
     done(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } as c_long)
 }
 
+/// Writes a short text to a file that is there.
+pub(super) fn overwrite(path: &CStr, text: &[u8]) -> Sys<()> {
+    let fd = open_at(libc::AT_FDCWD, path, libc::O_WRONLY | libc::O_CLOEXEC, 0)?;
+    let answer = write(fd, text);
+    close(fd);
+    answer
+}
+
 /// Whether nobody can read any more what is written to this pipe.
 pub(super) fn has_no_reader(pipe: RawFd) -> bool {
     let mut poll = libc::pollfd { fd: pipe, events: 0, revents: 0 };

@@ -94,6 +94,9 @@ impl Place {
             file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\napp:x:1000:50::/home/app:/bin/sh\n"),
             file("etc/group", 0o644, "root:x:0:\nstaff:x:50:\nwheel:x:10:app\n"),
             file("etc/old", 0o644, "old"),
+            directory("dev"),
+            directory("proc"),
+            directory("sys"),
             (Entry::directory("tmp", 0o1777), Vec::new()),
         ];
         entries.extend(APPLETS.map(|name| (Entry::symlink(format!("bin/{name}"), "busybox"), Vec::new())));
