@@ -214,7 +214,7 @@ impl Worker {
 
     /// Brings a file from afar into the store.
     fn download(&self, op: &Download) -> Result<Outcome> {
-        let uris = self.places.of("", &op.uri);
+        let uris = self.places.of("", &op.address);
         let wanted = Wanted { name: op.uri.clone(), uris, digest: op.digest, size: None };
         self.waiter.wait(async { Ok(self.fetcher.all(&[wanted], 1).await?) })?;
         Ok(Outcome::Material(Material::Download(op.clone())))

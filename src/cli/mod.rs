@@ -1,6 +1,7 @@
 //! The command line: its words, and what each verb prints.
 
 mod args;
+mod dockerfile;
 mod lock;
 mod verbs;
 

@@ -23,6 +23,7 @@ use estaleiro::sandbox::Cancel;
 use estaleiro::transport;
 
 use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, WorldArgs};
+use super::dockerfile;
 
 /// The file that a directory's definition lies in.
 const DEFINITION: &str = "estaleiro.hcl";
@@ -37,15 +38,21 @@ const LARGEST_BOM: u64 = 256 << 20;
 pub(crate) struct WrongRequest(pub(super) String);
 
 pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -> Result<Vec<u8>> {
-    let lock = lock_of(args.lock.as_deref(), &definition_file(&args.definition.path))?;
+    let lock = match &args.dockerfile.file {
+        Some(_) => args.lock.as_deref().map(named_lock).transpose()?,
+        None => lock_of(args.lock.as_deref(), &definition_file(&args.definition.path))?,
+    };
     if args.locked && lock.is_none() {
         bail!(WrongRequest(format!(
             "cannot build --locked: there is no {LOCK}\nhint: write one with `estaleiro lock`"
         )));
     }
-    let destinations = args.output.into_iter().chain(args.push);
-    let requests: Vec<Request> =
-        destinations.map(|location| request(&args.definition, location)).collect::<Result<_>>()?;
+    let destinations: Vec<Location> = args.output.iter().chain(&args.push).cloned().collect();
+    let requests = destinations.into_iter().map(|location| match &args.dockerfile.file {
+        Some(file) => dockerfile::request(file, &args, location),
+        None => request(&args.definition, location),
+    });
+    let requests: Vec<Request> = requests.collect::<Result<_>>()?;
     let world = world(&args.definition.world, &requests, progress.clone(), cancel)?;
     let lock = match (lock, requests.as_slice()) {
         // Both are to get the same image, even when an archive changes between them.
@@ -141,7 +148,7 @@ fn unreadable(definition: &Path, error: &io::Error) -> String {
     format!("cannot read definition {}: {error}{hint}", definition.display())
 }
 
-fn tag(location: &Location) -> Result<String> {
+pub(super) fn tag(location: &Location) -> Result<String> {
     match location {
         Location::Layout { directory, .. } if directory.as_os_str().is_empty() => Ok(String::new()),
         Location::Layout { tag, .. } => {
@@ -176,12 +183,16 @@ fn lock_of(named: Option<&Path>, definition: &Path) -> Result<Option<Lock>> {
     if named.is_none() && !path.exists() {
         return Ok(None);
     }
+    named_lock(path).map(Some)
+}
+
+fn named_lock(path: &Path) -> Result<Lock> {
     let bytes = fs::read(path).map_err(|error| WrongRequest(unreadable_lock(path, &error)))?;
-    Ok(Some(Lock::parse(&bytes).map_err(|error| {
+    Ok(Lock::parse(&bytes).map_err(|error| {
         let text = error.to_string();
         let reason = text.strip_prefix("cannot read lock: ").unwrap_or(&text);
         WrongRequest(format!("cannot read lock {}: {reason}", path.display()))
-    })?))
+    })?)
 }
 
 /// Opens the world for these requests, which differ in nothing but where they go.

@@ -142,7 +142,7 @@ fn commit(writer: BlobWriter, wanted: &Wanted) -> Result<(), Error> {
     })
 }
 
-fn cannot_write(path: &Path, source: io::Error) -> Error {
+pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
     Error::Store(store::Error::Io { action: "write", path: path.to_owned(), source })
 }
 

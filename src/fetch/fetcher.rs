@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{Error, document, download};
+use super::{Error, document, download, pin};
 use crate::digest::Digest;
 use crate::progress::{Progress, Task};
 use crate::redact;
@@ -50,6 +50,14 @@ impl Fetcher {
             Some(path) => download::read_local(&path, limit).await,
             None => document::get(&self.client, &self.store, uri, limit).await,
         }
+    }
+
+    /// Brings what lies at an address into the store, whatever it is, and returns its digest.
+    pub async fn pin(&self, uri: &str) -> Result<Digest, Error> {
+        let task = self.progress.start(format!("fetch {}", redact::url(uri)));
+        let digest = pin::pin(&self.client, &self.store, uri, &task).await?;
+        task.done("fetched");
+        Ok(digest)
     }
 
     /// Brings one thing into the store, unless it is there.

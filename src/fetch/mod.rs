@@ -8,6 +8,7 @@ mod document;
 mod download;
 mod error;
 mod fetcher;
+mod pin;
 
 pub use decompress::{Compression, decompress};
 pub use error::Error;

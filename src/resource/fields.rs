@@ -104,6 +104,20 @@ impl Fields {
         items.into_iter().enumerate().map(nested).collect()
     }
 
+    /// Takes the entries of an object, whatever they are.
+    pub(super) fn entries(&mut self, name: &'static str) -> Result<Map<String, Value>, InvalidRequest> {
+        match self.take(name) {
+            None => Ok(Map::new()),
+            Some(Value::Object(entries)) => Ok(entries),
+            Some(other) => Err(self.wrong(name, "an object", &other)),
+        }
+    }
+
+    /// Returns the fields of an entry of the object `name`.
+    pub(super) fn inside(&self, name: &str, entry: &str, value: Value) -> Result<Fields, InvalidRequest> {
+        Fields::nested(self.what, format!("{}{name}.{entry}.", self.prefix), value)
+    }
+
     /// Takes an object of texts, numbers and truth values, all as texts.
     pub(super) fn table(&mut self, name: &'static str) -> Result<BTreeMap<String, String>, InvalidRequest> {
         let table = match self.take(name) {

@@ -3,6 +3,7 @@
 //! The verbs are thin: what they decide and do is `build`'s.
 
 mod check;
+mod dockerfile;
 mod fields;
 mod get;
 mod params;
@@ -14,7 +15,7 @@ mod source;
 pub use check::check;
 pub use fields::InvalidRequest;
 pub use get::get;
-pub use params::{Format, GetParams, PutParams};
+pub use params::{DefinitionParams, DockerfileParams, Format, GetParams, PutParams, SecretParam, Written};
 pub use protocol::{
     CheckRequest, GetRequest, Metadata, PutRequest, Response, Version, check_response, read_request,
 };

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use super::fields::{Fields, InvalidRequest};
+use crate::redact::Secret;
 
 const GET: &str = "get param";
 const PUT: &str = "put param";
@@ -14,31 +15,21 @@ const PUT: &str = "put param";
 const PLANNED_FOR_GET: [&str; 2] = ["platform", "rootfs"];
 
 /// What other image resources know in a put, and what is still to come.
-const PLANNED_FOR_PUT: [&str; 26] = [
+const PLANNED_FOR_PUT: [&str; 16] = [
     "additional_tags",
-    "build",
-    "build_args",
-    "build_args_file",
     "bump_aliases",
     "cache_from",
-    "dockerfile",
     "image",
-    "labels",
-    "labels_file",
     "load",
     "load_base",
     "load_bases",
     "load_file",
     "platforms",
     "policy",
-    "secrets",
     "ssh",
     "tag_as_latest",
     "tag_file",
     "tag_prefix",
-    "target",
-    "target_file",
-    "target_name",
     "unpack_rootfs",
     "version",
 ];
@@ -65,18 +56,66 @@ pub struct GetParams {
 /// The params of a put; paths are relative to its inputs and stay among them, which the put checks for links too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutParams {
-    /// The definition, or the directory of an `estaleiro.hcl`.
-    pub definition: PathBuf,
-    /// Where the definition's files lie; beside the definition without.
+    /// What is built.
+    pub written: Written,
+    /// Where its files lie; beside the definition or Dockerfile without.
     pub context: Option<PathBuf>,
-    /// Values for the definition's variables.
-    pub vars: BTreeMap<String, String>,
-    /// A file of such values, over which `vars` win.
-    pub vars_file: Option<PathBuf>,
     /// A lock to use as it is.
     pub lock: Option<PathBuf>,
     /// Whether there must be a lock.
     pub locked: bool,
+}
+
+/// What a put builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// A definition.
+    Definition(DefinitionParams),
+    /// A Dockerfile.
+    Dockerfile(Box<DockerfileParams>),
+}
+
+/// The params of a put that builds a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionParams {
+    /// The definition, or the directory of an `estaleiro.hcl`.
+    pub definition: PathBuf,
+    /// Values for the definition's variables.
+    pub vars: BTreeMap<String, String>,
+    /// A file of such values, over which `vars` win.
+    pub vars_file: Option<PathBuf>,
+}
+
+/// The params of a put that builds a Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerfileParams {
+    /// The Dockerfile.
+    pub dockerfile: PathBuf,
+    /// The stage to build.
+    pub target: Option<String>,
+    /// A file that holds its name.
+    pub target_file: Option<PathBuf>,
+    /// Values for its arguments.
+    pub build_args: BTreeMap<String, String>,
+    /// A file of such values, over which `build_args` win.
+    pub build_args_file: Option<PathBuf>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// A file of labels, over which `labels` win.
+    pub labels_file: Option<PathBuf>,
+    /// What its commands may be told, by name.
+    pub secrets: BTreeMap<String, SecretParam>,
+    /// Whether everything is done again, whatever is known of it.
+    pub no_cache: bool,
+}
+
+/// Where a secret's value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretParam {
+    /// In a file among the inputs.
+    Source(PathBuf),
+    /// Here.
+    Value(Secret),
 }
 
 impl GetParams {
@@ -101,18 +140,69 @@ impl PutParams {
     /// Reads the params of a put.
     pub(super) fn from_value(value: Value) -> Result<PutParams, InvalidRequest> {
         let mut fields = Fields::new(PUT, value)?;
-        let definition = path(&mut fields, "definition")?;
-        let context = path(&mut fields, "context")?;
-        let vars = fields.table("vars")?;
-        let vars_file = path(&mut fields, "vars_file")?;
+        let build = path(&mut fields, "build")?;
+        let dockerfile = path(&mut fields, "dockerfile")?;
+        let dockerfile = dockerfile.or_else(|| build.as_ref().map(|context| context.join("Dockerfile")));
+        let written = match dockerfile {
+            Some(dockerfile) => Written::Dockerfile(Box::new(dockerfile_params(dockerfile, &mut fields)?)),
+            None => Written::Definition(definition_params(&mut fields)?),
+        };
+        let context = path(&mut fields, "context")?.or(build);
         let lock = path(&mut fields, "lock")?;
         let locked = fields.flag("locked")?;
         fields.finish(|name| PLANNED_FOR_PUT.contains(&name))?;
-        let way_out =
-            "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input";
-        let definition = definition.ok_or_else(|| Fields::missing(PUT, "definition", way_out))?;
-        Ok(PutParams { definition, context, vars, vars_file, lock, locked })
+        Ok(PutParams { written, context, lock, locked })
     }
+}
+
+fn definition_params(fields: &mut Fields) -> Result<DefinitionParams, InvalidRequest> {
+    let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`";
+    let definition =
+        path(fields, "definition")?.ok_or_else(|| Fields::missing(PUT, "definition", way_out))?;
+    let vars = fields.table("vars")?;
+    Ok(DefinitionParams { definition, vars, vars_file: path(fields, "vars_file")? })
+}
+
+fn dockerfile_params(dockerfile: PathBuf, fields: &mut Fields) -> Result<DockerfileParams, InvalidRequest> {
+    let target = fields.text("target")?;
+    let of_docker_image = fields.text("target_name")?;
+    Ok(DockerfileParams {
+        dockerfile,
+        target: target.or(of_docker_image),
+        target_file: path(fields, "target_file")?,
+        build_args: fields.table("build_args")?,
+        build_args_file: path(fields, "build_args_file")?,
+        labels: fields.table("labels")?,
+        labels_file: path(fields, "labels_file")?,
+        secrets: secrets(fields)?,
+        no_cache: fields.flag("no_cache")?,
+    })
+}
+
+/// Each is a text, the value itself, or names the file that it is in: `{source: input/file}`.
+fn secrets(fields: &mut Fields) -> Result<BTreeMap<String, SecretParam>, InvalidRequest> {
+    let mut secrets = BTreeMap::new();
+    for (name, value) in fields.entries("secrets")? {
+        let secret = match value {
+            Value::String(text) => SecretParam::Value(Secret::new(text)),
+            object => {
+                let mut fields = fields.inside("secrets", &name, object)?;
+                let source = path(&mut fields, "source")?;
+                let value = fields.text("value")?;
+                let secret = match (source, value) {
+                    (Some(source), None) => SecretParam::Source(source),
+                    (None, Some(value)) => SecretParam::Value(Secret::new(value)),
+                    (Some(_), Some(_)) | (None, None) => {
+                        return Err(fields.refusal("source", "expected either `source` or `value`"));
+                    }
+                };
+                fields.finish(|_| false)?;
+                secret
+            }
+        };
+        secrets.insert(name, secret);
+    }
+    Ok(secrets)
 }
 
 fn path(fields: &mut Fields, name: &'static str) -> Result<Option<PathBuf>, InvalidRequest> {
@@ -142,11 +232,25 @@ mod tests {
         PutParams::from_value(value).unwrap_err().to_string()
     }
 
+    fn definition(params: &PutParams) -> &DefinitionParams {
+        match &params.written {
+            Written::Definition(definition) => definition,
+            Written::Dockerfile(_) => panic!("a definition is put"),
+        }
+    }
+
+    fn dockerfile(params: &PutParams) -> &DockerfileParams {
+        match &params.written {
+            Written::Definition(_) => panic!("a Dockerfile is put"),
+            Written::Dockerfile(dockerfile) => dockerfile,
+        }
+    }
+
     #[test]
     fn a_put_needs_only_a_definition() {
         let params = PutParams::from_value(json!({"definition": "source"})).unwrap();
-        assert_eq!(params.definition, Path::new("source"));
-        assert_eq!((params.context, params.vars_file, params.lock, params.locked), (None, None, None, false));
+        assert_eq!(definition(&params).definition, Path::new("source"));
+        assert_eq!((&params.context, &params.lock, params.locked), (&None, &None, false));
         let text = put_error(json!({"context": "source"}));
         assert!(text.contains("`definition`") && text.contains("hint: "), "{text}");
     }
@@ -159,10 +263,51 @@ mod tests {
         }));
         let params = params.unwrap();
         assert_eq!(params.context.as_deref(), Some(Path::new(".")));
-        assert_eq!((params.vars["commit"].as_str(), params.vars["n"].as_str()), ("c0ffee", "1"));
-        assert_eq!(params.vars_file.as_deref(), Some(Path::new("values/vars.yml")));
+        let written = definition(&params);
+        assert_eq!((written.vars["commit"].as_str(), written.vars["n"].as_str()), ("c0ffee", "1"));
+        assert_eq!(written.vars_file.as_deref(), Some(Path::new("values/vars.yml")));
         assert_eq!(params.lock.as_deref(), Some(Path::new("locks/estaleiro.lock")));
         assert!(params.locked);
+    }
+
+    #[test]
+    fn every_param_of_a_put_of_a_dockerfile_is_read() {
+        let params = PutParams::from_value(json!({
+            "dockerfile": "source/Dockerfile", "context": "source", "target": "app", "target_file": "t/name",
+            "build_args": {"VERSION": 1.5, "DEBUG": true}, "build_args_file": "a/args.yml",
+            "labels": {"team": "x"}, "labels_file": "l/labels.yml", "no_cache": true,
+            "secrets": {"token": "s3cret", "key": {"source": "keys/id"}, "other": {"value": "t"}},
+        }));
+        let params = params.unwrap();
+        let written = dockerfile(&params);
+        assert_eq!(written.dockerfile, Path::new("source/Dockerfile"));
+        assert_eq!(written.target.as_deref(), Some("app"));
+        assert_eq!(written.target_file.as_deref(), Some(Path::new("t/name")));
+        assert_eq!(
+            (written.build_args["VERSION"].as_str(), written.build_args["DEBUG"].as_str()),
+            ("1.5", "true")
+        );
+        assert_eq!(written.labels["team"], "x");
+        assert!(written.no_cache && written.labels_file.is_some() && written.build_args_file.is_some());
+        assert_eq!(written.secrets["token"], SecretParam::Value(Secret::new("s3cret")));
+        assert_eq!(written.secrets["key"], SecretParam::Source("keys/id".into()));
+        assert!(!format!("{params:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_words_of_docker_image_name_a_dockerfile_too() {
+        let params = PutParams::from_value(json!({"build": "source", "target_name": "app"})).unwrap();
+        assert_eq!(dockerfile(&params).dockerfile, Path::new("source/Dockerfile"));
+        assert_eq!(dockerfile(&params).target.as_deref(), Some("app"));
+        assert_eq!(params.context.as_deref(), Some(Path::new("source")));
+    }
+
+    #[test]
+    fn a_secret_that_is_no_secret_is_refused_without_being_shown() {
+        for secret in [json!(7), json!({}), json!({"source": "a", "value": "b"}), json!({"source": "../x"})] {
+            let text = put_error(json!({"dockerfile": "s/Dockerfile", "secrets": {"token": secret}}));
+            assert!(text.contains("secrets.token"), "{text}");
+        }
     }
 
     #[test]

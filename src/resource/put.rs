@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
-use super::params::PutParams;
+use super::params::{DefinitionParams, PutParams, Written};
 use super::protocol::{Metadata, PutRequest, Response, Version};
 use super::reach;
 use crate::build::cache::Fate;
@@ -52,20 +52,32 @@ fn response(built: &Built, destination: &Destination) -> Response {
 
 fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
     let (source, params) = (&request.source, &request.params);
-    let file = definition_file(&params.definition, sources)?;
-    let shown = file.display().to_string();
+    let (recipe, file) = match &params.written {
+        Written::Definition(written) => definition(written, sources)?,
+        Written::Dockerfile(written) => {
+            let context = params.context.as_deref();
+            super::dockerfile::recipe(written, context, sources)?
+        }
+    };
     let directory = file.parent().unwrap_or(Path::new(""));
     let context = params.context.as_deref().unwrap_or(directory);
-    let text = fs::read_to_string(input(&file, sources)?);
-    let text = text.with_context(|| format!("cannot read definition {shown}"))?;
-    let written = DefinitionRequest { text, file_name: shown, variables: variables(params, sources)? };
     Ok(Request {
-        recipe: Recipe::Definition(written),
         context: Context::new(input(context, sources)?),
-        lock: lock(params, directory, sources)?,
+        lock: lock(params, &recipe, directory, sources)?,
+        recipe,
         platform: reach::platform(source),
         destination: Destination { location: reach::location(source, sources), tag: source.tag.clone() },
     })
+}
+
+/// Reads a definition; returns its path below `sources`, too.
+fn definition(written: &DefinitionParams, sources: &Path) -> Result<(Recipe, PathBuf)> {
+    let file = definition_file(&written.definition, sources)?;
+    let shown = file.display().to_string();
+    let text = fs::read_to_string(input(&file, sources)?);
+    let text = text.with_context(|| format!("cannot read definition {shown}"))?;
+    let variables = variables(written, sources)?;
+    Ok((Recipe::Definition(DefinitionRequest { text, file_name: shown, variables }), file))
 }
 
 /// Returns the path of the definition below `sources`, without any `.`.
@@ -76,7 +88,7 @@ fn definition_file(path: &Path, sources: &Path) -> Result<PathBuf> {
 
 /// Returns where an input really lies, which is below `sources` whatever links lead there: what an input brings
 /// shall not reach the files of the resource itself.
-fn input(path: &Path, sources: &Path) -> Result<PathBuf> {
+pub(super) fn input(path: &Path, sources: &Path) -> Result<PathBuf> {
     let Ok(place) = sources.join(path).canonicalize() else { return Err(missing(path, sources)) };
     let root = sources.canonicalize().with_context(|| format!("cannot find {}", sources.display()))?;
     match place.starts_with(root) {
@@ -102,17 +114,27 @@ fn missing(path: &Path, sources: &Path) -> anyhow::Error {
 }
 
 /// Values given in the params win over those of the file.
-fn variables(params: &PutParams, sources: &Path) -> Result<BTreeMap<String, String>> {
-    let mut variables = match &params.vars_file {
-        Some(path) => variables_of_file(path, sources)?,
-        None => BTreeMap::new(),
-    };
-    variables.extend(params.vars.clone());
-    Ok(variables)
+fn variables(params: &DefinitionParams, sources: &Path) -> Result<BTreeMap<String, String>> {
+    table("vars_file", params.vars_file.as_deref(), &params.vars, sources)
 }
 
-fn variables_of_file(path: &Path, sources: &Path) -> Result<BTreeMap<String, String>> {
-    let error = || format!("cannot read vars_file {}", path.display());
+/// Returns the values of a file, over which those in the params win.
+pub(super) fn table(
+    param: &str,
+    file: Option<&Path>,
+    values: &BTreeMap<String, String>,
+    sources: &Path,
+) -> Result<BTreeMap<String, String>> {
+    let mut all = match file {
+        Some(path) => table_of_file(param, path, sources)?,
+        None => BTreeMap::new(),
+    };
+    all.extend(values.clone());
+    Ok(all)
+}
+
+fn table_of_file(param: &str, path: &Path, sources: &Path) -> Result<BTreeMap<String, String>> {
+    let error = || format!("cannot read {param} {}", path.display());
     let text = fs::read_to_string(input(path, sources)?).with_context(error)?;
     // An error of the parser might show a value.
     let values: BTreeMap<String, Value> = serde_saphyr::from_str(&text)
@@ -129,11 +151,13 @@ fn variables_of_file(path: &Path, sources: &Path) -> Result<BTreeMap<String, Str
 }
 
 /// A lock that is named must be there; one beside the definition, in `directory`, may be.
-fn lock(params: &PutParams, directory: &Path, sources: &Path) -> Result<Option<Lock>> {
+fn lock(params: &PutParams, recipe: &Recipe, directory: &Path, sources: &Path) -> Result<Option<Lock>> {
     let beside = directory.join(LOCK);
+    let is_definition = matches!(recipe, Recipe::Definition(_));
     let file = match &params.lock {
         Some(path) => path,
-        None if sources.join(&beside).exists() => &beside,
+        // The one beside a Dockerfile may be a definition's.
+        None if is_definition && sources.join(&beside).exists() => &beside,
         None if params.locked => {
             bail!(
                 "cannot put: `locked` is asked for, and there is no {LOCK} beside the definition\nhint: write one with `estaleiro lock`, and commit it"

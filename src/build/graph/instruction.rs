@@ -52,6 +52,9 @@ pub struct Run {
     pub argv: Vec<String>,
     /// The whole environment, in order.
     pub env: Vec<(String, String)>,
+    /// Variables that say how the network is reached; they decide nothing.
+    #[serde(skip)]
+    pub proxies: Vec<(String, String)>,
     /// Where it starts: an absolute path, which is made if need be.
     pub workdir: String,
     /// `name`, `uid`, either with `:group`; empty is root.
@@ -295,6 +298,9 @@ pub enum ContextKind {
 pub struct Download {
     /// Its address, without credentials.
     pub uri: String,
+    /// Its address, with those that are written.
+    #[serde(skip)]
+    pub address: String,
     /// The digest of its bytes.
     pub digest: Digest,
     /// When it was last changed, in seconds since 1970, where its server says so.

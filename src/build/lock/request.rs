@@ -18,6 +18,9 @@ use crate::redact;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockRequest {
+    /// The digest of the Dockerfile, where it is one that is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<Digest>,
     /// The base image; absent on scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
@@ -62,6 +65,7 @@ impl LockRequest {
             definition::Base::Image(reference) => Some(reference.value.to_string()),
         };
         Ok(LockRequest {
+            dockerfile: None,
             base,
             packages: apt.packages.iter().map(package).collect(),
             debs: apt.debs.iter().map(deb).collect(),

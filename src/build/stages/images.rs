@@ -1,6 +1,7 @@
 //! The images that stages are built upon, or take files from: pinned, and known by their configuration. Their layers come
 //! when something needs them.
 
+use crate::build::time::parse_rfc3339;
 use crate::digest::Digest;
 use crate::oci::{Image, Platform};
 use crate::registry::Registry;
@@ -24,6 +25,13 @@ pub struct KnownImage {
     pub image: Image,
     /// Where it lies.
     pub registry: Registry,
+}
+
+impl KnownImage {
+    /// Returns when it was made, in seconds since 1970, where it says so.
+    pub fn created(&self) -> Option<i64> {
+        self.image.config.created.as_deref().and_then(parse_rfc3339).map(|created| created.max(0))
+    }
 }
 
 impl Images {

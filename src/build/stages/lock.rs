@@ -1,19 +1,151 @@
 //! Pinning what stages name: images, and files from afar.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use super::{Images, Stages};
-use crate::build::base::Base;
+use super::downloads::shown;
+use super::evaluate::{ImageName, Wanted as Missing};
+use super::{Images, KnownImage, Stages};
+use crate::build::base::{self, Base};
 use crate::build::cache::CacheRecord;
-use crate::build::lock::Lock;
+use crate::build::lock::{InvalidLock, Lock, LockRequest, LockedBase, LockedFile, LockedImage, PlatformLock};
 use crate::build::{Request, World};
+use crate::digest::Digest;
+use crate::oci::Reference;
+use crate::registry::Location;
+
+/// No more rounds of images that name images are made: a trigger may name one that has triggers.
+const MOST_ROUNDS: usize = 20;
 
 /// Uses the lock that is given, else makes one; either way finds out what must be known of images.
 pub async fn lock(
-    _stages: &Stages,
-    _request: &Request,
-    _recalled: &CacheRecord,
-    _world: &World,
+    stages: &Stages,
+    request: &Request,
+    recalled: &CacheRecord,
+    world: &World,
 ) -> Result<(Lock, Option<Base>, Images)> {
-    bail!("building a Dockerfile is not built yet")
+    let given = match &request.lock {
+        Some(lock) => Some(lock.platform(&request.platform)?),
+        None => None,
+    };
+    let task = world.progress.start("lock");
+    let images = images(stages, given, world).await?;
+    let evaluated = stages.evaluate(&images)?;
+    let base = match stages.base(&evaluated, &images) {
+        Some(known) => {
+            let (store, progress) = (&world.store, &world.progress);
+            Some(base::load(known.digest, &recalled.bases, &known.registry, store, progress).await?)
+        }
+        None => None,
+    };
+    let files = files(&stages.addresses(&evaluated)?, given, world).await?;
+    task.done(&format!("{} images, {} files", images.iter().count(), files.len()));
+    if let Some(lock) = &request.lock {
+        return Ok((lock.clone(), base, images));
+    }
+    let epoch = world.source_date_epoch.unwrap_or_else(|| epoch(base.as_ref(), &images));
+    let locked = pinned(stages, request, &images, base.as_ref(), files);
+    Ok((Lock::new(epoch, vec![locked]), base, images))
+}
+
+/// The time of the image that the target is built upon, else the latest of those that its stages are.
+fn epoch(base: Option<&Base>, images: &Images) -> i64 {
+    let created = images.iter().filter_map(KnownImage::created).max();
+    base.and_then(Base::created).or(created).unwrap_or(0)
+}
+
+fn pinned(
+    stages: &Stages,
+    request: &Request,
+    images: &Images,
+    base: Option<&Base>,
+    files: Vec<LockedFile>,
+) -> PlatformLock {
+    let named = |known: &KnownImage| LockedImage {
+        name: known.name.clone(),
+        platform: known.platform.clone(),
+        digest: known.digest,
+    };
+    let mut locked: Vec<LockedImage> = images.iter().map(named).collect();
+    locked.sort();
+    let base = base.and_then(|base| images.iter().find(|known| known.digest == base.digest));
+    PlatformLock {
+        platform: request.platform.clone(),
+        request: LockRequest { dockerfile: Some(stages.digest), ..LockRequest::default() },
+        base: base.map(|known| LockedBase {
+            name: known.name.clone(),
+            digest: known.digest,
+            sources: Vec::new(),
+        }),
+        suites: Vec::new(),
+        keys: Vec::new(),
+        packages: Vec::new(),
+        beside: Vec::new(),
+        taken: Vec::new(),
+        remove: Vec::new(),
+        images: locked,
+        files,
+    }
+}
+
+/// Finds the images that the stages need; a trigger of one may need another.
+async fn images(stages: &Stages, given: Option<&PlatformLock>, world: &World) -> Result<Images> {
+    let mut images = Images::default();
+    for _ in 0..MOST_ROUNDS {
+        let missing = stages.missing(&images)?;
+        if missing.is_empty() {
+            break;
+        }
+        for missing in missing {
+            let image =
+                find(&missing, given, world).await.map_err(|error| stages.at(&missing.span, &error))?;
+            images.add(image);
+        }
+    }
+    Ok(images)
+}
+
+async fn find(missing: &Missing, given: Option<&PlatformLock>, world: &World) -> Result<KnownImage> {
+    let ImageName { name, platform } = &missing.image;
+    let reference: Reference = name.parse()?;
+    let registry = world.open(&Location::Remote(reference.clone()))?;
+    let digest = match given {
+        Some(locked) => locked_image(locked, &missing.image)?,
+        None => base::pin(&registry, &reference, platform).await?,
+    };
+    let image = base::describe(&digest, &registry, &world.store, &world.progress).await?;
+    Ok(KnownImage { name: name.clone(), platform: platform.clone(), digest, image, registry })
+}
+
+fn locked_image(locked: &PlatformLock, image: &ImageName) -> Result<Digest> {
+    let is_it = |locked: &&LockedImage| locked.name == image.name && locked.platform == image.platform;
+    let found = locked.images.iter().find(is_it);
+    let missing = || {
+        let what = format!("it does not hold image {} for {}", image.name, image.platform);
+        InvalidLock::Unfit(vec![what])
+    };
+    Ok(found.ok_or_else(missing)?.digest)
+}
+
+/// Pins files by their digest: what is written beside them, what the lock says, else what their server says now.
+async fn files(
+    addresses: &[(String, Option<Digest>)],
+    given: Option<&PlatformLock>,
+    world: &World,
+) -> Result<Vec<LockedFile>> {
+    let mut files: Vec<LockedFile> = Vec::new();
+    for (address, written) in addresses {
+        let locked = given.and_then(|lock| lock.files.iter().find(|file| file.uri == shown(address)));
+        let digest = match written.or(locked.map(|file| file.digest)) {
+            Some(digest) => digest,
+            None => fetch(address, world).await?,
+        };
+        files.push(LockedFile { uri: shown(address), digest });
+    }
+    files.sort_by(|a, b| a.uri.cmp(&b.uri));
+    files.dedup();
+    Ok(files)
+}
+
+async fn fetch(address: &str, world: &World) -> Result<Digest> {
+    Ok(world.fetcher.pin(address).await?)
 }

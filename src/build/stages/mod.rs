@@ -1,20 +1,35 @@
 //! A Dockerfile's stages: read, locked, and lowered into the graph that definitions use too.
+//!
+//! Correct means: what BuildKit's Dockerfile frontend produces.
 
+mod config;
+mod downloads;
+mod evaluate;
 pub mod images;
 pub mod lock;
+mod lower;
+mod mounts;
+mod text;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 pub use images::{Images, KnownImage};
 
 use super::context::Context;
+use super::context::{Scan, Verdict};
 use super::graph::Graph;
 use super::lock::PlatformLock;
 use super::secrets::Secrets;
+use crate::digest::Digest;
+use crate::dockerfile::{self, Dockerfile, Given, Globals, Ignore, Judgement, Kind, Mistake};
 use crate::oci::Platform;
 use crate::progress::Progress;
+use evaluate::{Evaluated, Evaluation, Ground, Wanted};
+use lower::Lowering;
+use text::Text;
 
 /// A Dockerfile, and what is asked of it.
 #[derive(Clone, Debug, Default)]
@@ -39,23 +54,184 @@ pub struct DockerfileRequest {
     pub keeps_failed: bool,
 }
 
-/// The stages that a request needs.
-pub struct Stages {}
+/// A Dockerfile that was read, and the stage of it that is to be built.
+pub struct Stages {
+    text: Text,
+    digest: Digest,
+    globals: Globals,
+    stages: dockerfile::Stages,
+    target: usize,
+    ignore: Ignore,
+    labels: BTreeMap<String, String>,
+    platform: Platform,
+}
 
 impl Stages {
-    /// Reads a Dockerfile and finds the stages that are needed.
-    pub fn read(_request: &DockerfileRequest, _platform: &Platform, _progress: &Progress) -> Result<Stages> {
-        bail!("building a Dockerfile is not built yet")
+    /// Reads a Dockerfile and finds the stage that is meant.
+    ///
+    /// # Errors
+    /// What is wrong in the text, all at once; a stage that isn't there.
+    pub fn read(request: &DockerfileRequest, platform: &Platform, progress: &Progress) -> Result<Stages> {
+        let text = Text::new(&request.file_name, &request.text);
+        let dockerfile = Dockerfile::parse(&request.text).map_err(|mistakes| text.errors(mistakes))?;
+        let target = request.target.as_deref();
+        let given = Given {
+            arguments: request.build_args.clone(),
+            builder: platform_of(&Platform::host()),
+            platform: platform_of(platform),
+            target: request.target.clone(),
+        };
+        let globals = Globals::of(&dockerfile, given);
+        let globals = globals.map_err(|mistake| text.error(mistake))?;
+        let stages =
+            dockerfile::Stages::of(&dockerfile, &globals).map_err(|mistakes| text.errors(mistakes))?;
+        let target = stages.target(target).map_err(|problem| {
+            let hint =
+                if problem.hint.is_empty() { String::new() } else { format!("\nhint: {}", problem.hint) };
+            anyhow!("{}: {}{hint}", request.file_name, problem.message)
+        })?;
+        let ignore = Ignore::parse(&request.ignore)
+            .map_err(|problem| anyhow!("cannot use the context's .dockerignore: {problem}"))?;
+        tell(&dockerfile, &globals, request, progress);
+        Ok(Stages {
+            text,
+            digest: Digest::of(&request.text),
+            globals,
+            stages,
+            target,
+            ignore,
+            labels: request.labels.clone(),
+            platform: platform.clone(),
+        })
+    }
+
+    fn evaluation<'a>(&'a self, images: &'a Images) -> Result<Evaluation<'a>> {
+        let mut evaluation = Evaluation {
+            text: &self.text,
+            globals: &self.globals,
+            stages: self.stages.clone(),
+            target: self.target,
+            platform: &self.platform,
+            images,
+        };
+        evaluation.pull_triggers()?;
+        Ok(evaluation)
+    }
+
+    /// Returns the images that must be known besides these.
+    fn missing(&self, images: &Images) -> Result<Vec<Wanted>> {
+        self.evaluation(images)?.missing()
+    }
+
+    fn evaluate(&self, images: &Images) -> Result<Vec<Evaluated>> {
+        self.evaluation(images)?.run()
+    }
+
+    /// Returns the image that the target is built upon in the end.
+    fn base<'i>(&self, evaluated: &[Evaluated], images: &'i Images) -> Option<&'i KnownImage> {
+        let mut number = self.target;
+        loop {
+            match &evaluated.iter().find(|stage| stage.number == number)?.ground {
+                Ground::Scratch => return None,
+                Ground::Stage(base) => number = *base,
+                Ground::Image { digest, .. } => return images.iter().find(|known| known.digest == *digest),
+            }
+        }
+    }
+
+    /// Returns the addresses that ADD names, with the digests that are written beside them.
+    fn addresses(&self, evaluated: &[Evaluated]) -> Result<Vec<(String, Option<Digest>)>> {
+        let mut addresses = Vec::new();
+        for step in evaluated.iter().flat_map(|stage| &stage.steps) {
+            let Kind::Add(add) = &step.kind else { continue };
+            for source in &add.transfer.sources {
+                let mistake = |message: String, hint: &str| {
+                    self.text.error(Mistake { span: step.span.clone(), message, hint: hint.to_owned() })
+                };
+                if downloads::is_repository(source) {
+                    let hint = "fetch it in an earlier step, and COPY it from the context";
+                    bail!(mistake("cannot add a git repository: that is not built yet".into(), hint));
+                }
+                if downloads::is_address(source) {
+                    let written = add.checksum.as_deref().map(str::parse::<Digest>).transpose();
+                    let written = written.map_err(|error| {
+                        mistake(format!("cannot use --checksum: {error}"), "write sha256:…")
+                    })?;
+                    addresses.push((source.clone(), written));
+                }
+            }
+        }
+        Ok(addresses)
+    }
+
+    fn at(&self, span: &std::ops::Range<usize>, error: &anyhow::Error) -> anyhow::Error {
+        self.text.at(span, error)
+    }
+}
+
+/// Says what is not an error and yet worth knowing.
+fn tell(dockerfile: &Dockerfile, globals: &Globals, request: &DockerfileRequest, progress: &Progress) {
+    for name in globals.unused(dockerfile) {
+        progress
+            .warn(format!("build argument `{name}` is given, and no ARG of {} takes it", request.file_name));
+    }
+    if let Some(syntax) = &dockerfile.directives.syntax {
+        progress.say(format!(
+            "{}: its syntax `{}` is read by this builder itself",
+            request.file_name, syntax.value
+        ));
+    }
+}
+
+fn platform_of(platform: &Platform) -> dockerfile::Platform {
+    dockerfile::Platform {
+        os: platform.os.clone(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone().unwrap_or_default(),
     }
 }
 
 /// Lowers the stages to a graph.
+///
+/// # Errors
+/// When the context lacks what an instruction names.
 pub fn plan(
-    _stages: &Stages,
-    _lock: &PlatformLock,
-    _epoch: i64,
-    _images: &Images,
-    _context: &Context,
+    stages: &Stages,
+    lock: &PlatformLock,
+    epoch: i64,
+    images: &Images,
+    context: &Context,
 ) -> Result<Graph> {
-    bail!("building a Dockerfile is not built yet")
+    let evaluated = stages.evaluate(images)?;
+    let mut graph = Graph::new(stages.platform.clone(), epoch);
+    let judgements = RefCell::new(BTreeMap::new());
+    let judge = |path: &str| judge(&stages.ignore, path, &judgements);
+    let scan = Scan::new(context, &judge)?;
+    let mut lowering = Lowering::new(&mut graph, &stages.text, &scan, &lock.files);
+    let mut top = None;
+    for stage in &evaluated {
+        top = Some((lowering.stage(stage)?, stage));
+    }
+    let Some((top, stage)) = top else { bail!("internal error: no stage is needed") };
+    let mut config = stage.config.config.clone();
+    config.labels.extend(stages.labels.clone());
+    lowering.settle(config, stage.config.author.clone(), top);
+    Ok(graph)
+}
+
+/// Judges a path by what was said of the directory it is in.
+fn judge(ignore: &Ignore, path: &str, known: &RefCell<BTreeMap<String, Judgement>>) -> Verdict {
+    if ignore.is_empty() {
+        return Verdict::Taken;
+    }
+    let mut known = known.borrow_mut();
+    let parent = path.rsplit_once('/').and_then(|(parent, _)| known.get(parent));
+    let judgement = ignore.judge(path, parent.unwrap_or(&Judgement::default()));
+    let verdict = match judgement.is_ignored {
+        false => Verdict::Taken,
+        true if ignore.prunes(path, &judgement) => Verdict::IgnoredWhole,
+        true => Verdict::Ignored,
+    };
+    known.insert(path.to_owned(), judgement);
+    verdict
 }

@@ -1,0 +1,377 @@
+//! From evaluated stages to vertices: the place where a Dockerfile becomes the graph that a definition becomes, too.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, anyhow, bail};
+
+use super::config::clean;
+use super::downloads;
+use super::evaluate::{Evaluated, Ground, Step};
+use super::mounts::Mounts;
+use super::text::Text;
+use crate::build::context::{Scan, Wanted};
+use crate::build::graph::{
+    Download, Graph, Instruction, Op, Pull, Run, RunMount, RunMountKind, SecretVariable, Settle, Sharing,
+    Transfer, TransferSource, VertexId, Workdir,
+};
+use crate::build::lock::LockedFile;
+use crate::digest::Digest;
+use crate::dockerfile::{self, Kind, Mistake, Mount, Network, RunCommand, Security};
+use crate::oci::ContainerConfig;
+
+/// Where scripts of here-documents are seen.
+const PIPES: &str = "/dev/pipes";
+/// What a program finds programs in when its environment has no PATH.
+const SECRETS: &str = "/run/secrets";
+/// Where the socket of an agent is seen unless said.
+const AGENT: &str = "/run/buildkit/ssh_agent";
+/// The permissions of a new cache, of a secret, of an agent's socket, of a script.
+const CACHE_MODE: u32 = 0o755;
+const SECRET_MODE: u32 = 0o400;
+const SOCKET_MODE: u32 = 0o600;
+const SCRIPT_MODE: u32 = 0o755;
+
+/// Lowers stages into `graph`, one after the other.
+pub(super) struct Lowering<'a> {
+    graph: &'a mut Graph,
+    text: &'a Text,
+    scan: &'a Scan<'a>,
+    files: &'a [LockedFile],
+    /// The last vertex of each stage, by its number.
+    tops: BTreeMap<usize, VertexId>,
+    pulls: BTreeMap<Digest, VertexId>,
+}
+
+impl<'a> Lowering<'a> {
+    pub(super) fn new(
+        graph: &'a mut Graph,
+        text: &'a Text,
+        scan: &'a Scan<'a>,
+        files: &'a [LockedFile],
+    ) -> Lowering<'a> {
+        Lowering { graph, text, scan, files, tops: BTreeMap::new(), pulls: BTreeMap::new() }
+    }
+
+    /// Adds the vertices of a stage; those that it needs were added before.
+    pub(super) fn stage(&mut self, stage: &Evaluated) -> Result<VertexId> {
+        let mut top = self.ground(&stage.ground)?;
+        for step in &stage.steps {
+            top = self.step(step, top)?;
+        }
+        self.tops.insert(stage.number, top);
+        Ok(top)
+    }
+
+    /// Adds the vertex that says what the whole configuration is.
+    pub(super) fn settle(
+        &mut self,
+        config: ContainerConfig,
+        author: Option<String>,
+        top: VertexId,
+    ) -> VertexId {
+        let instruction = Instruction { text: "estaleiro: configure".into(), ..Instruction::default() };
+        self.graph.add(Op::Settle(Settle { instruction, config, author }), Some(top), vec![])
+    }
+
+    fn ground(&mut self, ground: &Ground) -> Result<VertexId> {
+        match ground {
+            Ground::Scratch => Ok(self.graph.add(Op::Scratch, None, vec![])),
+            Ground::Stage(number) => self.top(*number),
+            Ground::Image { name, digest } => Ok(self.pull(name, *digest)),
+        }
+    }
+
+    fn top(&self, number: usize) -> Result<VertexId> {
+        match self.tops.get(&number) {
+            Some(top) => Ok(*top),
+            None => bail!("internal error: stage {number} was not lowered"),
+        }
+    }
+
+    fn pull(&mut self, name: &str, digest: Digest) -> VertexId {
+        let graph = &mut *self.graph;
+        let pull =
+            || graph.add(Op::Pull(Pull { name: name.to_owned(), digest, sources: vec![] }), None, vec![]);
+        *self.pulls.entry(digest).or_insert_with(pull)
+    }
+
+    fn step(&mut self, step: &Step, top: VertexId) -> Result<VertexId> {
+        let instruction = step.instruction.clone();
+        let (op, mounts) = match &step.kind {
+            Kind::Run(run) => self.run(step, run)?,
+            Kind::Copy(copy) => self.copy(step, copy)?,
+            Kind::Add(add) => self.add(step, add)?,
+            Kind::Workdir(_) => {
+                let config = step.config.config.clone();
+                let (path, user) = (config.working_dir.clone(), config.user.clone());
+                (Op::Workdir(Workdir { instruction, path, user, config }), vec![])
+            }
+            Kind::Arg(_) => return Ok(top),
+            Kind::Cmd(_)
+            | Kind::Entrypoint(_)
+            | Kind::Env(_)
+            | Kind::Expose(_)
+            | Kind::Healthcheck(_)
+            | Kind::Label(_)
+            | Kind::Maintainer(_)
+            | Kind::Onbuild(_)
+            | Kind::Shell(_)
+            | Kind::Stopsignal(_)
+            | Kind::User(_)
+            | Kind::Volume(_) => {
+                let (config, author) = (step.config.config.clone(), step.config.author.clone());
+                (Op::Settle(Settle { instruction, config, author }), vec![])
+            }
+        };
+        Ok(self.graph.add(op, Some(top), mounts))
+    }
+
+    fn copy(&mut self, step: &Step, copy: &dockerfile::Copy) -> Result<(Op, Vec<VertexId>)> {
+        let mut mounts = Mounts::default();
+        let sources = &copy.transfer.sources;
+        let taken = match step.from(copy.from.as_deref()) {
+            None => self.of_context(step, sources, &copy.transfer.exclude, copy.parents, &mut mounts)?,
+            Some(ground) => {
+                let mount = mounts.add(self.ground(ground)?);
+                sources.iter().map(|path| TransferSource::Path { mount, path: path.clone() }).collect()
+            }
+        };
+        let transfer = Transfer { keeps_parents: copy.parents, ..transfer(step, &copy.transfer, taken) };
+        Ok((Op::Transfer(transfer), mounts.into_vertices()))
+    }
+
+    fn add(&mut self, step: &Step, add: &dockerfile::Add) -> Result<(Op, Vec<VertexId>)> {
+        let mut mounts = Mounts::default();
+        let (afar, near): (Vec<&String>, Vec<&String>) =
+            add.transfer.sources.iter().partition(|source| downloads::is_address(source));
+        let near: Vec<String> = near.into_iter().cloned().collect();
+        let mut taken = self.of_context(step, &near, &add.transfer.exclude, false, &mut mounts)?;
+        for address in afar {
+            let download = self.download(step, address)?;
+            let name = downloads::file_name(address);
+            let mount = mounts.add(self.graph.add(Op::Download(download), None, vec![]));
+            taken.push(TransferSource::Download { mount, name });
+        }
+        let transfer =
+            Transfer { unpacks: add.unpack.unwrap_or(true), ..transfer(step, &add.transfer, taken) };
+        Ok((Op::Transfer(transfer), mounts.into_vertices()))
+    }
+
+    /// Names what sources mean in the context, and returns them as what is to be taken of it.
+    fn of_context(
+        &mut self,
+        step: &Step,
+        sources: &[String],
+        exclude: &[String],
+        keeps_parents: bool,
+        mounts: &mut Mounts,
+    ) -> Result<Vec<TransferSource>> {
+        if sources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = Wanted { sources, exclude, keeps_parents };
+        let tree = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
+        let mount = mounts.add(self.graph.add(Op::Context(tree), None, vec![]));
+        Ok(sources.iter().map(|path| TransferSource::Path { mount, path: path.clone() }).collect())
+    }
+
+    fn download(&self, step: &Step, address: &str) -> Result<Download> {
+        let uri = downloads::shown(address);
+        let locked = self.files.iter().find(|file| file.uri == uri);
+        let missing = || anyhow!("cannot use lock: it does not hold {uri}\nhint: write it anew");
+        let locked = locked.ok_or_else(|| self.text.at(&step.span, &missing()))?;
+        Ok(Download { uri, address: address.to_owned(), digest: locked.digest, mtime: None })
+    }
+
+    fn run(&mut self, step: &Step, run: &dockerfile::Run<Mount>) -> Result<(Op, Vec<VertexId>)> {
+        if run.security == Security::Insecure {
+            return Err(self.text.error(insecure(step)));
+        }
+        let mut mounts = Mounts::default();
+        let mut seen = Vec::new();
+        let mut secret_env = Vec::new();
+        for mount in &run.mounts {
+            seen.extend(self.run_mount(step, mount, &mut mounts, &mut secret_env)?);
+        }
+        let (argv, script) = command(step, &run.command);
+        seen.extend(script);
+        let mut env = step.env.clone();
+        env.extend(seen.iter().find_map(agent_variable));
+        let op = Run {
+            instruction: step.instruction.clone(),
+            argv,
+            env,
+            proxies: step.proxies.clone(),
+            workdir: step.config.config.working_dir.clone(),
+            user: step.config.config.user.clone(),
+            has_network: run.network != Network::None,
+            mounts: seen,
+            secret_env,
+        };
+        Ok((Op::Run(op), mounts.into_vertices()))
+    }
+
+    fn run_mount(
+        &mut self,
+        step: &Step,
+        mount: &Mount,
+        mounts: &mut Mounts,
+        secret_env: &mut Vec<SecretVariable>,
+    ) -> Result<Option<RunMount>> {
+        Ok(match mount {
+            Mount::Bind { from, source, target, read_only } => {
+                let source = clean(source.as_deref().unwrap_or_default());
+                let mount = self.mounted(step, from.as_deref(), &source, mounts)?;
+                let what = RunMountKind::Bind { mount, source, is_writable: !read_only };
+                Some(at(step, target, what))
+            }
+            Mount::Cache { id, from, source, target, sharing, owner, read_only } => {
+                let seed = match from.as_deref() {
+                    None => None,
+                    Some(from) => {
+                        let source = clean(source.as_deref().unwrap_or_default());
+                        Some((self.mounted(step, Some(from), &source, mounts)?, source))
+                    }
+                };
+                let id = id.clone().unwrap_or_else(|| clean(&step.config.absolute(target)));
+                let what = RunMountKind::Cache {
+                    id,
+                    sharing: sharing_of(*sharing),
+                    seed,
+                    is_read_only: *read_only,
+                    mode: owner.mode.unwrap_or(CACHE_MODE),
+                    uid: owner.user.unwrap_or(0),
+                    gid: owner.group.unwrap_or(0),
+                };
+                Some(at(step, target, what))
+            }
+            Mount::Tmpfs { target, size } => Some(at(step, target, RunMountKind::Tmpfs { size: *size })),
+            Mount::Secret { id, target, variable, required, owner } => {
+                secret_env.extend(variable.iter().map(|name| SecretVariable {
+                    name: name.clone(),
+                    secret: id.clone(),
+                    is_required: *required,
+                }));
+                let by_default = || variable.is_none().then(|| format!("{SECRETS}/{}", base_name(id)));
+                target.clone().or_else(by_default).map(|target| {
+                    let what = RunMountKind::Secret {
+                        id: id.clone(),
+                        is_required: *required,
+                        mode: owner.mode.unwrap_or(SECRET_MODE),
+                        uid: owner.user.unwrap_or(0),
+                        gid: owner.group.unwrap_or(0),
+                    };
+                    at(step, &target, what)
+                })
+            }
+            Mount::Ssh { id, target, required, owner } => {
+                let nth = mounts.next_agent();
+                let target = target.clone().unwrap_or_else(|| format!("{AGENT}.{nth}"));
+                let what = RunMountKind::Ssh {
+                    id: id.clone(),
+                    is_required: *required,
+                    mode: owner.mode.unwrap_or(SOCKET_MODE),
+                    uid: owner.user.unwrap_or(0),
+                    gid: owner.group.unwrap_or(0),
+                };
+                Some(at(step, &target, what))
+            }
+        })
+    }
+
+    /// Adds what a mount shows: the context below `source`, or another image.
+    fn mounted(
+        &mut self,
+        step: &Step,
+        from: Option<&str>,
+        source: &str,
+        mounts: &mut Mounts,
+    ) -> Result<usize> {
+        let vertex = match step.from(from) {
+            Some(ground) => self.ground(ground)?,
+            None => {
+                let sources = [source.to_owned()];
+                let wanted = Wanted { sources: &sources, ..Wanted::default() };
+                let below = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
+                self.graph.add(Op::Context(below), None, vec![])
+            }
+        };
+        Ok(mounts.add(vertex))
+    }
+}
+
+fn insecure(step: &Step) -> Mistake {
+    let message =
+        "cannot run a command with --security=insecure: none has more rights than the sandbox gives";
+    let hint = "leave it out, or do what needs the rights outside of the build";
+    Mistake { span: step.span.clone(), message: message.into(), hint: hint.into() }
+}
+
+fn at(step: &Step, target: &str, what: RunMountKind) -> RunMount {
+    RunMount { target: step.config.absolute(target), what }
+}
+
+/// Programs find the first agent by this variable.
+fn agent_variable(mount: &RunMount) -> Option<(String, String)> {
+    match mount.what {
+        RunMountKind::Ssh { .. } => Some(("SSH_AUTH_SOCK".into(), mount.target.clone())),
+        RunMountKind::Bind { .. }
+        | RunMountKind::Cache { .. }
+        | RunMountKind::Tmpfs { .. }
+        | RunMountKind::Secret { .. }
+        | RunMountKind::Text { .. } => None,
+    }
+}
+
+/// Returns what is run, and the file that it is in where it stands in a here-document.
+fn command(step: &Step, command: &RunCommand) -> (Vec<String>, Option<RunMount>) {
+    match command {
+        RunCommand::Exec(argv) => (argv.clone(), None),
+        RunCommand::Shell(text) => (step.config.in_shell(text), None),
+        RunCommand::Script { name, text } => {
+            let target = format!("{PIPES}/{name}");
+            let what = RunMountKind::Text { content: text.clone(), mode: SCRIPT_MODE };
+            (step.config.in_shell(&target), Some(RunMount { target, what }))
+        }
+    }
+}
+
+fn transfer(step: &Step, said: &dockerfile::Transfer, mut sources: Vec<TransferSource>) -> Transfer {
+    sources.extend(said.documents.iter().map(|document| TransferSource::Text {
+        name: document.name.clone(),
+        content: document.text.clone(),
+    }));
+    Transfer {
+        instruction: step.instruction.clone(),
+        sources,
+        target: destination(step, &said.destination),
+        owner: said.chown.clone(),
+        mode: said.chmod.clone(),
+        unpacks: false,
+        keeps_parents: false,
+        is_link: said.link,
+        exclude: said.exclude.clone(),
+    }
+}
+
+/// Returns where files go; a slash at the end says that it is a directory, as `.` does.
+fn destination(step: &Step, said: &str) -> String {
+    let is_directory = said.ends_with('/') || matches!(said, "." | "..") || said.ends_with("/.");
+    let path = step.config.absolute(said);
+    match is_directory && !path.ends_with('/') {
+        true => path + "/",
+        false => path,
+    }
+}
+
+fn sharing_of(sharing: dockerfile::Sharing) -> Sharing {
+    match sharing {
+        dockerfile::Sharing::Shared => Sharing::Shared,
+        dockerfile::Sharing::Private => Sharing::Private,
+        dockerfile::Sharing::Locked => Sharing::Locked,
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+}

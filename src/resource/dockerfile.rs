@@ -1,0 +1,76 @@
+//! A Dockerfile among the inputs of a put: its text, and the values, labels and secrets that the params give.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::params::{DockerfileParams, SecretParam};
+use super::put::{input, table};
+use crate::build::Recipe;
+use crate::build::secrets::{SecretSource, Secrets};
+use crate::build::stages::DockerfileRequest;
+
+/// Reads a Dockerfile; returns its path below `sources`, too.
+pub(super) fn recipe(
+    params: &DockerfileParams,
+    context: Option<&Path>,
+    sources: &Path,
+) -> Result<(Recipe, PathBuf)> {
+    let file = params.dockerfile.clone();
+    let context = context.or(file.parent()).unwrap_or(Path::new(""));
+    let written = DockerfileRequest {
+        text: text("dockerfile", &file, sources)?,
+        file_name: file.display().to_string(),
+        ignore: ignore(&file, context, sources)?,
+        target: target(params, sources)?,
+        build_args: table("build_args_file", params.build_args_file.as_deref(), &params.build_args, sources)?,
+        labels: table("labels_file", params.labels_file.as_deref(), &params.labels, sources)?,
+        secrets: secrets(&params.secrets, sources)?,
+        is_without_cache: params.no_cache,
+        keeps_failed: false,
+    };
+    Ok((Recipe::Dockerfile(Box::new(written)), file))
+}
+
+fn text(param: &str, path: &Path, sources: &Path) -> Result<String> {
+    fs::read_to_string(input(path, sources)?)
+        .with_context(|| format!("cannot read {param} {}", path.display()))
+}
+
+/// Reads what counts for the Dockerfile alone, else what counts for the context.
+fn ignore(file: &Path, context: &Path, sources: &Path) -> Result<String> {
+    let own = PathBuf::from(format!("{}.dockerignore", file.display()));
+    for path in [own, context.join(".dockerignore")] {
+        if sources.join(&path).exists() {
+            return text("ignore file", &path, sources);
+        }
+    }
+    Ok(String::new())
+}
+
+fn target(params: &DockerfileParams, sources: &Path) -> Result<Option<String>> {
+    match &params.target_file {
+        None => Ok(params.target.clone()),
+        Some(file) => {
+            let name = text("target_file", file, sources)?.trim().to_owned();
+            if name.is_empty() {
+                bail!("cannot use target_file {}: it is empty", file.display());
+            }
+            Ok(Some(name))
+        }
+    }
+}
+
+fn secrets(params: &BTreeMap<String, SecretParam>, sources: &Path) -> Result<Secrets> {
+    let mut secrets = Secrets::default();
+    for (name, secret) in params {
+        let source = match secret {
+            SecretParam::Source(path) => SecretSource::File(input(path, sources)?),
+            SecretParam::Value(value) => SecretSource::Value(value.clone()),
+        };
+        secrets.add(name, source);
+    }
+    Ok(secrets)
+}
