@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attach;
 use super::base::Base;
+use super::cause::Parts;
 use super::graph::{Delta, Op, Vertex};
 use super::lock::Lock;
 use super::solve::{Executor, Inputs, Outcome};
@@ -50,6 +51,9 @@ pub struct CacheRecord {
     pub vertices: Vec<VertexRecord>,
     /// What must be known of its base.
     pub bases: Vec<Base>,
+    /// What each was made from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Parts>,
     /// The lock it was built from.
     pub lock: Option<Lock>,
     /// The lock's epoch, where it is the archives' own: then the same archives have it again.
@@ -143,6 +147,10 @@ pub struct Caching<E> {
     inner: E,
     store: Store,
     recalled: BTreeMap<Digest, VertexRecord>,
+    /// Why vertices have to be built again, by key.
+    causes: BTreeMap<Digest, String>,
+    /// Whether it looks for nothing that is known.
+    is_forgetful: bool,
     progress: Progress,
     fates: Mutex<Vec<(String, Fate)>>,
     records: Mutex<BTreeMap<Digest, VertexRecord>>,
@@ -155,10 +163,22 @@ impl<E: Executor> Caching<E> {
             inner,
             store,
             recalled: recalled.into_iter().map(|record| (record.key, record)).collect(),
+            causes: BTreeMap::new(),
+            is_forgetful: false,
             progress,
             fates: Mutex::default(),
             records: Mutex::default(),
         }
+    }
+
+    /// Tells why vertices are built again, by key.
+    pub fn telling(self, causes: BTreeMap<Digest, String>) -> Caching<E> {
+        Caching { causes, ..self }
+    }
+
+    /// Builds everything again, if `is_forgetful`, and remembers that.
+    pub fn forgetting(self, is_forgetful: bool) -> Caching<E> {
+        Caching { is_forgetful, ..self }
     }
 
     /// Returns how each remembered vertex came to be, and what is to be remembered of it.
@@ -169,6 +189,9 @@ impl<E: Executor> Caching<E> {
     }
 
     fn known(&self, key: &Digest) -> Option<(VertexRecord, Fate)> {
+        if self.is_forgetful {
+            return None;
+        }
         let stored = self.store.record(RECORD, key).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let stored = stored.filter(|record: &VertexRecord| record.key == *key && self.has_layer(record));
         stored
@@ -200,6 +223,9 @@ impl<E: Executor> Executor for Caching<E> {
             let delta = Delta { config: vertex.op.config().cloned(), ..record.delta() };
             self.note(vertex, record, fate);
             return Ok(Outcome::Delta(Box::new(delta)));
+        }
+        if let Some(cause) = self.causes.get(key) {
+            self.progress.say(format!("  {}: built again, since {cause}", vertex.title()));
         }
         let task = self.progress.start(vertex.title());
         let outcome = self.inner.execute(vertex, key, inputs)?;

@@ -8,6 +8,7 @@ pub mod base;
 pub mod blobs;
 pub mod bundle;
 pub mod cache;
+pub mod cause;
 pub mod context;
 pub mod definition;
 pub mod dot;
@@ -30,6 +31,7 @@ pub mod wait;
 pub mod worker;
 pub mod world;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
@@ -122,7 +124,9 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
         lock: &lock,
         places: places.clone(),
     };
-    let solved = work.solve(graph, recalled.vertices).await?;
+    let parts = cause::parts(&graph);
+    let causes = cause::causes(&parts, &recalled.parts);
+    let solved = work.solve(graph, recalled.vertices, causes).await?;
     let subject = subject(request, product.name(request), &lock);
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, solved.snapshot.bom.to_yaml(&subject)?.into_bytes());
     let digest = Digest::of(&bom.bytes);
@@ -131,6 +135,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
         && base.as_ref().and_then(Base::created).is_none();
     let record = CacheRecord {
         vertices: solved.records,
+        parts,
         bases: base.into_iter().collect(),
         archive_epoch: has_archive_epoch.then_some(lock.epoch),
         lock: Some(lock.clone()),
@@ -236,7 +241,12 @@ struct Solved {
 }
 
 impl Work<'_> {
-    async fn solve(&self, graph: Graph, recalled: Vec<VertexRecord>) -> Result<Solved> {
+    async fn solve(
+        &self,
+        graph: Graph,
+        recalled: Vec<VertexRecord>,
+        causes: BTreeMap<Digest, String>,
+    ) -> Result<Solved> {
         // An interrupted build drops this function's future, and with it the interest in what its threads wait for.
         let (_interest, waiter) = Waiter::new();
         let blobs = Blobs::new(
@@ -262,7 +272,9 @@ impl Work<'_> {
             secrets: self.request.recipe.secrets(),
             keeps_failed: self.request.recipe.keeps_failed(),
         };
-        let caching = Caching::new(worker, self.world.store.clone(), recalled, self.world.progress.clone());
+        let caching = Caching::new(worker, self.world.store.clone(), recalled, self.world.progress.clone())
+            .telling(causes)
+            .forgetting(self.request.recipe.is_without_cache());
         let solved = tokio::task::spawn_blocking(move || {
             let snapshot = solve::solve(&graph, &caching);
             (snapshot, caching.finish())

@@ -72,6 +72,14 @@ impl Recipe {
         }
     }
 
+    /// Returns whether everything is done again, whatever is known of it.
+    pub(super) fn is_without_cache(&self) -> bool {
+        match self {
+            Recipe::Definition(_) => false,
+            Recipe::Dockerfile(request) => request.is_without_cache,
+        }
+    }
+
     /// Returns whether the root of a command that fails is kept.
     pub(super) fn keeps_failed(&self) -> bool {
         match self {
