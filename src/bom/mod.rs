@@ -3,8 +3,10 @@
 //! Plain data, grown together with the image: every vertex adds its [`BomDelta`] with [`Bom::then`].
 //! Nothing here looks at an image; what is written down was known when it was made.
 
+mod instructions;
 mod yaml;
 
+pub use instructions::{Dockerfile, FoundPackage, Instruction};
 pub use yaml::Subject;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +42,10 @@ pub struct Bom {
     pub users: BTreeMap<String, User>,
     /// The keys that vouch for the packages, by fingerprint.
     pub keys: BTreeMap<String, Key>,
+    /// The packages that commands installed, by name and architecture.
+    pub found: BTreeMap<PackageKey, FoundPackage>,
+    /// What instructions did, in their order.
+    pub instructions: Vec<Instruction>,
 }
 
 /// What one vertex changes in the account.
@@ -75,6 +81,12 @@ pub struct BomDelta {
     /// Keys that vouch for what was added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
+    /// Packages that a command installed, or put in the place of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found_packages: Vec<FoundPackage>,
+    /// What an instruction did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instructions: Vec<Instruction>,
 }
 
 /// The image that another stands on.
@@ -342,7 +354,14 @@ impl Bom {
         }
         for key in delta.removed_packages {
             self.packages.remove(&key);
+            self.found.remove(&key);
             self.retire_base_package(&key);
+        }
+        for package in delta.found_packages {
+            let key = package.package.key();
+            self.packages.remove(&key);
+            self.retire_base_package(&key);
+            self.found.insert(key, package);
         }
         for package in delta.packages {
             self.retire_base_package(&package.package.key());
@@ -359,6 +378,7 @@ impl Bom {
         self.opened.extend(opened.map(|package| (package.location.digest, package)));
         self.users.extend(delta.users.into_iter().map(|user| (user.name.clone(), user)));
         self.keys.extend(delta.keys.into_iter().map(|key| (key.fingerprint.clone(), key)));
+        self.instructions.extend(delta.instructions);
         self.forget_idle();
         self
     }
@@ -368,7 +388,8 @@ impl Bom {
         let base = self.base_image.iter().flat_map(|base| &base.packages);
         let kept = base.filter(|package| !self.replaced.contains_key(&package.key()));
         let added = self.packages.values().map(|added| &added.package);
-        let mut packages: Vec<&Package> = kept.chain(added).collect();
+        let found = self.found.values().map(|found| &found.package);
+        let mut packages: Vec<&Package> = kept.chain(added).chain(found).collect();
         packages.sort_by_key(|package| (&package.name, &package.architecture));
         packages
     }

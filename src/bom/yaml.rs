@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::{AddedPackage, BaseImage, Bom, File, Key, Package, User, Withheld};
+use super::{
+    AddedPackage, BaseImage, Bom, Dockerfile, File, FoundPackage, Instruction, Key, Package, User, Withheld,
+};
 
 /// The protocol's name, which changes when a reader of the last one would misunderstand the next.
 const PROTOCOL: &str = "v1";
@@ -20,6 +22,8 @@ pub struct Subject {
     pub definition: crate::digest::Digest,
     /// The content digest of the lock.
     pub lock: crate::digest::Digest,
+    /// The Dockerfile, where it is one that was built.
+    pub dockerfile: Option<Dockerfile>,
 }
 
 #[derive(Serialize)]
@@ -31,6 +35,8 @@ struct Document<'a> {
     definition: String,
     lock: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    dockerfile: Option<&'a Dockerfile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     base_image: Option<&'a BaseImage>,
     changeset: Changeset<'a>,
     keys: Vec<&'a Key>,
@@ -39,6 +45,8 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Changeset<'a> {
     packages: Vec<&'a AddedPackage>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    found_packages: Vec<&'a FoundPackage>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     replaced_base_packages: Vec<&'a Package>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -50,6 +58,8 @@ struct Changeset<'a> {
     withheld: Vec<&'a Withheld>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     users: Vec<&'a User>,
+    #[serde(skip_serializing_if = "<[Instruction]>::is_empty")]
+    instructions: &'a [Instruction],
 }
 
 impl Bom {
@@ -67,15 +77,18 @@ impl Bom {
             built_by: &subject.built_by,
             definition: subject.definition.to_string(),
             lock: subject.lock.to_string(),
+            dockerfile: subject.dockerfile.as_ref(),
             base_image: self.base_image.as_ref(),
             changeset: Changeset {
                 packages: self.packages.values().collect(),
+                found_packages: self.found.values().collect(),
                 replaced_base_packages: self.replaced.values().collect(),
                 opened_packages: self.opened.values().collect(),
                 configured_beside: self.beside.values().collect(),
                 files: self.files.values().collect(),
                 withheld: self.withheld.values().collect(),
                 users: self.users.values().collect(),
+                instructions: &self.instructions,
             },
             keys: self.keys.values().collect(),
         };
@@ -96,6 +109,7 @@ mod tests {
             built_by: "estaleiro 0".into(),
             definition: Digest::of("definition"),
             lock: Digest::of("lock"),
+            dockerfile: None,
         }
     }
 

@@ -308,6 +308,7 @@ fn subject(request: &Request, product_name: String, lock: &Lock) -> bom::Subject
         built_by: builder(),
         definition: request.recipe.digest(),
         lock: lock.content_digest(),
+        dockerfile: request.recipe.account(lock),
     }
 }
 

@@ -16,6 +16,7 @@ use super::lock::{self, Lock};
 use super::secrets::Secrets;
 use super::stages::{self, DockerfileRequest, Images, Stages};
 use super::{Request, World, plan};
+use crate::bom;
 use crate::digest::Digest;
 use crate::progress::Progress;
 use crate::registry::Location;
@@ -64,6 +65,18 @@ impl Recipe {
 }
 
 impl Recipe {
+    /// Returns the Dockerfile's part in the account, where it is one.
+    pub(super) fn account(&self, lock: &Lock) -> Option<bom::Dockerfile> {
+        let Recipe::Dockerfile(request) = self else { return None };
+        let images = lock.platforms.iter().flat_map(|locked| &locked.images);
+        Some(bom::Dockerfile {
+            digest: Some(self.digest()),
+            target: request.target.clone(),
+            args: bom::Dockerfile::told(&request.build_args),
+            images: images.map(|image| format!("{}@{}", image.name, image.digest)).collect(),
+        })
+    }
+
     /// Returns what its commands may be told.
     pub(super) fn secrets(&self) -> Secrets {
         match self {

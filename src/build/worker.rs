@@ -267,7 +267,12 @@ impl Worker {
     }
 
     /// An instruction is told in its own words.
-    fn told(&self, instruction: &Instruction, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {
+    fn told(&self, instruction: &Instruction, inputs: &Inputs<'_>, mut delta: Delta) -> Result<Outcome> {
+        delta.bom.instructions.push(bom::Instruction {
+            instruction: instruction.text.clone(),
+            layer: delta.layer.as_ref().map(|layer| layer.diff_id),
+            network: false,
+        });
         self.recorded(instruction.text.clone(), inputs, delta)
     }
 

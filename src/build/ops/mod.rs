@@ -8,6 +8,7 @@ pub mod configure;
 mod content;
 pub mod copy;
 pub mod debconf;
+pub mod found;
 pub mod install;
 mod keystore;
 pub mod marks;

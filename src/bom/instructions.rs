@@ -1,0 +1,84 @@
+//! What a Dockerfile's part in an image is: the file itself, what each instruction did, and the packages that its
+//! commands installed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Location, Package};
+use crate::digest::Digest;
+
+/// The Dockerfile that an image was built from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dockerfile {
+    /// The digest of its text.
+    pub digest: Option<Digest>,
+    /// The stage that was built, by name or number; the last one without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Values that its arguments were given; of those that seem to be secret, only `***`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+    /// The images that its stages are built upon or take files from, with their digests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+}
+
+/// What one instruction did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instruction {
+    /// Its text.
+    pub instruction: String,
+    /// The layer that holds every path which it made, changed or removed, by its diff ID; without one it changed none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Digest>,
+    /// Whether it could reach the network: what it fetched there stands in no lock.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub network: bool,
+}
+
+/// A package that a command installed, as the dpkg database says after it and didn't before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundPackage {
+    /// What is installed.
+    #[serde(flatten)]
+    pub package: Package,
+    /// Its .deb, as the one index that the command fetched and left behind lists it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Whether nothing shows which .deb it came in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
+}
+
+impl Dockerfile {
+    /// Returns the values of arguments as they may be told.
+    pub fn told(args: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let told = |(name, value): (&String, &String)| {
+            let value = if seems_secret(name) { "***" } else { value };
+            (name.clone(), value.to_owned())
+        };
+        args.iter().map(told).collect()
+    }
+}
+
+/// A build argument is no place for a secret, and yet people put some there. A proxy's address may hold a password.
+fn seems_secret(name: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["password", "passwd", "passphrase", "secret", "token", "credential", "auth", "key", "proxy"];
+    let name = name.to_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_seem_secret_are_told_by_name_alone() {
+        let args = [("VERSION", "1.2"), ("NPM_TOKEN", "t0ken"), ("http_proxy", "http://u:p@proxy.example")];
+        let args = args.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let told = Dockerfile::told(&BTreeMap::from(args));
+        assert_eq!(told.values().collect::<Vec<_>>(), ["***", "1.2", "***"]);
+    }
+}
