@@ -96,7 +96,8 @@ fn cause(parts: &Parts, before: &Parts, now: &[Parts], last: &[Parts]) -> String
 fn difference(new: &Parts, old: &Parts) -> String {
     let came = new.entries.keys().find(|path| !old.entries.contains_key(*path));
     let went = old.entries.keys().find(|path| !new.entries.contains_key(*path));
-    let changed = new.entries.iter().find(|(path, what)| old.entries.get(*path).is_some_and(|old| old != *what));
+    let changed =
+        new.entries.iter().find(|(path, what)| old.entries.get(*path).is_some_and(|old| old != *what));
     match (changed, came, went) {
         (Some((path, _)), _, _) => format!("{path} changed in the context"),
         (None, Some(path), _) => format!("{path} is new in the context"),
@@ -151,7 +152,8 @@ mod tests {
 
     fn told(now: &Graph, last: &Graph) -> Vec<String> {
         let causes = causes(&parts(now), &parts(last));
-        let told = parts(now).into_iter().filter_map(|parts| Some((parts.name, causes.get(&parts.key)?.clone())));
+        let told =
+            parts(now).into_iter().filter_map(|parts| Some((parts.name, causes.get(&parts.key)?.clone())));
         told.map(|(name, cause)| format!("{name}: {cause}")).collect()
     }
 

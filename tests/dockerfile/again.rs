@@ -34,7 +34,12 @@ fn a_file_that_changed_builds_only_what_stands_on_it() {
     let again = shop.build(TWO_STAGES, &[]);
     let mut done = built(&again.stderr);
     done.sort_unstable();
-    assert_eq!(done, ["COPY --from=two /made-two /", "COPY two /two", "RUN cat /two > /made-two"], "{}", again.stderr);
+    assert_eq!(
+        done,
+        ["COPY --from=two /made-two /", "COPY two /two", "RUN cat /two > /made-two"],
+        "{}",
+        again.stderr
+    );
     assert_eq!(again.read("/made-two"), "3");
 }
 
@@ -67,7 +72,8 @@ fn layers(built: &crate::shop::Built) -> serde_json::Value {
 fn no_time_is_later_than_the_one_that_is_asked_for() {
     let shop = shop();
     let file = shop.beside("Dockerfile");
-    std::fs::write(&file, format!("FROM {}/base\nRUN touch /now\nCOPY one /one\n", shop.registry.host())).unwrap();
+    std::fs::write(&file, format!("FROM {}/base\nRUN touch /now\nCOPY one /one\n", shop.registry.host()))
+        .unwrap();
     let out = shop.beside("dated");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_estaleiro"))
         .args(["build", "-f", file.to_str().unwrap(), "--output", &format!("oci:{}", out.display())])
@@ -78,7 +84,8 @@ fn no_time_is_later_than_the_one_that_is_asked_for() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let image = format!("oci:{}:latest", out.display());
     let config: serde_json::Value =
-        serde_json::from_str(&crate::support::run("skopeo", &["inspect", "--raw", "--config", &image])).unwrap();
+        serde_json::from_str(&crate::support::run("skopeo", &["inspect", "--raw", "--config", &image]))
+            .unwrap();
     assert_eq!(config["created"], "1970-01-02T00:00:00Z");
     let root = shop.beside("root");
     let layout = format!("{}:latest", out.display());

@@ -37,14 +37,20 @@ fn variables_see_those_before_their_instruction_and_not_those_in_it() {
         ("ENV A=1 B=$A\nENV C=${A}2", json!({"Env": [PATH, "A=1", "B=", "C=12"]})),
         ("ENV A one two", json!({"Env": [PATH, "A=one two"]})),
         ("ARG V=x\nENV A=${V:-y} B=${W:-y} C=${V:+z}", json!({"Env": [PATH, "A=x", "B=y", "C=z"]})),
-        ("ENV A=/a/b.c\nENV B=${A#/} C=${A%.c} D=${A##*/} E=${A/a/x}", json!({"Env": [PATH, "A=/a/b.c", "B=a/b.c", "C=/a/b", "D=b.c", "E=/x/b.c"]})),
+        (
+            "ENV A=/a/b.c\nENV B=${A#/} C=${A%.c} D=${A##*/} E=${A/a/x}",
+            json!({"Env": [PATH, "A=/a/b.c", "B=a/b.c", "C=/a/b", "D=b.c", "E=/x/b.c"]}),
+        ),
     ]);
 }
 
 #[test]
 fn the_rest_is_said_in_dockers_words() {
     check(&[
-        ("EXPOSE 80 53/udp 8000-8001", json!({"ExposedPorts": {"53/udp": {}, "80/tcp": {}, "8000/tcp": {}, "8001/tcp": {}}})),
+        (
+            "EXPOSE 80 53/udp 8000-8001",
+            json!({"ExposedPorts": {"53/udp": {}, "80/tcp": {}, "8000/tcp": {}, "8001/tcp": {}}}),
+        ),
         ("LABEL a=b \"c d\"=e", json!({"Labels": {"a": "b", "c d": "e"}})),
         ("USER ann:staff", json!({"User": "ann:staff"})),
         ("VOLUME /a /b\nVOLUME [\"/c\"]", json!({"Volumes": {"/a": {}, "/b": {}, "/c": {}}})),

@@ -29,7 +29,8 @@ fn whatever_goes_wrong_later_has_its_line_too() {
 
 #[test]
 fn a_build_argument_that_nobody_takes_is_a_warning() {
-    let built = Shop::new().build("FROM scratch\nARG USED\n", &["--build-arg", "USED=1", "--build-arg", "UNUSED=1"]);
+    let built =
+        Shop::new().build("FROM scratch\nARG USED\n", &["--build-arg", "USED=1", "--build-arg", "UNUSED=1"]);
     assert!(built.stderr.contains("`UNUSED`") && !built.stderr.contains("`USED`"), "{}", built.stderr);
 }
 

@@ -16,7 +16,8 @@ fn what_a_command_made_changed_and_removed_is_its_layer() {
 
 #[test]
 fn a_directory_that_was_removed_and_made_again_hides_what_was_in_it() {
-    let built = Shop::new().build("FROM @base\nRUN mkdir /d && touch /d/old\nRUN rm -r /d && mkdir /d && touch /d/new\n", &[]);
+    let built = Shop::new()
+        .build("FROM @base\nRUN mkdir /d && touch /d/old\nRUN rm -r /d && mkdir /d && touch /d/new\n", &[]);
     let tree = built.tree("/d/");
     assert!(tree.contains("/d/new") && !tree.contains("/d/old"), "{tree}");
 }
@@ -35,8 +36,12 @@ fn a_command_has_its_user_directory_and_variables() {
         &[],
     );
     assert!(built.read("/o/root").starts_with("uid=0(root) gid=0(root)"));
-    assert!(built.read("/o/ann").starts_with("uid=1000(ann) gid=1000(ann) groups=50(staff),1000(ann)")
-        || built.read("/o/ann").starts_with("uid=1000(ann) gid=1000(ann) groups=1000(ann),50(staff)"), "{}", built.read("/o/ann"));
+    assert!(
+        built.read("/o/ann").starts_with("uid=1000(ann) gid=1000(ann) groups=50(staff),1000(ann)")
+            || built.read("/o/ann").starts_with("uid=1000(ann) gid=1000(ann) groups=1000(ann),50(staff)"),
+        "{}",
+        built.read("/o/ann")
+    );
     assert!(built.read("/o/number").starts_with("uid=7 gid=8"));
     assert_eq!(built.read("/o/pwd"), "/w\n");
     let env = built.read("/o/env");
@@ -106,7 +111,10 @@ fn without_a_network_there_is_only_the_loopback() {
 fn a_command_that_fails_is_told_with_its_line_its_code_and_what_it_said() {
     let shop = Shop::new();
     let stderr = shop.fail("FROM @base\nRUN echo about to fail; \\\n  exit 7\n", &[]);
-    assert!(stderr.contains("Dockerfile:2") && stderr.contains('7') && stderr.contains("about to fail"), "{stderr}");
+    assert!(
+        stderr.contains("Dockerfile:2") && stderr.contains('7') && stderr.contains("about to fail"),
+        "{stderr}"
+    );
     let stderr = shop.fail("FROM @base\nRUN kill -9 $$\n", &[]);
     assert!(stderr.contains("signal 9") || stderr.contains("SIGKILL"), "{stderr}");
     let stderr = shop.fail("FROM @base\nRUN [\"/no/such/program\"]\n", &[]);

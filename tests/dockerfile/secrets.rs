@@ -40,7 +40,10 @@ fn another_value_of_a_secret_builds_nothing_again() {
 #[test]
 fn a_secret_that_is_not_given_is_absent_or_an_error() {
     let shop = Shop::new();
-    let built = shop.build("FROM @base\nRUN --mount=type=secret,id=t ls /run/secrets/t 2>/dev/null || touch /absent\n", &[]);
+    let built = shop.build(
+        "FROM @base\nRUN --mount=type=secret,id=t ls /run/secrets/t 2>/dev/null || touch /absent\n",
+        &[],
+    );
     assert!(built.tree("/absent").contains("/absent"));
     let stderr = shop.fail("FROM @base\nRUN --mount=type=secret,id=t,required true\n", &[]);
     assert!(stderr.contains("secret t") && stderr.contains("--secret"), "{stderr}");

@@ -11,8 +11,8 @@ use crate::support::{self, Tarball, TestImage, TestRegistry, tree};
 
 /// What of busybox goes by a name of its own.
 const APPLETS: [&str; 26] = [
-    "cat", "chmod", "chown", "cp", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ls", "mkdir",
-    "mv", "printf", "pwd", "rm", "sh", "sleep", "stat", "test", "touch", "true", "uname", "wc",
+    "cat", "chmod", "chown", "cp", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ls",
+    "mkdir", "mv", "printf", "pwd", "rm", "sh", "sleep", "stat", "test", "touch", "true", "uname", "wc",
 ];
 
 /// A registry with the image `base`, a context, and a state of one's own.

@@ -29,7 +29,11 @@ fn files_come_from_stages_by_name_and_number_and_from_images() {
         &[],
     );
     let tree = built.tree("/");
-    for line in ["0644 7:8 2:4355a46b19d3 /by-name", "0644 7:8 2:4355a46b19d3 /by-number", "0640 1:2 2:4355a46b19d3 /mine"] {
+    for line in [
+        "0644 7:8 2:4355a46b19d3 /by-name",
+        "0644 7:8 2:4355a46b19d3 /by-number",
+        "0640 1:2 2:4355a46b19d3 /mine",
+    ] {
         assert!(tree.contains(line), "{tree}");
     }
     assert!(built.read("/passwd").contains("ann"));

@@ -54,6 +54,7 @@ impl Step {
 pub(super) struct Evaluated {
     /// Its place in the file.
     pub(super) number: usize,
+    pub(super) name: Option<String>,
     pub(super) ground: Ground,
     pub(super) steps: Vec<Step>,
     /// The configuration at its end.
@@ -206,7 +207,7 @@ impl<'a> Evaluation<'a> {
         for instruction in &stage.instructions {
             steps.push(self.step(instruction, &mut config, &mut scope)?);
         }
-        Ok((Evaluated { number, ground, steps, config }, scope))
+        Ok((Evaluated { number, name: stage.name.clone(), ground, steps, config }, scope))
     }
 
     fn configuration(&self, ground: &Ground, done: &[Evaluated]) -> Configuration {

@@ -40,6 +40,8 @@ pub(super) struct Lowering<'a> {
     /// The last vertex of each stage, by its number.
     tops: BTreeMap<usize, VertexId>,
     pulls: BTreeMap<Digest, VertexId>,
+    /// The names of stages that have one.
+    names: BTreeMap<usize, String>,
 }
 
 impl<'a> Lowering<'a> {
@@ -49,7 +51,15 @@ impl<'a> Lowering<'a> {
         scan: &'a Scan<'a>,
         files: &'a [LockedFile],
     ) -> Lowering<'a> {
-        Lowering { graph, text, scan, files, tops: BTreeMap::new(), pulls: BTreeMap::new() }
+        Lowering {
+            graph,
+            text,
+            scan,
+            files,
+            tops: BTreeMap::new(),
+            pulls: BTreeMap::new(),
+            names: BTreeMap::new(),
+        }
     }
 
     /// Adds the vertices of a stage; those that it needs were added before.
@@ -59,6 +69,7 @@ impl<'a> Lowering<'a> {
             top = self.step(step, top)?;
         }
         self.tops.insert(stage.number, top);
+        self.names.extend(stage.name.clone().map(|name| (stage.number, name)));
         Ok(top)
     }
 
@@ -78,6 +89,18 @@ impl<'a> Lowering<'a> {
             Ground::Scratch => Ok(self.graph.add(Op::Scratch, None, vec![])),
             Ground::Stage(number) => self.top(*number),
             Ground::Image { name, digest } => Ok(self.pull(name, *digest)),
+        }
+    }
+
+    /// Returns what the account calls something that files are taken from.
+    fn called(&self, ground: &Ground) -> String {
+        match ground {
+            Ground::Scratch => "scratch".into(),
+            Ground::Stage(number) => self
+                .names
+                .get(number)
+                .map_or_else(|| format!("stage {number}"), |name| format!("stage {name}")),
+            Ground::Image { name, digest } => format!("{name}@{digest}"),
         }
     }
 
@@ -133,7 +156,10 @@ impl<'a> Lowering<'a> {
             None => self.of_context(step, sources, &copy.transfer.exclude, copy.parents, &mut mounts)?,
             Some(ground) => {
                 let mount = mounts.add(self.ground(ground)?);
-                sources.iter().map(|path| TransferSource::Path { mount, path: path.clone() }).collect()
+                let from = Some(self.called(ground));
+                let source =
+                    |path: &String| TransferSource::Path { mount, path: path.clone(), from: from.clone() };
+                sources.iter().map(source).collect()
             }
         };
         let transfer = Transfer { keeps_parents: copy.parents, ..transfer(step, &copy.transfer, taken) };
@@ -150,7 +176,7 @@ impl<'a> Lowering<'a> {
             let download = self.download(step, address)?;
             let name = downloads::file_name(address);
             let mount = mounts.add(self.graph.add(Op::Download(download), None, vec![]));
-            taken.push(TransferSource::Download { mount, name });
+            taken.push(TransferSource::Download { mount, name, unpacks: add.unpack == Some(true) });
         }
         let transfer =
             Transfer { unpacks: add.unpack.unwrap_or(true), ..transfer(step, &add.transfer, taken) };
@@ -172,7 +198,8 @@ impl<'a> Lowering<'a> {
         let wanted = Wanted { sources, exclude, keeps_parents };
         let tree = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
         let mount = mounts.add(self.graph.add(Op::Context(tree), None, vec![]));
-        Ok(sources.iter().map(|path| TransferSource::Path { mount, path: path.clone() }).collect())
+        let source = |path: &String| TransferSource::Path { mount, path: path.clone(), from: None };
+        Ok(sources.iter().map(source).collect())
     }
 
     fn download(&self, step: &Step, address: &str) -> Result<Download> {

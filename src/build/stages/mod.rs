@@ -11,20 +11,18 @@ mod lower;
 mod mounts;
 mod text;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, bail};
 
 pub use images::{Images, KnownImage};
 
-use super::context::Context;
-use super::context::{Scan, Verdict};
+use super::context::{Context, Scan};
 use super::graph::Graph;
 use super::lock::PlatformLock;
 use super::secrets::Secrets;
 use crate::digest::Digest;
-use crate::dockerfile::{self, Dockerfile, Given, Globals, Ignore, Judgement, Kind, Mistake};
+use crate::dockerfile::{self, Dockerfile, Given, Globals, Ignore, Kind, Mistake};
 use crate::oci::Platform;
 use crate::progress::Progress;
 use evaluate::{Evaluated, Evaluation, Ground, Wanted};
@@ -204,9 +202,7 @@ pub fn plan(
 ) -> Result<Graph> {
     let evaluated = stages.evaluate(images)?;
     let mut graph = Graph::new(stages.platform.clone(), epoch);
-    let judgements = RefCell::new(BTreeMap::new());
-    let judge = |path: &str| judge(&stages.ignore, path, &judgements);
-    let scan = Scan::new(context, &judge)?;
+    let scan = Scan::new(context, &stages.ignore)?;
     let mut lowering = Lowering::new(&mut graph, &stages.text, &scan, &lock.files);
     let mut top = None;
     for stage in &evaluated {
@@ -217,21 +213,4 @@ pub fn plan(
     config.labels.extend(stages.labels.clone());
     lowering.settle(config, stage.config.author.clone(), top);
     Ok(graph)
-}
-
-/// Judges a path by what was said of the directory it is in.
-fn judge(ignore: &Ignore, path: &str, known: &RefCell<BTreeMap<String, Judgement>>) -> Verdict {
-    if ignore.is_empty() {
-        return Verdict::Taken;
-    }
-    let mut known = known.borrow_mut();
-    let parent = path.rsplit_once('/').and_then(|(parent, _)| known.get(parent));
-    let judgement = ignore.judge(path, parent.unwrap_or(&Judgement::default()));
-    let verdict = match judgement.is_ignored {
-        false => Verdict::Taken,
-        true if ignore.prunes(path, &judgement) => Verdict::IgnoredWhole,
-        true => Verdict::Ignored,
-    };
-    known.insert(path.to_owned(), judgement);
-    verdict
 }
