@@ -122,7 +122,7 @@ impl Executor for Worker {
             }
             Op::Run(op) => {
                 let delta = self.command(op, key, parent()?, inputs)?;
-                self.told(&op.instruction, inputs, delta)
+                self.told_of(&op.instruction, op.has_network, inputs, delta)
             }
         }
     }
@@ -267,11 +267,21 @@ impl Worker {
     }
 
     /// An instruction is told in its own words.
-    fn told(&self, instruction: &Instruction, inputs: &Inputs<'_>, mut delta: Delta) -> Result<Outcome> {
+    fn told(&self, instruction: &Instruction, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {
+        self.told_of(instruction, false, inputs, delta)
+    }
+
+    fn told_of(
+        &self,
+        instruction: &Instruction,
+        network: bool,
+        inputs: &Inputs<'_>,
+        mut delta: Delta,
+    ) -> Result<Outcome> {
         delta.bom.instructions.push(bom::Instruction {
             instruction: instruction.text.clone(),
             layer: delta.layer.as_ref().map(|layer| layer.diff_id),
-            network: false,
+            network,
         });
         self.recorded(instruction.text.clone(), inputs, delta)
     }

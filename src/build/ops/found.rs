@@ -13,7 +13,8 @@ use crate::debian::{self, Installed, status};
 use crate::digest::Digest;
 use crate::layer::{LastLink, Stack};
 
-const STATUS: &str = "var/lib/dpkg/status";
+/// The dpkg database.
+pub(super) const STATUS: &str = "var/lib/dpkg/status";
 const LISTS: &str = "var/lib/apt/lists";
 /// No database, nor index, that is looked into is larger.
 const LARGEST: u64 = 256 << 20;

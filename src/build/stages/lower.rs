@@ -222,12 +222,10 @@ impl<'a> Lowering<'a> {
         }
         let (argv, script) = command(step, &run.command);
         seen.extend(script);
-        let mut env = step.env.clone();
-        env.extend(seen.iter().find_map(agent_variable));
         let op = Run {
             instruction: step.instruction.clone(),
             argv,
-            env,
+            env: step.env.clone(),
             proxies: step.proxies.clone(),
             workdir: step.config.config.working_dir.clone(),
             user: step.config.config.user.clone(),
@@ -336,18 +334,6 @@ fn insecure(step: &Step) -> Mistake {
 
 fn at(step: &Step, target: &str, what: RunMountKind) -> RunMount {
     RunMount { target: step.config.absolute(target), what }
-}
-
-/// Programs find the first agent by this variable.
-fn agent_variable(mount: &RunMount) -> Option<(String, String)> {
-    match mount.what {
-        RunMountKind::Ssh { .. } => Some(("SSH_AUTH_SOCK".into(), mount.target.clone())),
-        RunMountKind::Bind { .. }
-        | RunMountKind::Cache { .. }
-        | RunMountKind::Tmpfs { .. }
-        | RunMountKind::Secret { .. }
-        | RunMountKind::Text { .. } => None,
-    }
 }
 
 /// Returns what is run, and the file that it is in where it stands in a here-document.

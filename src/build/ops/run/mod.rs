@@ -9,16 +9,20 @@ mod mounts;
 mod output;
 mod user;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::output::{Mask, Output};
+use super::found;
+use crate::bom::BomDelta;
 use crate::build::blobs::Blobs;
 use crate::build::context::Context;
 use crate::build::graph::{Delta, Run, RunMountKind};
 use crate::build::secrets::Secrets;
 use crate::build::solve::Yield;
+use crate::layer::diff::{Change, ChangeKind};
 use crate::layer::{self, LayerWriter, Stack};
 use crate::oci::Layer;
 use crate::progress::Progress;
@@ -77,12 +81,13 @@ pub fn run(
     if changes.is_empty() {
         return Ok(Delta::default());
     }
+    let bom = ground.account(&changes)?;
     let mut writer = writer()?;
     layer::pack(&changes, &ground.upper, &mut writer)?;
     let packed = writer.finish()?;
     let standing = layer::trim(&changes, &ground.upper)?;
     site.blobs.keep(layers, &packed.layer, &ground.upper, standing)?;
-    Ok(Delta { layer: Some(packed.layer), skeleton: packed.skeleton, ..Delta::default() })
+    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
 /// The root that a command changes.
@@ -121,6 +126,27 @@ impl Ground {
         };
         let hints = format!("{}{}", hint_of_space(scratch.path()), self.keep(op, site)?);
         bail!("{ending}; {}{hints}", output.said_last())
+    }
+
+    /// Accounts for the packages that came and went, and for files that did.
+    fn account(&self, changes: &[Change]) -> Result<BomDelta> {
+        let path_of = |change: &Change| format!("/{}", String::from_utf8_lossy(&change.path));
+        let went = changes.iter().filter(|change| !change.path.is_empty());
+        let removed_paths = went.filter(|change| !self.is_directory_still(change)).map(path_of).collect();
+        if !changes.iter().any(|change| change.path == found::STATUS.as_bytes()) {
+            return Ok(BomDelta { removed_paths, ..BomDelta::default() });
+        }
+        let after: Vec<&PathBuf> = self.lowers.iter().chain([&self.upper]).collect();
+        let found = found::found(&self.below, &Stack::open(&after)?)?;
+        let (found_packages, removed_packages) = (found.packages, found.removed);
+        Ok(BomDelta { removed_paths, found_packages, removed_packages, ..BomDelta::default() })
+    }
+
+    /// Whether the change leaves a directory, so that what is in it isn't touched by it.
+    fn is_directory_still(&self, change: &Change) -> bool {
+        let path = Path::new(std::ffi::OsStr::from_bytes(&change.path));
+        change.kind == ChangeKind::Present
+            && std::fs::symlink_metadata(self.upper.join(path)).is_ok_and(|metadata| metadata.is_dir())
     }
 
     fn root(&self) -> Root {
@@ -181,7 +207,7 @@ fn environment(
     site: &Site<'_>,
     secrets: &mut Vec<Vec<u8>>,
 ) -> Result<Vec<(String, String)>> {
-    let mut env = op.env.clone();
+    let mut env: Vec<(String, String)> = op.env.iter().chain(&op.proxies).cloned().collect();
     let is_missing = |env: &[(String, String)], name: &str| env.iter().all(|(known, _)| known != name);
     let socket = op.mounts.iter().find(|mount| matches!(mount.what, RunMountKind::Ssh { .. }));
     if let Some(socket) = socket.filter(|_| is_missing(&env, "SSH_AUTH_SOCK")) {
