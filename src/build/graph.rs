@@ -24,7 +24,7 @@ use super::definition::Owner;
 use super::lock::{LockedPackage, LockedSource};
 
 /// Raised when the bytes that a vertex yields may change: what older builders kept is not used then.
-pub const RECIPE: u32 = 2;
+pub const RECIPE: u32 = 3;
 
 /// The place of a vertex in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

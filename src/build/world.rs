@@ -10,6 +10,7 @@ use super::base::Facts;
 use super::lock::logins::Login;
 use super::machine;
 use crate::fetch::Fetcher;
+use crate::oci::Reference;
 use crate::progress::Progress;
 use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
@@ -47,6 +48,8 @@ pub struct Accesses {
     pub default: Access,
     /// By host and port.
     pub by_host: BTreeMap<String, Access>,
+    /// Registries that are asked before another one, by that one's host and port.
+    pub mirrors: BTreeMap<String, String>,
 }
 
 /// What the pipeline says of archives, for definitions that don't.
@@ -108,6 +111,12 @@ impl World {
             source_date_epoch: source_date_epoch()?,
             cancel,
         })
+    }
+
+    /// Returns what an image is called at the mirror of its registry, where that has one.
+    pub fn places_of(&self, reference: &Reference) -> Option<Reference> {
+        let mirror = self.accesses.mirrors.get(&reference.registry)?;
+        Some(Reference { registry: mirror.clone(), ..reference.clone() })
     }
 
     /// Opens a registry or layout, with the credentials that are meant for its host.

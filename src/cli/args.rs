@@ -74,6 +74,14 @@ pub(crate) struct WorldArgs {
     /// Reach the registry by plain http.
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Ask MIRROR before the registry HOST for the images that a Dockerfile names; may be repeated.
+    #[arg(
+        long = "registry-mirror",
+        value_name = "HOST=MIRROR",
+        env = "ESTALEIRO_REGISTRY_MIRRORS",
+        value_delimiter = ','
+    )]
+    pub(crate) registry_mirrors: Vec<String>,
     /// A certificate authority to trust besides this machine's, as a PEM file; may be repeated.
     #[arg(long = "ca-cert", value_name = "FILE")]
     pub(crate) ca_certs: Vec<PathBuf>,

@@ -217,6 +217,7 @@ pub(super) fn world(
         accesses: Accesses {
             by_host: registry.map(|host| (host, access)).into_iter().collect(),
             default: others,
+            mirrors: mirrors(&args.registry_mirrors)?,
         },
         apt: AptSource { credentials: build::machine::logins(&args.apt_config), ..AptSource::default() },
     };
@@ -236,6 +237,16 @@ fn registry(requests: &[Request]) -> Result<Option<String>> {
         definition::Base::Scratch => None,
         definition::Base::Image(reference) => Some(reference.value.registry),
     })
+}
+
+fn mirrors(pairs: &[String]) -> Result<BTreeMap<String, String>> {
+    let pairs = pairs.iter().map(|pair| match pair.split_once('=') {
+        Some((host, mirror)) if !host.is_empty() && !mirror.is_empty() => {
+            Ok((host.to_owned(), mirror.to_owned()))
+        }
+        _ => bail!(WrongRequest(format!("cannot read --registry-mirror `{pair}`: expected HOST=MIRROR"))),
+    });
+    pairs.collect()
 }
 
 /// Reads certificates of an authority, and refuses what holds none.

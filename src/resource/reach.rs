@@ -57,7 +57,7 @@ pub(super) fn world(source: &Source, progress: Progress, cancel: Cancel) -> Resu
         state: None,
         apt_config: "/etc/apt".into(),
         uses_machine_sources: false,
-        accesses: Accesses { default: others, by_host },
+        accesses: Accesses { default: others, by_host, ..Accesses::default() },
         apt: AptSource {
             repositories: source.apt.repositories.clone(),
             keys: keys.map(|key| AptKey { name: key.name.clone(), armoured: key.armoured.clone() }).collect(),

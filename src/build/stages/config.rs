@@ -62,6 +62,15 @@ impl Configuration {
         })
     }
 
+    /// Returns the path with the slash at its end, if it is written with one.
+    pub(super) fn with_its_slash(&self, path: &str) -> String {
+        let absolute = self.absolute(path);
+        match path.ends_with('/') && absolute != "/" {
+            true => absolute + "/",
+            false => absolute,
+        }
+    }
+
     /// Changes what the instruction changes; whether it was one that does.
     pub(super) fn apply(&mut self, kind: &Expanded) -> bool {
         match kind {
@@ -98,7 +107,7 @@ impl Configuration {
             Kind::Volume(paths) => {
                 self.config.volumes.extend(paths.iter().map(|path| (path.clone(), Empty {})));
             }
-            Kind::Workdir(path) => self.config.working_dir = self.absolute(path),
+            Kind::Workdir(path) => self.config.working_dir = self.with_its_slash(path),
             Kind::Add(_) | Kind::Arg(_) | Kind::Copy(_) | Kind::Run(_) => return false,
         }
         true
@@ -192,7 +201,9 @@ mod tests {
     #[test]
     fn a_working_directory_is_relative_to_the_one_before() {
         let mut config = Configuration::on(ContainerConfig::default());
-        for (said, expected) in [("a", "/a"), ("b/../c", "/a/c"), ("/x/", "/x"), ("../..", "/")] {
+        for (said, expected) in
+            [("a", "/a"), ("b/../c", "/a/c"), ("/x/", "/x/"), ("y", "/x/y"), ("../..", "/")]
+        {
             config.apply(&Kind::Workdir(said.into()));
             assert_eq!(config.config.working_dir, expected);
         }

@@ -10,8 +10,8 @@ use crate::build::cache::CacheRecord;
 use crate::build::lock::{InvalidLock, Lock, LockRequest, LockedBase, LockedFile, LockedImage, PlatformLock};
 use crate::build::{Request, World};
 use crate::digest::Digest;
-use crate::oci::Reference;
-use crate::registry::Location;
+use crate::oci::{Platform, Reference};
+use crate::registry::{Location, Registry};
 
 /// No more rounds of images that name images are made: a trigger may name one that has triggers.
 const MOST_ROUNDS: usize = 20;
@@ -42,7 +42,8 @@ pub async fn lock(
     if let Some(lock) = &request.lock {
         return Ok((lock.clone(), base, images));
     }
-    let epoch = world.source_date_epoch.unwrap_or_else(|| epoch(base.as_ref(), &images));
+    let asked_for = stages.epoch.or(world.source_date_epoch);
+    let epoch = asked_for.unwrap_or_else(|| epoch(base.as_ref(), &images));
     let locked = pinned(stages, request, &images, base.as_ref(), files);
     Ok((Lock::new(epoch, vec![locked]), base, images))
 }
@@ -107,13 +108,33 @@ async fn images(stages: &Stages, given: Option<&PlatformLock>, world: &World) ->
 async fn find(missing: &Missing, given: Option<&PlatformLock>, world: &World) -> Result<KnownImage> {
     let ImageName { name, platform } = &missing.image;
     let reference: Reference = name.parse()?;
-    let registry = world.open(&Location::Remote(reference.clone()))?;
-    let digest = match given {
-        Some(locked) => locked_image(locked, &missing.image)?,
-        None => base::pin(&registry, &reference, platform).await?,
-    };
+    let locked = given.map(|locked| locked_image(locked, &missing.image)).transpose()?;
+    let (registry, digest) = place(&reference, locked, platform, world).await?;
     let image = base::describe(&digest, &registry, &world.store, &world.progress).await?;
     Ok(KnownImage { name: name.clone(), platform: platform.clone(), digest, image, registry })
+}
+
+/// Finds where an image can be had: at a mirror of its registry, else there itself.
+async fn place(
+    reference: &Reference,
+    locked: Option<Digest>,
+    platform: &Platform,
+    world: &World,
+) -> Result<(Registry, Digest)> {
+    for place in world.places_of(reference) {
+        let registry = world.open(&Location::Remote(place.clone()))?;
+        let wanted = locked.map_or_else(|| place.clone(), |digest| place.with_digest(digest));
+        match base::pin(&registry, &wanted, platform).await {
+            Ok(digest) => return Ok((registry, locked.unwrap_or(digest))),
+            Err(error) => world.progress.warn(format!("{error:#}")),
+        }
+    }
+    let registry = world.open(&Location::Remote(reference.clone()))?;
+    let digest = match locked {
+        Some(digest) => digest,
+        None => base::pin(&registry, reference, platform).await?,
+    };
+    Ok((registry, digest))
 }
 
 fn locked_image(locked: &PlatformLock, image: &ImageName) -> Result<Digest> {

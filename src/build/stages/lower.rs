@@ -168,6 +168,9 @@ impl<'a> Lowering<'a> {
 
     fn add(&mut self, step: &Step, add: &dockerfile::Add) -> Result<(Op, Vec<VertexId>)> {
         let mut mounts = Mounts::default();
+        if let Some(mistake) = needless_checksum(step, add) {
+            return Err(self.text.error(mistake));
+        }
         let (afar, near): (Vec<&String>, Vec<&String>) =
             add.transfer.sources.iter().partition(|source| downloads::is_address(source));
         let near: Vec<String> = near.into_iter().cloned().collect();
@@ -332,6 +335,15 @@ fn insecure(step: &Step) -> Mistake {
     Mistake { span: step.span.clone(), message: message.into(), hint: hint.into() }
 }
 
+fn needless_checksum(step: &Step, add: &dockerfile::Add) -> Option<Mistake> {
+    let is_near = |source: &String| !downloads::is_address(source) && !downloads::is_repository(source);
+    let is_needless = add.checksum.is_some() && add.transfer.sources.iter().any(is_near);
+    let message =
+        "cannot check a file of the context by its checksum: only what is fetched from afar has one";
+    let hint = "leave --checksum out";
+    is_needless.then(|| Mistake { span: step.span.clone(), message: message.into(), hint: hint.into() })
+}
+
 fn at(step: &Step, target: &str, what: RunMountKind) -> RunMount {
     RunMount { target: step.config.absolute(target), what }
 }
@@ -369,7 +381,7 @@ fn transfer(step: &Step, said: &dockerfile::Transfer, mut sources: Vec<TransferS
 
 /// Returns where files go; a slash at the end says that it is a directory, as `.` does.
 fn destination(step: &Step, said: &str) -> String {
-    let is_directory = said.ends_with('/') || matches!(said, "." | "..") || said.ends_with("/.");
+    let is_directory = said.ends_with('/') || matches!(said, "" | "." | "..") || said.ends_with("/.");
     let path = step.config.absolute(said);
     match is_directory && !path.ends_with('/') {
         true => path + "/",

@@ -29,6 +29,9 @@ use evaluate::{Evaluated, Evaluation, Ground, Wanted};
 use lower::Lowering;
 use text::Text;
 
+/// The argument that says the image's time.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// A Dockerfile, and what is asked of it.
 #[derive(Clone, Debug, Default)]
 pub struct DockerfileRequest {
@@ -62,6 +65,8 @@ pub struct Stages {
     ignore: Ignore,
     labels: BTreeMap<String, String>,
     platform: Platform,
+    /// The time that the Dockerfile or a build argument asks for.
+    epoch: Option<i64>,
 }
 
 impl Stages {
@@ -90,6 +95,12 @@ impl Stages {
         })?;
         let ignore = Ignore::parse(&request.ignore)
             .map_err(|problem| anyhow!("cannot use the context's .dockerignore: {problem}"))?;
+        let epoch = match globals.get(EPOCH).filter(|text| !text.is_empty()) {
+            Some(written) => {
+                Some(epoch_of(&written).map_err(|reason| anyhow!("{}: {reason}", request.file_name))?)
+            }
+            None => None,
+        };
         tell(&dockerfile, &globals, request, progress);
         Ok(Stages {
             text,
@@ -100,6 +111,7 @@ impl Stages {
             ignore,
             labels: request.labels.clone(),
             platform: platform.clone(),
+            epoch,
         })
     }
 
@@ -165,6 +177,13 @@ impl Stages {
     fn at(&self, span: &std::ops::Range<usize>, error: &anyhow::Error) -> anyhow::Error {
         self.text.at(span, error)
     }
+}
+
+/// Reads a time, in seconds since 1970. BuildKit also takes the name of a stage, whose source then has the time.
+fn epoch_of(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().ok().filter(|epoch| *epoch >= 0).ok_or_else(|| {
+        format!("cannot use {EPOCH}=`{text}`: it is no number of seconds since 1970\nhint: `git log -1 --format=%ct` prints one")
+    })
 }
 
 /// Says what is not an error and yet worth knowing.

@@ -38,10 +38,13 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<Account> {
     let found = find_user(name, passwd)?;
     let home = home_of(found.uid, passwd);
     if let Some(group_name) = group_name {
-        let user = User { uid: found.uid, gid: gid(group_name, group)?, groups: Vec::new() };
+        let gid = gid(group_name, group)?;
+        let user = User { uid: found.uid, gid, groups: vec![gid] };
         return Ok(Account { user, home });
     }
-    let groups = found.name.map(|name| groups_of(&name, group)).unwrap_or_default();
+    let mut groups = vec![found.gid];
+    let further = found.name.map(|name| groups_of(&name, group)).unwrap_or_default();
+    groups.extend(further.into_iter().filter(|gid| *gid != found.gid));
     Ok(Account { user: User { uid: found.uid, gid: found.gid, groups }, home })
 }
 
