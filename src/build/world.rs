@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Returns what an image is called at the mirror of its registry, where that has one.
-    pub fn places_of(&self, reference: &Reference) -> Option<Reference> {
+    pub fn place_of(&self, reference: &Reference) -> Option<Reference> {
         let mirror = self.accesses.mirrors.get(&reference.registry)?;
         Some(Reference { registry: mirror.clone(), ..reference.clone() })
     }

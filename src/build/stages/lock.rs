@@ -121,7 +121,7 @@ async fn place(
     platform: &Platform,
     world: &World,
 ) -> Result<(Registry, Digest)> {
-    for place in world.places_of(reference) {
+    if let Some(place) = world.place_of(reference) {
         let registry = world.open(&Location::Remote(place.clone()))?;
         let wanted = locked.map_or_else(|| place.clone(), |digest| place.with_digest(digest));
         match base::pin(&registry, &wanted, platform).await {
