@@ -4,7 +4,6 @@
 //! changing it, or removed a directory and made it again, leaves the same difference as doing nothing. Sockets are
 //! as good as absent.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -12,8 +11,8 @@ use std::path::Path;
 use rustix::fs::{FileType, Stat, fstat};
 
 use super::rooted::{
-    FileId, MAX_DEPTH, Root, id_of, is_opaque, is_overlay_whiteout, join, kind_of, names_in, open_child,
-    open_file, read_link, stat_child, xattrs_of,
+    MAX_DEPTH, Root, id_of, is_opaque, is_overlay_whiteout, join, kind_of, names_in, open_child, open_file,
+    read_link, stat_child, xattrs_of,
 };
 use super::stack::{Inside, Node};
 use super::{Error, Stack, shown};
@@ -39,23 +38,19 @@ pub enum ChangeKind {
 /// Compares what an overlay mount left in `upper` with the layers below it. Without layers, everything is new, save the
 /// root itself.
 pub fn overlay(below: &Stack, upper: &Path) -> Result<Vec<Change>, Error> {
-    Comparison::new(true).run(below, upper)
+    Comparison { is_overlay: true, changes: Vec::new() }.run(below, upper)
 }
 
 /// Compares two directories. Without `before`, everything is new, save the root itself.
 pub fn trees(before: Option<&Path>, after: &Path) -> Result<Vec<Change>, Error> {
     let before = Stack::open(before.as_slice())?;
-    Comparison::new(false).run(&before, after)
+    Comparison { is_overlay: false, changes: Vec::new() }.run(&before, after)
 }
 
 struct Comparison {
     /// Whether what is not in the later directory is as it was before.
     is_overlay: bool,
     changes: Vec<Change>,
-    /// Files of several names that are as they were, by what tells them apart.
-    unchanged: BTreeMap<FileId, Vec<Vec<u8>>>,
-    /// Those of which a name is new, or different.
-    relinked: BTreeSet<FileId>,
 }
 
 /// The same directory, before and after.
@@ -69,10 +64,6 @@ struct Pair {
 }
 
 impl Comparison {
-    fn new(is_overlay: bool) -> Comparison {
-        Comparison { is_overlay, changes: Vec::new(), unchanged: BTreeMap::new(), relinked: BTreeSet::new() }
-    }
-
     fn run(mut self, before: &Stack, after: &Path) -> Result<Vec<Change>, Error> {
         let root = before.root()?;
         let after = open_root(after)?;
@@ -81,29 +72,8 @@ impl Comparison {
         }
         let before = root.map(|root| root.enter()).transpose()?;
         self.directory(&Pair { path: Vec::new(), before, after, hides: !self.is_overlay, depth: 0 })?;
-        self.add_other_names();
         self.changes.sort();
         Ok(self.changes)
-    }
-
-    /// A new name of a file that is as it was is a link to it in the layer, too, so that the file has to be there.
-    fn add_other_names(&mut self) {
-        for id in std::mem::take(&mut self.relinked) {
-            for path in self.unchanged.remove(&id).unwrap_or_default() {
-                self.push(&path, ChangeKind::Present);
-            }
-        }
-    }
-
-    /// Notes a file of several names.
-    fn note_names(&mut self, stat: &Stat, path: &[u8], is_unchanged: bool) {
-        if kind_of(stat) == FileType::Directory || stat.st_nlink < 2 {
-            return;
-        }
-        match is_unchanged {
-            true => self.unchanged.entry(id_of(stat)).or_default().push(path.to_vec()),
-            false => drop(self.relinked.insert(id_of(stat))),
-        }
     }
 
     fn root(&mut self, before: &Node, after: &OwnedFd) -> io::Result<()> {
@@ -155,9 +125,7 @@ impl Comparison {
             return Ok(None);
         };
         let is_unchanged = before.as_ref().map(|before| is_same(before, &pair.after, &new, name));
-        let is_unchanged = is_unchanged.transpose().map_err(failed())?.unwrap_or(false);
-        self.note_names(&new, &path, is_unchanged);
-        if !is_unchanged {
+        if !is_unchanged.transpose().map_err(failed())?.unwrap_or(false) {
             self.push(&path, ChangeKind::Present);
         }
         if kind_of(&new) != FileType::Directory {
