@@ -2,8 +2,10 @@
 //!
 //! Times do not count, and neither does how the change came about: an overlay mount that copied a file up without
 //! changing it, or removed a directory and made it again, leaves the same difference as doing nothing. Sockets are
-//! as good as absent.
+//! as good as absent. Of a file with several names all count as soon as one does: a layer without the others would make
+//! files of their own of them.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -11,8 +13,8 @@ use std::path::Path;
 use rustix::fs::{FileType, Stat, fstat};
 
 use super::rooted::{
-    MAX_DEPTH, Root, id_of, is_opaque, is_overlay_whiteout, join, kind_of, names_in, open_child, open_file,
-    read_link, stat_child, xattrs_of,
+    FileId, MAX_DEPTH, Root, id_of, is_opaque, is_overlay_whiteout, join, kind_of, names_in, open_child,
+    open_file, read_link, stat_child, xattrs_of,
 };
 use super::stack::{Inside, Node};
 use super::{Error, Stack, shown};
@@ -38,19 +40,23 @@ pub enum ChangeKind {
 /// Compares what an overlay mount left in `upper` with the layers below it. Without layers, everything is new, save the
 /// root itself.
 pub fn overlay(below: &Stack, upper: &Path) -> Result<Vec<Change>, Error> {
-    Comparison { is_overlay: true, changes: Vec::new() }.run(below, upper)
+    Comparison::new(true).run(below, upper)
 }
 
 /// Compares two directories. Without `before`, everything is new, save the root itself.
 pub fn trees(before: Option<&Path>, after: &Path) -> Result<Vec<Change>, Error> {
     let before = Stack::open(before.as_slice())?;
-    Comparison { is_overlay: false, changes: Vec::new() }.run(&before, after)
+    Comparison::new(false).run(&before, after)
 }
 
 struct Comparison {
     /// Whether what is not in the later directory is as it was before.
     is_overlay: bool,
     changes: Vec<Change>,
+    /// Files with several names one of which is new or different.
+    changed_files: BTreeSet<FileId>,
+    /// Names, of files with several, that are as they were.
+    same_names: Vec<(FileId, Vec<u8>)>,
 }
 
 /// The same directory, before and after.
@@ -64,6 +70,11 @@ struct Pair {
 }
 
 impl Comparison {
+    fn new(is_overlay: bool) -> Comparison {
+        let (changed_files, same_names) = (BTreeSet::new(), Vec::new());
+        Comparison { is_overlay, changes: Vec::new(), changed_files, same_names }
+    }
+
     fn run(mut self, before: &Stack, after: &Path) -> Result<Vec<Change>, Error> {
         let root = before.root()?;
         let after = open_root(after)?;
@@ -72,8 +83,17 @@ impl Comparison {
         }
         let before = root.map(|root| root.enter()).transpose()?;
         self.directory(&Pair { path: Vec::new(), before, after, hides: !self.is_overlay, depth: 0 })?;
+        self.names_of_changed_files();
         self.changes.sort();
         Ok(self.changes)
+    }
+
+    fn names_of_changed_files(&mut self) {
+        for (id, path) in std::mem::take(&mut self.same_names) {
+            if self.changed_files.contains(&id) {
+                self.push(&path, ChangeKind::Present);
+            }
+        }
     }
 
     fn root(&mut self, before: &Node, after: &OwnedFd) -> io::Result<()> {
@@ -125,16 +145,27 @@ impl Comparison {
             return Ok(None);
         };
         let is_unchanged = before.as_ref().map(|before| is_same(before, &pair.after, &new, name));
-        if !is_unchanged.transpose().map_err(failed())?.unwrap_or(false) {
+        let is_unchanged = is_unchanged.transpose().map_err(failed())?.unwrap_or(false);
+        if !is_unchanged {
             self.push(&path, ChangeKind::Present);
         }
         if kind_of(&new) != FileType::Directory {
+            if new.st_nlink > 1 {
+                self.note_name(id_of(&new), path, is_unchanged);
+            }
             return Ok(None);
         }
         let after = open_child(&pair.after, name).map_err(failed())?;
         let hides = pair.hides || is_opaque(&after).map_err(failed())?;
         let before = before.filter(Node::is_directory).map(|before| before.enter()).transpose()?;
         Ok(Some(Pair { path, before, after, hides, depth: pair.depth + 1 }))
+    }
+
+    fn note_name(&mut self, id: FileId, path: Vec<u8>, is_unchanged: bool) {
+        match is_unchanged {
+            true => self.same_names.push((id, path)),
+            false => drop(self.changed_files.insert(id)),
+        }
     }
 
     fn present(&self, parent: &OwnedFd, name: &[u8]) -> io::Result<Option<Stat>> {

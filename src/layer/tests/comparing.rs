@@ -117,15 +117,17 @@ fn the_root_s_own_mode_is_a_change_only_where_there_was_a_root() {
 }
 
 #[test]
-fn of_hard_links_only_the_changed_ones_are_packed() {
+fn of_a_file_with_a_new_name_the_old_ones_are_packed_too() {
     let place = Place::new();
     let (lower, upper) = (place.root("lower"), place.root("upper"));
     put(&lower, "b", "same");
     put(&upper, "b", "same");
+    put(&lower, "a", "other");
+    put(&upper, "a", "other");
     fs::hard_link(upper.join("b"), upper.join("c")).unwrap();
     fs::hard_link(upper.join("b"), upper.join("d")).unwrap();
     let changes = diff::overlay(&Stack::open(&[&lower]).unwrap(), &upper).unwrap();
-    assert_eq!(shown_changes(&changes), ["+c", "+d"]);
+    assert_eq!(shown_changes(&changes), ["+b", "+c", "+d"]);
     let packed = place.pack(&changes, &upper);
     let mut seen = Vec::new();
     scan(&place.tar_of(&packed)[..], &mut |entry, _| {
@@ -133,7 +135,14 @@ fn of_hard_links_only_the_changed_ones_are_packed() {
         Ok(())
     })
     .unwrap();
-    assert_eq!(seen, [Kind::File { size: 4 }, Kind::Hardlink { target: b"c".to_vec() }]);
+    assert_eq!(
+        seen,
+        [
+            Kind::File { size: 4 },
+            Kind::Hardlink { target: b"b".to_vec() },
+            Kind::Hardlink { target: b"b".to_vec() }
+        ]
+    );
 }
 
 #[test]
