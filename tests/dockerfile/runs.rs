@@ -24,7 +24,8 @@ fn a_directory_that_was_removed_and_made_again_hides_what_was_in_it() {
 
 #[test]
 fn a_command_that_changes_nothing_has_no_layer() {
-    let built = Shop::new().build("FROM @base\nRUN true\nRUN cat /etc/passwd\n", &[]);
+    let shop = Shop::new();
+    let built = shop.build("FROM @base\nRUN true\nRUN cat /etc/passwd\n", &[]);
     assert_eq!(built.config()["rootfs"]["diff_ids"].as_array().unwrap().len(), 1);
 }
 
@@ -53,7 +54,8 @@ fn a_command_has_its_user_directory_and_variables() {
 
 #[test]
 fn here_documents_are_commands_scripts_and_files() {
-    let built = Shop::new().build(
+    let shop = Shop::new();
+    let built = shop.build(
         "FROM @base\nRUN <<E\nmkdir /o\necho a > /o/a\nE\nRUN <<S\n#!/bin/sh\necho script > /o/b\nS\nRUN cat <<T > /o/c\n$HOME\nT\n",
         &[],
     );
@@ -103,7 +105,8 @@ fn a_cache_outlives_the_build_and_is_in_no_layer() {
 
 #[test]
 fn without_a_network_there_is_only_the_loopback() {
-    let built = Shop::new().build("FROM @base\nRUN --network=none ls /sys/class/net > /net\n", &[]);
+    let shop = Shop::new();
+    let built = shop.build("FROM @base\nRUN --network=none ls /sys/class/net > /net\n", &[]);
     assert_eq!(built.read("/net"), "lo\n");
 }
 

@@ -13,7 +13,8 @@ fn only_the_stages_that_the_target_needs_are_built() {
 
 #[test]
 fn a_stage_begins_where_another_ends() {
-    let built = Shop::new().build(
+    let shop = Shop::new();
+    let built = shop.build(
         "FROM @base AS one\nENV A=1\nWORKDIR /w\nRUN echo one > one\nFROM one AS two\nRUN echo $A > two\nFROM two\nCMD [\"x\"]\n",
         &[],
     );

@@ -65,7 +65,8 @@ impl Configuration {
     /// Returns the path with the slash at its end, if it is written with one.
     pub(super) fn with_its_slash(&self, path: &str) -> String {
         let absolute = self.absolute(path);
-        match path.ends_with('/') && absolute != "/" {
+        // Where it is joined to the one before, BuildKit cleans it.
+        match path.starts_with('/') && path.ends_with('/') && absolute != "/" {
             true => absolute + "/",
             false => absolute,
         }
@@ -202,7 +203,7 @@ mod tests {
     fn a_working_directory_is_relative_to_the_one_before() {
         let mut config = Configuration::on(ContainerConfig::default());
         for (said, expected) in
-            [("a", "/a"), ("b/../c", "/a/c"), ("/x/", "/x/"), ("y", "/x/y"), ("../..", "/")]
+            [("a", "/a"), ("b/../c", "/a/c"), ("/x/", "/x/"), ("y/", "/x/y"), ("../..", "/")]
         {
             config.apply(&Kind::Workdir(said.into()));
             assert_eq!(config.config.working_dir, expected);

@@ -262,14 +262,16 @@ impl<'a> Lowering<'a> {
                     }
                 };
                 let id = id.clone().unwrap_or_else(|| clean(&step.config.absolute(target)));
+                let mode = owner.mode.unwrap_or(CACHE_MODE);
+                let (uid, gid) = (owner.user.unwrap_or(0), owner.group.unwrap_or(0));
                 let what = RunMountKind::Cache {
-                    id,
+                    id: cache_name(id, mode, uid, gid),
                     sharing: sharing_of(*sharing),
                     seed,
                     is_read_only: *read_only,
-                    mode: owner.mode.unwrap_or(CACHE_MODE),
-                    uid: owner.user.unwrap_or(0),
-                    gid: owner.group.unwrap_or(0),
+                    mode,
+                    uid,
+                    gid,
                 };
                 Some(at(step, target, what))
             }
@@ -342,6 +344,14 @@ fn needless_checksum(step: &Step, add: &dockerfile::Add) -> Option<Mistake> {
         "cannot check a file of the context by its checksum: only what is fetched from afar has one";
     let hint = "leave --checksum out";
     is_needless.then(|| Mistake { span: step.span.clone(), message: message.into(), hint: hint.into() })
+}
+
+/// A cache that is somebody else's is another one.
+fn cache_name(id: String, mode: u32, uid: u32, gid: u32) -> String {
+    match (mode, uid, gid) {
+        (CACHE_MODE, 0, 0) => id,
+        _ => format!("{id} {mode:04o} {uid}:{gid}"),
+    }
 }
 
 fn at(step: &Step, target: &str, what: RunMountKind) -> RunMount {
