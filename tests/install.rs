@@ -25,8 +25,12 @@ mod oracle;
 mod packages;
 #[path = "install/removals.rs"]
 mod removals;
+#[path = "install/roots.rs"]
+mod roots;
 #[path = "hostile/site.rs"]
 mod site;
+#[path = "install/steps.rs"]
+mod steps;
 #[path = "install/users.rs"]
 mod users;
 #[path = "install/yard.rs"]

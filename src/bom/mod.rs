@@ -273,6 +273,9 @@ pub struct FileSource {
     /// Whether its text stands in the Dockerfile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dockerfile: bool,
+    /// The step that it was taken out of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepFile>,
 }
 
 /// A git commit.
@@ -337,6 +340,45 @@ pub struct ImageFile {
     pub name: String,
     /// The file's path in it.
     pub path: String,
+}
+
+/// A file that a step of the definition made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFile {
+    /// How the step is built.
+    #[serde(flatten)]
+    pub step: Step,
+    /// The file's path in it.
+    pub path: String,
+}
+
+/// A stage of a Dockerfile, as a definition's step names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The step's name.
+    pub name: String,
+    /// The Dockerfile.
+    pub dockerfile: DigestedPath,
+    /// The stage: its name, or its number where it has none.
+    pub target: String,
+    /// The arguments that it was given; of those that seem to be secret, only `***`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+    /// The images that its stages are built upon or take files from: names with digests, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// What its stages read of the context: its directory, and one digest over all of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<DigestedPath>,
+}
+
+/// A path in the build's context, and the digest of what is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestedPath {
+    /// The path.
+    pub path: String,
+    /// The digest.
+    pub digest: Digest,
 }
 
 impl Package {

@@ -166,13 +166,18 @@ fn account_of(installed: &debian::Installed) -> bom::Package {
     }
 }
 
-/// Finds the digest of the manifest that `reference` means for `platform`.
-pub async fn pin(registry: &Registry, reference: &Reference, platform: &Platform) -> Result<Digest> {
+/// Finds the digest of the manifest that `reference` means for `platform`; `what` says what the image is.
+pub async fn pin(
+    what: &str,
+    registry: &Registry,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Digest> {
     let wanted = reference.digest.map_or_else(
         || reference.tag.clone().unwrap_or_else(|| "latest".into()),
         |digest| digest.to_string(),
     );
-    find(registry, &wanted, platform).await.with_context(|| format!("cannot use base image {reference}"))
+    find(registry, &wanted, platform).await.with_context(|| format!("cannot use {what} {reference}"))
 }
 
 /// Finds the digest of the manifest for `platform` among what goes by `digest`: itself, or an index.

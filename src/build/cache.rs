@@ -21,7 +21,7 @@ use super::solve::{Executor, Inputs, Outcome};
 use crate::bom::BomDelta;
 use crate::digest::Digest;
 use crate::layer::SkeletonDelta;
-use crate::oci::{Descriptor, History, Layer, Manifest, canonical_json};
+use crate::oci::{Descriptor, History, Image, Layer, Manifest, canonical_json};
 use crate::progress::Progress;
 use crate::registry::{Artifact, Registry};
 use crate::store::Store;
@@ -129,6 +129,13 @@ impl CacheRecord {
         }
         Ok(())
     }
+}
+
+/// Returns the records that go along with an image: its registry has no layer but the image's own.
+pub fn of_image(records: Vec<VertexRecord>, image: &Image) -> Vec<VertexRecord> {
+    let layers: BTreeSet<Digest> = image.layers.iter().map(|layer| layer.descriptor.digest).collect();
+    let is_its = |record: &VertexRecord| record.layer().is_none_or(|layer| layers.contains(&layer.digest));
+    records.into_iter().filter(is_its).collect()
 }
 
 /// How a vertex came to be in this build.

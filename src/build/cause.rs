@@ -119,7 +119,8 @@ mod tests {
             mode: 0o644,
             kind: ContextKind::File { digest: Digest::of(content), size: 1 },
         };
-        let tree = ContextTree { name: "src".into(), entries: files.iter().map(entry).collect() };
+        let entries = files.iter().map(entry).collect();
+        let tree = ContextTree { name: "src".into(), entries, ..ContextTree::default() };
         let instruction = |text: &str| Instruction { text: text.into(), ..Instruction::default() };
         let scratch = graph.add(Op::Scratch, None, vec![]);
         let context = graph.add(Op::Context(tree), None, vec![]);

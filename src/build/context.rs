@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, readlinkat, statat};
 
 use super::graph::SourceFile;
@@ -26,6 +26,8 @@ const MOST_ENTRIES: usize = 1_000_000;
 #[derive(Clone, Debug)]
 pub struct Context {
     root: PathBuf,
+    /// Which directory below that it is; empty for the root itself.
+    directory: String,
 }
 
 /// What of the context a selection takes, by paths relative to its directory, sorted.
@@ -42,7 +44,26 @@ pub struct Tree {
 impl Context {
     /// Returns the context at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Context {
-        Context { root: root.into() }
+        Context { root: root.into(), directory: String::new() }
+    }
+
+    /// Returns the context that a directory of this one is. It is looked for when something of it is opened; links are
+    /// followed as long as they stay inside of this one.
+    pub fn below(&self, directory: &str) -> Context {
+        let names = [self.directory.as_str(), directory].into_iter().flat_map(|path| path.split('/'));
+        let names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != ".").collect();
+        Context { root: self.root.clone(), directory: names.join("/") }
+    }
+
+    /// Returns which directory of the whole it is; empty for the whole.
+    pub fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// Checks that there is such a directory.
+    pub fn check(&self) -> Result<()> {
+        let opened = self.open_root();
+        opened.map(drop).map_err(|error| anyhow!("cannot open {}: {}", self.shown(), reason(&error)))
     }
 
     /// Opens a regular file by its relative path; links are followed as long as they stay inside.
@@ -51,7 +72,7 @@ impl Context {
     /// When there is none, when it is something else, or when a link leads out.
     pub fn open(&self, path: &str) -> Result<File> {
         let file = self.open_beneath(Path::new(path)).map_err(|error| {
-            anyhow::anyhow!("cannot open {path} in the context {}: {}", self.root.display(), reason(&error))
+            anyhow!("cannot open {path} in the context {}: {}", self.shown(), reason(&error))
         })?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
@@ -72,6 +93,14 @@ impl Context {
         match bytes.len() as u64 > limit {
             true => bail!("cannot use {path} in the context: it is larger than {limit} bytes"),
             false => Ok(bytes),
+        }
+    }
+
+    /// As [`Context::read`]; nothing where there is no such file.
+    pub fn read_if_there(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        match self.open_beneath(Path::new(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(_) | Err(_) => self.read(path, limit).map(Some),
         }
     }
 
@@ -144,7 +173,7 @@ impl Context {
         let shown = if path.is_empty() { "." } else { path };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         self.open_as(Path::new(shown), flags).map_err(|error| {
-            anyhow::anyhow!("cannot open {shown}/ in the context {}: {}", self.root.display(), reason(&error))
+            anyhow!("cannot open {shown}/ in the context {}: {}", self.shown(), reason(&error))
         })
     }
 
@@ -159,7 +188,23 @@ impl Context {
 
     fn open_root(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(openat2(CWD, &self.root, flags, Mode::empty(), ResolveFlags::empty())?)
+        let root = openat2(CWD, &self.root, flags, Mode::empty(), ResolveFlags::empty())?;
+        match self.directory.as_bytes() {
+            b"" => Ok(root),
+            directory => Ok(OwnedFd::from(open_in(
+                &root,
+                directory,
+                flags,
+                ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+            )?)),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self.directory.as_str() {
+            "" => self.root.display().to_string(),
+            directory => self.root.join(directory).display().to_string(),
+        }
     }
 }
 

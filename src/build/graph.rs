@@ -11,7 +11,7 @@ pub use instruction::{
     SecretVariable, Settle, Sharing, Transfer, TransferSource, Workdir,
 };
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -154,6 +154,23 @@ pub struct Copy {
     pub trees: Vec<CopiedTree>,
     /// The keys that vouch for the packages.
     pub keys: Vec<crate::bom::Key>,
+    /// Which of the vertex's mounts are whole roots, and what the account says of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roots: BTreeMap<usize, CopiedRoot>,
+}
+
+/// A root that files are taken out of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum CopiedRoot {
+    /// What a step of the definition leaves.
+    Step(crate::bom::Step),
+    /// Another image: its name, and that with its digest.
+    Image {
+        /// As the definition writes it.
+        name: String,
+        /// For the account.
+        canonical_name: String,
+    },
 }
 
 /// A file to put into the root.
@@ -165,9 +182,9 @@ pub struct CopiedFile {
     pub mount: usize,
     /// Which of the mount's files it is.
     pub nth: usize,
-    /// The member of that file, which is a tarball or a package then.
+    /// The member of that file, which is a tarball or a package then; or the path in the root that the mount is.
     pub member: Option<String>,
-    /// Its permissions; absent: those that the tarball gives it.
+    /// Its permissions; absent: those that it has there.
     pub mode: Option<u32>,
     /// User and group.
     pub owner: Owner,
@@ -197,16 +214,16 @@ pub struct CopiedLink {
     pub owner: Owner,
 }
 
-/// A directory of a tarball, or what in it matches a pattern.
+/// A directory of a tarball, package or root, or what in it matches a pattern.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CopiedTree {
     /// The directory of the image that it lands in.
     pub target: String,
-    /// Which of the vertex's mounts is the tarball.
+    /// Which of the vertex's mounts that is.
     pub mount: usize,
     /// The directory or pattern.
     pub path: String,
-    /// The permissions of its files; absent: those that the tarball gives them.
+    /// The permissions of its files; absent: those that they have there.
     pub mode: Option<u32>,
     /// User and group of all of it.
     pub owner: Owner,
@@ -304,6 +321,31 @@ impl Graph {
         debug_assert!(parent.iter().chain(&mounts).all(|id| id.0 < self.vertices.len()));
         self.vertices.push(Vertex { op, parent, mounts });
         VertexId(self.vertices.len() - 1)
+    }
+
+    /// Adds a vertex, unless there is one that is the same.
+    pub fn add_once(&mut self, op: Op, parent: Option<VertexId>, mounts: Vec<VertexId>) -> VertexId {
+        let vertex = Vertex { op, parent, mounts };
+        let known = self.vertices.iter().position(|known| {
+            (known.parent, &known.mounts) == (vertex.parent, &vertex.mounts) && known.op == vertex.op
+        });
+        match known {
+            Some(index) => VertexId(index),
+            None => self.add(vertex.op, vertex.parent, vertex.mounts),
+        }
+    }
+
+    /// Returns a vertex and all that it needs, in the order of the graph.
+    pub fn needed(&self, id: VertexId) -> impl Iterator<Item = &Vertex> {
+        let mut needed = BTreeSet::new();
+        let mut waiting = vec![id];
+        while let Some(id) = waiting.pop() {
+            if needed.insert(id) {
+                let vertex = self.vertex(id);
+                waiting.extend(vertex.parent.iter().chain(&vertex.mounts));
+            }
+        }
+        needed.into_iter().map(|id| self.vertex(id))
     }
 
     /// Returns the vertices, each after those it needs.
@@ -500,6 +542,16 @@ mod tests {
     fn a_key_follows_the_content_and_not_the_path() {
         assert_eq!(graph("a", "x").keys(), graph("a", "y").keys());
         assert_ne!(graph("a", "x").keys()[2], graph("b", "x").keys()[2]);
+    }
+
+    #[test]
+    fn what_is_added_once_is_one_vertex_for_all_who_need_it() {
+        let mut graph = graph("a", "x");
+        let base = graph.add_once(Op::Scratch, None, vec![]);
+        assert_eq!(base.index(), 0);
+        let linked = graph.add_once(Op::Change(Change::Symlinks(vec![])), Some(base), vec![]);
+        assert_eq!((linked.index(), graph.vertices().count()), (3, 4));
+        assert_eq!(graph.needed(linked).count(), 2);
     }
 
     #[test]

@@ -44,7 +44,6 @@ use context::Context;
 use graph::{Graph, Snapshot};
 use lock::keep::Kept;
 use lock::places::Places;
-use lock::resolve::Subject;
 use lock::{Lock, PlatformLock};
 pub use product::{DefinitionRequest, Recipe};
 use product::{Locked, Product};
@@ -108,7 +107,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let product = Product::read(request, &world.progress)?;
     let registry = world.open(&request.destination.location)?;
     let recalled = cache::recall(&registry, &request.destination.tag, &world.progress).await?;
-    let locked = product.lock(request, &recalled, world).await?;
+    let locked = product.lock(request, &recalled, Kept::new(), world).await?;
     let locked = Locked { lock: unless_the_same(locked.lock, &recalled), ..locked };
     let graph = product.graph(request, &locked)?;
     let Locked { lock, base, images } = locked;
@@ -126,7 +125,8 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     };
     let parts = cause::parts(&graph);
     let causes = cause::causes(&parts, &recalled.parts);
-    let solved = work.solve(graph, recalled.vertices, causes).await?;
+    let solved = work.solve(graph, recalled.vertices, causes).await;
+    let solved = solved.map_err(|error| product.located(error))?;
     let subject = subject(request, product.name(request), &lock);
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, solved.snapshot.bom.to_yaml(&subject)?.into_bytes());
     let digest = Digest::of(&bom.bytes);
@@ -134,7 +134,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
         && world.source_date_epoch.is_none()
         && base.as_ref().and_then(Base::created).is_none();
     let record = CacheRecord {
-        vertices: solved.records,
+        vertices: cache::of_image(solved.records, &solved.snapshot.image),
         parts,
         bases: base.into_iter().collect(),
         archive_epoch: has_archive_epoch.then_some(lock.epoch),
@@ -199,25 +199,19 @@ fn unless_the_same(lock: Lock, recalled: &CacheRecord) -> Lock {
 /// Makes the lock of what is to be built.
 pub async fn make_lock(request: &Request, world: &World) -> Result<Lock> {
     let product = Product::read(request, &world.progress)?;
-    Ok(product.lock(request, &CacheRecord::default(), world).await?.lock)
+    Ok(product.lock(request, &CacheRecord::default(), Kept::new(), world).await?.lock)
 }
 
 /// Makes the lock of what is to be built anew, in which the versions of `kept` stay as far as they can.
 pub async fn update_lock(request: &Request, kept: Kept, world: &World) -> Result<Lock> {
-    let recalled = CacheRecord::default();
-    match Product::read(request, &world.progress)? {
-        Product::Image(definition) => {
-            let subject = Subject { kept, ..product::subject_of_lock(request, &definition, &recalled) };
-            Ok(lock::resolve::resolve(&subject, world).await?.0)
-        }
-        product @ Product::Stage(_) => Ok(product.lock(request, &recalled, world).await?.lock),
-    }
+    let product = Product::read(request, &world.progress)?;
+    Ok(product.lock(request, &CacheRecord::default(), kept, world).await?.lock)
 }
 
 /// Makes the graph of what is to be built.
 pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
     let product = Product::read(request, &world.progress)?;
-    let locked = product.lock(request, &CacheRecord::default(), world).await?;
+    let locked = product.lock(request, &CacheRecord::default(), Kept::new(), world).await?;
     product.graph(request, &locked)
 }
 

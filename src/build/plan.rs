@@ -1,9 +1,13 @@
 //! From a definition and its lock to a graph.
 //!
 //! The context's files are hashed here; nothing else has an effect. What the language can say and
-//! this builder can't do yet is refused here, at the place where it is said.
+//! no image can mean is refused here, at the place where it is said.
 
 mod files;
+#[cfg(test)]
+mod tests;
+
+pub use files::in_root;
 
 use std::collections::BTreeMap;
 
@@ -16,15 +20,29 @@ use super::definition::{
 };
 use super::graph::{Change, Configure, Graph, Install, NewUser, Op, Origin, Pull};
 use super::lock::{PlatformLock, debs};
+use super::stages::{Images, Steps};
 use crate::bom;
 use crate::redact;
+
+/// What is known of what a definition names.
+pub struct Known<'a> {
+    /// What is pinned.
+    pub lock: &'a PlatformLock,
+    /// The latest time that may stand in the image.
+    pub epoch: i64,
+    /// Where its files lie.
+    pub context: &'a Context,
+    /// The images that its steps and files need.
+    pub images: &'a Images,
+}
 
 /// Lowers a definition to a graph.
 ///
 /// # Errors
-/// What can't be done yet ([`refusals`]), or a file that the context lacks.
-pub fn plan(definition: &Definition, lock: &PlatformLock, epoch: i64, context: &Context) -> Result<Graph> {
-    let mut graph = Graph::new(lock.platform.clone(), epoch);
+/// What a definition can't mean ([`refusals`]), or a file that the context lacks.
+pub fn plan(definition: &Definition, steps: &Steps, known: &Known<'_>) -> Result<Graph> {
+    let lock = known.lock;
+    let mut graph = Graph::new(lock.platform.clone(), known.epoch);
     let mut top = graph.add(base(lock), None, vec![]);
     if !lock.packages.is_empty() || !lock.remove.is_empty() {
         top = graph.add(Op::Install(install(definition, lock)), Some(top), vec![]);
@@ -33,7 +51,7 @@ pub fn plan(definition: &Definition, lock: &PlatformLock, epoch: i64, context: &
         top = graph.add(Op::Change(users(definition)), Some(top), vec![]);
     }
     if !definition.image.files.is_empty() {
-        top = files::files(definition, lock, context, &mut graph, top)?;
+        top = files::files(definition, steps, known, &mut graph, top)?;
     }
     if !definition.image.symlinks.is_empty() {
         top = graph.add(Op::Change(symlinks(definition)), Some(top), vec![]);
@@ -137,7 +155,7 @@ fn origin_of_vcs(vcs: &Vcs) -> Origin {
     Origin { git: Some(git), url: None }
 }
 
-/// Returns what the definition says and this builder can't do yet.
+/// Returns what the definition says and can't mean.
 ///
 /// # Errors
 /// All of it, each with its place.
@@ -159,17 +177,9 @@ impl Refusals<'_> {
 
     fn file(&mut self, file: &FileBlock) {
         match &file.origin {
-            FileOrigin::Step { step, .. } => {
-                self.add(step, "building a step is not built yet", "bring the file as a tarball");
-            }
-            FileOrigin::Image { reference, .. } => {
-                self.add(
-                    reference,
-                    "taking a file from another image is not built yet",
-                    "bring the file as a tarball",
-                );
-            }
-            FileOrigin::Tarball { path, .. }
+            FileOrigin::Step { path, .. }
+            | FileOrigin::Image { path, .. }
+            | FileOrigin::Tarball { path, .. }
             | FileOrigin::Context { path, .. }
             | FileOrigin::Package { path, .. } => {
                 self.pattern_into_a_file(&file.path, path);

@@ -3,18 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::base::Base;
 use super::bundle::Sources;
 use super::cache::CacheRecord;
-use super::definition::{self, Definition, SourcePolicy};
-use super::graph::Graph;
+use super::definition::{self, Definition, FileOrigin, SourcePolicy, Spanned};
+use super::graph::{CopiedRoot, Graph};
+use super::lock::keep::Kept;
 use super::lock::places::Places;
 use super::lock::resolve::Subject;
 use super::lock::{self, Lock};
+use super::ops::roots::NotTaken;
 use super::secrets::Secrets;
-use super::stages::{self, DockerfileRequest, Images, Stages};
+use super::stages::lock::Pinned;
+use super::stages::{self, DockerfileRequest, Images, Stages, Steps};
 use super::{Request, World, plan};
 use crate::bom;
 use crate::digest::Digest;
@@ -104,8 +107,14 @@ impl Recipe {
 
 /// What is to be built.
 pub(super) enum Product {
-    Image(Box<Definition>),
+    Image(Box<Defined>),
     Stage(Box<Stages>),
+}
+
+/// An image as a definition has it, and the steps that its files are taken from.
+pub(super) struct Defined {
+    definition: Definition,
+    steps: Steps,
 }
 
 /// A product with every floating name pinned, and what is known of the images among those.
@@ -120,25 +129,28 @@ pub(super) struct Locked {
 impl Product {
     pub(super) fn read(request: &Request, progress: &Progress) -> Result<Product> {
         Ok(match &request.recipe {
-            Recipe::Definition(written) => Product::Image(Box::new(written.read(progress)?)),
+            Recipe::Definition(written) => {
+                let definition = written.read(progress)?;
+                let steps = Steps::read(&definition, &request.context, &request.platform, progress)?;
+                Product::Image(Box::new(Defined { definition, steps }))
+            }
             Recipe::Dockerfile(written) => {
                 Product::Stage(Box::new(Stages::read(written, &request.platform, progress)?))
             }
         })
     }
 
-    /// Uses the lock that is given, else makes one; either way loads what must be known of images.
+    /// Uses the lock that is given, else makes one, in which the versions of `kept` stay as far as they can; either way
+    /// loads what must be known of images.
     pub(super) async fn lock(
         &self,
         request: &Request,
         recalled: &CacheRecord,
+        kept: Kept,
         world: &World,
     ) -> Result<Locked> {
         match self {
-            Product::Image(definition) => {
-                let (lock, base) = lock_definition(definition, request, recalled, world).await?;
-                Ok(Locked { lock, base, images: Images::default() })
-            }
+            Product::Image(defined) => defined.lock(request, recalled, kept, world).await,
             Product::Stage(stages) => {
                 let (lock, base, images) = stages::lock::lock(stages, request, recalled, world).await?;
                 Ok(Locked { lock, base, images })
@@ -149,7 +161,11 @@ impl Product {
     pub(super) fn graph(&self, request: &Request, locked: &Locked) -> Result<Graph> {
         let lock = locked.lock.platform(&request.platform)?;
         match self {
-            Product::Image(definition) => plan::plan(definition, lock, locked.lock.epoch, &request.context),
+            Product::Image(defined) => {
+                let (context, images) = (&request.context, &locked.images);
+                let known = plan::Known { lock, epoch: locked.lock.epoch, context, images };
+                plan::plan(&defined.definition, &defined.steps, &known)
+            }
             Product::Stage(stages) => {
                 stages::plan(stages, lock, locked.lock.epoch, &locked.images, &request.context)
             }
@@ -159,8 +175,8 @@ impl Product {
     /// Returns where what the lock names may be had.
     pub(super) fn places(&self, base: Option<&Base>, world: &World) -> Places {
         match self {
-            Product::Image(definition) => {
-                lock::resolve::places(definition, base.map(|base| &base.facts), world)
+            Product::Image(defined) => {
+                lock::resolve::places(&defined.definition, base.map(|base| &base.facts), world)
             }
             Product::Stage(_) => Places::default(),
         }
@@ -169,7 +185,7 @@ impl Product {
     /// Returns what the account calls it.
     pub(super) fn name(&self, request: &Request) -> String {
         match self {
-            Product::Image(definition) => definition.image.product_name.value.clone(),
+            Product::Image(defined) => defined.definition.image.product_name.value.clone(),
             Product::Stage(_) => match &request.destination.location {
                 Location::Remote(reference) => reference.name(),
                 // Where it lies on this machine is nobody's business.
@@ -183,41 +199,99 @@ impl Product {
     /// Returns the sources that go along with it.
     pub(super) fn sources(&self, locked: &lock::PlatformLock) -> Option<Sources> {
         match self {
-            Product::Image(definition) => match definition.image.apt.sources.value {
+            Product::Image(defined) => match defined.definition.image.apt.sources.value {
                 SourcePolicy::None | SourcePolicy::Record => None,
-                SourcePolicy::Bundle => Some(Sources::of(locked, &definition.image.apt)),
+                SourcePolicy::Bundle => Some(Sources::of(locked, &defined.definition.image.apt)),
             },
             Product::Stage(_) => None,
         }
     }
+
+    /// Returns an error of a build with its place, where it is about something that is written.
+    pub(super) fn located(&self, error: anyhow::Error) -> anyhow::Error {
+        match (self, error.downcast_ref::<NotTaken>()) {
+            (Product::Image(defined), Some(not_taken)) => match defined.place_of(not_taken) {
+                Some(place) => defined.definition.failure(place, &anyhow!(not_taken.to_string())).into(),
+                None => error,
+            },
+            (Product::Image(_) | Product::Stage(_), _) => error,
+        }
+    }
 }
 
-async fn lock_definition(
-    definition: &Definition,
+impl Defined {
+    async fn lock(
+        &self,
+        request: &Request,
+        recalled: &CacheRecord,
+        kept: Kept,
+        world: &World,
+    ) -> Result<Locked> {
+        let (definition, platform) = (&self.definition, &request.platform);
+        let steps = self.steps.asked();
+        let subject = Subject { definition, platform, context: &request.context, recalled, kept, steps };
+        let (lock, base) = match &request.lock {
+            None => lock::resolve::resolve(&subject, world).await?,
+            Some(lock) => (lock.clone(), use_lock(lock, request, &subject, world).await?),
+        };
+        let given = request.lock.as_ref().map(|lock| lock.platform(platform)).transpose()?;
+        let pinned = self.steps.pin(definition, platform, given, world).await?;
+        let lock = match given {
+            Some(_) => lock,
+            None => with(lock, &pinned, base.as_ref(), world),
+        };
+        Ok(Locked { lock, base, images: pinned.images })
+    }
+
+    /// Returns the `path` that names what can't be taken.
+    fn place_of(&self, not_taken: &NotTaken) -> Option<&Spanned<String>> {
+        self.definition.image.files.iter().find_map(|file| {
+            match (&file.origin, &not_taken.root) {
+                (FileOrigin::Step { step, path }, CopiedRoot::Step(root)) if step.value == root.name => {
+                    Some(path)
+                }
+                (FileOrigin::Image { reference, path }, CopiedRoot::Image { name, .. })
+                    if reference.value.to_string() == *name =>
+                {
+                    Some(path)
+                }
+                _ => None,
+            }
+            .filter(|path| plan::in_root(path) == not_taken.path)
+        })
+    }
+}
+
+/// Returns a lock with what steps and files of images name. Where nothing else says which time counts, they do.
+fn with(mut lock: Lock, pinned: &Pinned, base: Option<&Base>, world: &World) -> Lock {
+    let has_packages = lock.platforms.iter().any(|locked| locked.all_packages().next().is_some());
+    let has_time = has_packages || world.source_date_epoch.or(base.and_then(Base::created)).is_some();
+    if let Some(latest) = pinned.images.latest().filter(|_| !has_time) {
+        lock.epoch = latest;
+    }
+    for locked in &mut lock.platforms {
+        locked.images = stages::lock::locked(&pinned.images);
+        locked.files.clone_from(&pinned.files);
+    }
+    lock
+}
+
+/// Checks a lock, and loads the base that it pins.
+async fn use_lock(
+    lock: &Lock,
     request: &Request,
-    recalled: &CacheRecord,
+    subject: &Subject<'_>,
     world: &World,
-) -> Result<(Lock, Option<Base>)> {
-    let subject = subject_of_lock(request, definition, recalled);
-    let Some(lock) = &request.lock else { return lock::resolve::resolve(&subject, world).await };
-    let locked = lock.platform(&request.platform)?;
-    lock::check::is_of(definition, locked)?;
+) -> Result<Option<Base>> {
+    let (definition, locked) = (subject.definition, lock.platform(&request.platform)?);
+    lock::check::is_of(definition, &subject.steps, locked)?;
     lock::debs::check(&definition.image.apt, locked, &request.context, &world.store)?;
     let base = match (&definition.image.base, &locked.base) {
         (definition::Base::Image(reference), Some(_)) => {
-            Some(lock::resolve::load_base(&reference.value, locked.base.as_ref(), &subject, world).await?.1)
+            Some(lock::resolve::load_base(&reference.value, locked.base.as_ref(), subject, world).await?.1)
         }
         (definition::Base::Scratch | definition::Base::Image(_), _) => None,
     };
     lock::check::is_complete(definition, locked, base.as_ref())?;
-    Ok((lock.clone(), base))
-}
-
-pub(super) fn subject_of_lock<'a>(
-    request: &'a Request,
-    definition: &'a Definition,
-    recalled: &'a CacheRecord,
-) -> Subject<'a> {
-    let (platform, context) = (&request.platform, &request.context);
-    Subject { definition, platform, context, recalled, kept: lock::keep::Kept::new() }
+    Ok(base)
 }

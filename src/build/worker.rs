@@ -8,7 +8,7 @@ use super::base::{self, Base};
 use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{
-    Change, Delta, Download, Install, Instruction, NewUser, Op, Pull, Run, Snapshot, Source, Vertex,
+    Change, Copy, Delta, Download, Install, Instruction, NewUser, Op, Pull, Run, Snapshot, Vertex,
 };
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
@@ -85,12 +85,13 @@ impl Executor for Worker {
                 self.changed(vertex, inputs, delta)
             }
             Op::Copy(op) => {
-                let sources = inputs.mounts.iter().map(|mount| file(mount)).collect::<Result<Vec<_>>>()?;
+                let mounts = mounts_of(op, inputs)?;
                 let scratch = self.store.scratch()?;
                 let root = &parent()?.skeleton;
-                self.fetch(sources.iter().filter_map(|source| source.package.as_deref()))?;
+                self.fetch(mounts.iter().filter_map(copy::Mount::package))?;
                 let (context, store) = (&self.context, &self.store);
-                let site = copy::Site { sources: &sources, context, root, scratch: &scratch, store };
+                let stack = &|layers: &[Layer]| self.stack(layers);
+                let site = copy::Site { mounts: &mounts, context, root, scratch: &scratch, store, stack };
                 self.changed(vertex, inputs, copy::copy(op, &site, self.writer()?)?)
             }
             Op::Change(Change::Users(users)) => self.changed(vertex, inputs, self.users(users, parent()?)?),
@@ -116,7 +117,7 @@ impl Executor for Worker {
                 let (context, store, scratch) = (&self.context, &self.store, &self.store.scratch()?);
                 let (mounts, root) = (inputs.mounts.as_slice(), &parent()?.skeleton);
                 let files = &parent()?.bom.files;
-                let stack = &|layers: &[Layer]| Ok(Stack::open(&self.blobs.stack(layers)?)?);
+                let stack = &|layers: &[Layer]| self.stack(layers);
                 let site = transfer::Site { mounts, root, files, context, store, scratch, stack };
                 self.told(&op.instruction, inputs, transfer::transfer(op, &site, &|| self.writer())?)
             }
@@ -226,6 +227,11 @@ impl Worker {
         self.waiter.wait(async { Ok(self.fetcher.all(&wanted, N_PARALLEL).await?) })
     }
 
+    /// Shows layers as one root.
+    fn stack(&self, layers: &[Layer]) -> Result<Stack> {
+        Ok(Stack::open(&self.blobs.stack(layers)?)?)
+    }
+
     fn users(&self, users: &[NewUser], parent: &Snapshot) -> Result<Delta> {
         let root = self.blobs.view(&parent.image.layers, &|entry| ops::users::ask(users, entry))?;
         ops::users::users(users, &root, self.writer()?)
@@ -301,13 +307,17 @@ impl Worker {
     }
 }
 
-fn file<'a>(mount: &&'a Yield) -> Result<&'a Source> {
-    match mount {
-        Yield::Material(Material::Source(source)) => Ok(source),
-        Yield::Material(Material::Context(_) | Material::Download(_)) | Yield::Snapshot(_) => {
-            Err(anyhow!("internal error: a file was expected"))
+/// Returns what files are taken from.
+fn mounts_of<'a>(op: &'a Copy, inputs: &Inputs<'a>) -> Result<Vec<copy::Mount<'a>>> {
+    let mounts = inputs.mounts.iter().enumerate().map(|(index, mount)| match (mount, op.roots.get(&index)) {
+        (Yield::Material(Material::Source(source)), None) => Ok(copy::Mount::Source(source)),
+        (Yield::Snapshot(snapshot), Some(said)) => {
+            Ok(copy::Mount::Root { layers: &snapshot.image.layers, said })
         }
-    }
+        (Yield::Material(Material::Source(_) | Material::Context(_) | Material::Download(_)), _)
+        | (Yield::Snapshot(_), None) => Err(anyhow!("internal error: mount {index} is of another kind")),
+    });
+    mounts.collect()
 }
 
 /// Returns a locked package as something to be fetched.

@@ -178,6 +178,7 @@ fn version(value: Value, source: &Source) -> Result<Option<Version>, InvalidRequ
 
 #[cfg(test)]
 mod tests {
+    use super::super::params::Written;
     use super::*;
     use serde_json::json;
 
@@ -225,7 +226,10 @@ mod tests {
         assert!(GetRequest::parse(&request).unwrap_err().to_string().contains("no version"));
         assert!(PutRequest::parse(&request).unwrap_err().to_string().contains("`definition`"));
         let request = json!({"source": source(), "params": {"definition": "src"}}).to_string();
-        assert_eq!(PutRequest::parse(&request).unwrap().params.definition.to_str(), Some("src"));
+        let Written::Definition(written) = PutRequest::parse(&request).unwrap().params.written else {
+            panic!("a definition is put");
+        };
+        assert_eq!(written.definition.to_str(), Some("src"));
     }
 
     #[test]

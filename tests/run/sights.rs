@@ -31,7 +31,7 @@ fn context(place: &Place) -> Yield {
         entry("src", 0o750, ContextKind::Directory),
         entry("src/main.c", 0o640, ContextKind::File { digest: Digest::of("main"), size: 4 }),
     ];
-    Yield::Material(Material::Context(ContextTree { name: ".".into(), entries }))
+    Yield::Material(Material::Context(ContextTree { name: ".".into(), entries, ..ContextTree::default() }))
 }
 
 pub(crate) fn other_image(place: &Place) -> Yield {

@@ -74,7 +74,7 @@ impl<'a> Scan<'a> {
     /// When it is no directory.
     pub fn new(context: &'a Context, ignore: &'a Ignore) -> Result<Scan<'a>> {
         let root = context.open_root();
-        let root = root.with_context(|| format!("cannot open the context {}", context.root.display()))?;
+        let root = root.with_context(|| format!("cannot open the context {}", context.shown()))?;
         let (listings, digests) = (RefCell::default(), RefCell::default());
         Ok(Scan { context, root, ignore, listings, digests })
     }
@@ -96,7 +96,7 @@ impl<'a> Scan<'a> {
         }
         taken.remove(&b""[..]);
         let name = wanted.sources.join(" ");
-        Ok(ContextTree { name, entries: self.entries(&taken)? })
+        Ok(ContextTree { name, directory: self.context.directory.clone(), entries: self.entries(&taken)? })
     }
 
     fn take<'s>(
@@ -115,7 +115,7 @@ impl<'a> Scan<'a> {
     }
 
     fn hint(&self, source: &str) -> String {
-        format!("cannot take {source} out of the context {}", self.context.root.display())
+        format!("cannot take {source} out of the context {}", self.context.shown())
     }
 
     /// Describes what is taken. What of it is a way to others only is a directory like any other.

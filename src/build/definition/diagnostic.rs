@@ -34,7 +34,7 @@ pub struct Diagnostic {
     hint: String,
 }
 
-/// All mistakes of a definition, in the order of the text; there is at least one.
+/// All mistakes of a definition, or of Dockerfiles, in the order of the text; there is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
     diagnostics: Vec<Diagnostic>,
@@ -68,6 +68,13 @@ impl SourceText {
         let start = boundary_before(&self.text, span.start);
         let end = boundary_after(&self.text, span.end.max(start));
         Diagnostic { source: self.clone(), span: start..end, message: message.into(), hint: hint.into() }
+    }
+
+    /// Returns an error of something that stands at `span`, as a mistake there.
+    pub fn failure(&self, span: Range<usize>, error: &anyhow::Error) -> Diagnostic {
+        let told = format!("{error:#}");
+        let (message, hint) = told.split_once("\nhint: ").unwrap_or((&told, ""));
+        self.diagnostic(span, message, hint)
     }
 
     /// Returns the number, from 1, of the line that the byte `offset` is on.
@@ -202,9 +209,10 @@ pub(super) fn boundary_after(text: &str, offset: usize) -> usize {
 }
 
 impl Diagnostics {
-    /// Sorts `diagnostics` by place; `n_dropped` more were found and not kept.
+    /// Sorts `diagnostics` by file and place; `n_dropped` more were found and not kept.
     pub(super) fn new(mut diagnostics: Vec<Diagnostic>, n_dropped: usize) -> Diagnostics {
-        diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
+        let place = |one: &Diagnostic| (one.source.file_name.clone(), one.span.start, one.span.end);
+        diagnostics.sort_by_key(place);
         diagnostics.dedup();
         Diagnostics { diagnostics, n_dropped }
     }
@@ -215,6 +223,11 @@ impl Diagnostics {
             true => Ok(()),
             false => Err(Diagnostics::new(diagnostics, 0)),
         }
+    }
+
+    /// Returns the mistakes one by one.
+    pub fn into_mistakes(self) -> Vec<Diagnostic> {
+        self.diagnostics
     }
 
     /// Returns each mistake.

@@ -3,7 +3,7 @@
 //! Nothing here reads a file, asks a network or decides which bytes a name means: that is the
 //! lock's. Only this room knows HCL. The language is described in `docs/definition.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Deref, Range};
 
@@ -424,6 +424,35 @@ impl Definition {
     /// Returns the step called `name`.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name.value == name)
+    }
+
+    /// Returns the steps that files are taken from, in the order of their names.
+    pub fn steps_of_files(&self) -> impl Iterator<Item = &Step> {
+        let names = self.image.files.iter().filter_map(|file| match &file.origin {
+            FileOrigin::Step { step, .. } => Some(step.value.as_str()),
+            FileOrigin::Tarball { .. }
+            | FileOrigin::Image { .. }
+            | FileOrigin::Package { .. }
+            | FileOrigin::Context { .. } => None,
+        });
+        names.collect::<BTreeSet<&str>>().into_iter().filter_map(|name| self.step(name))
+    }
+
+    /// Returns the images that files are taken from, each where it is first named, in the order of their names.
+    pub fn images_of_files(&self) -> impl Iterator<Item = &Spanned<Reference>> {
+        let references = self.image.files.iter().rev().filter_map(|file| match &file.origin {
+            FileOrigin::Image { reference, .. } => Some((reference.value.to_string(), reference)),
+            FileOrigin::Step { .. }
+            | FileOrigin::Tarball { .. }
+            | FileOrigin::Package { .. }
+            | FileOrigin::Context { .. } => None,
+        });
+        references.collect::<BTreeMap<String, _>>().into_values()
+    }
+
+    /// Returns an error of something that stands at `place`, as a mistake there.
+    pub fn failure<T>(&self, place: &Spanned<T>, error: &anyhow::Error) -> Diagnostics {
+        Diagnostics::from(self.source.failure(place.span.clone(), error))
     }
 
     /// Returns the tarball declared at `path`.

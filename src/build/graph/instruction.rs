@@ -238,14 +238,27 @@ pub struct Workdir {
 pub struct ContextTree {
     /// What was named, for people.
     pub name: String,
+    /// The directory of the build's context that the paths are relative to; empty for the whole.
+    #[serde(skip)]
+    pub directory: String,
     /// Sorted by path; directories before what is in them.
     pub entries: Vec<ContextEntry>,
+}
+
+impl ContextTree {
+    /// Returns the path of an entry, relative to the whole context.
+    pub fn in_context(&self, path: &str) -> String {
+        match self.directory.as_str() {
+            "" => path.to_owned(),
+            directory => format!("{directory}/{path}"),
+        }
+    }
 }
 
 /// An entry of the context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ContextEntry {
-    /// Its path, relative to the context, without `.` and `..`.
+    /// Its path, relative to that directory, without `.` and `..`.
     pub path: String,
     /// Its permissions.
     pub mode: u32,

@@ -10,12 +10,12 @@ use crate::build::base::Base;
 use crate::build::definition::{self, Apt, Definition, PackageRequest, SourcePolicy};
 use crate::oci::Reference;
 
-/// Checks that a lock was made for this definition.
+/// Checks that a lock was made for this definition, and these steps of it.
 ///
 /// # Errors
 /// When it was not, with every difference.
-pub fn is_of(definition: &Definition, locked: &PlatformLock) -> Result<()> {
-    let mut differences = locked.request.differences(&LockRequest::of(definition)?);
+pub fn is_of(definition: &Definition, steps: &[String], locked: &PlatformLock) -> Result<()> {
+    let mut differences = locked.request.differences(&LockRequest::of(definition, steps)?);
     if differences.is_empty() {
         differences.extend(other_base(definition, locked));
     }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::{Lock, LockedBase, LockedPackage, LockedSuite, PlatformLock};
+use super::{Lock, LockedBase, LockedImage, LockedPackage, LockedSuite, PlatformLock};
 use crate::build::time::rfc3339;
 use crate::debian::Version;
+use crate::digest::Digest;
 
 /// Returns what moved, in lines that begin with `+` for what came, `-` for what went and `~` for what changed.
 pub fn moves(old: &Lock, new: &Lock) -> Vec<String> {
@@ -33,6 +34,8 @@ fn platform_moves(old: &PlatformLock, new: &PlatformLock) -> Vec<String> {
     let taken = packages(&old.taken, &new.taken).into_iter();
     moves.extend(taken.map(|line| format!("{line}, for its files")));
     moves.extend(removals(old, new));
+    moves.extend(pinned(&images(old), &images(new)));
+    moves.extend(pinned(&files(old), &files(new)));
     moves.extend(keys(old, new));
     moves.extend(suites(&old.suites, &new.suites));
     moves
@@ -94,6 +97,30 @@ fn removals(old: &PlatformLock, new: &PlatformLock) -> Vec<String> {
     came_and_went(&names(old), &names(new))
 }
 
+fn images(lock: &PlatformLock) -> BTreeMap<String, Digest> {
+    let name = |image: &LockedImage| match image.platform == lock.platform {
+        true => format!("image {}", image.name),
+        false => format!("image {} for {}", image.name, image.platform),
+    };
+    lock.images.iter().map(|image| (name(image), image.digest)).collect()
+}
+
+fn files(lock: &PlatformLock) -> BTreeMap<String, Digest> {
+    lock.files.iter().map(|file| (format!("file {}", file.uri), file.digest)).collect()
+}
+
+fn pinned(old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>) -> Vec<String> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let moves = names.into_iter().filter_map(|name| match (old.get(name), new.get(name)) {
+        (Some(old), Some(new)) if old == new => None,
+        (Some(old), Some(new)) => Some(changed(name, old, new)),
+        (None, Some(_)) => Some(format!("+ {name}")),
+        (Some(_), None) => Some(format!("- {name}")),
+        (None, None) => None,
+    });
+    moves.collect()
+}
+
 fn keys(old: &PlatformLock, new: &PlatformLock) -> Vec<String> {
     let name = |key: &crate::bom::Key| {
         let identity = key.identities.first().map(|identity| format!(" {identity}")).unwrap_or_default();
@@ -130,8 +157,7 @@ fn changed(what: impl Display, from: impl Display, to: impl Display) -> String {
 mod tests {
     use super::*;
     use crate::bom::Key;
-    use crate::build::lock::{LockRequest, LockedSource};
-    use crate::digest::Digest;
+    use crate::build::lock::{LockRequest, LockedFile, LockedSource};
     use crate::oci::Platform;
 
     fn package(name: &str, version: &str) -> LockedPackage {
@@ -193,6 +219,30 @@ mod tests {
             ]
         );
         assert!(moves(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn images_and_files_that_steps_need_are_told() {
+        let image = |name: &str, content: &str| LockedImage {
+            name: name.into(),
+            platform: Platform::host(),
+            digest: Digest::of(content),
+        };
+        let mut old = lock("1", vec![]);
+        let mut new = old.clone();
+        old.platforms[0].images = vec![image("gone:1", "a"), image("tool:1", "a")];
+        new.platforms[0].images = vec![image("new:1", "a"), image("tool:1", "b")];
+        new.platforms[0].files =
+            vec![LockedFile { uri: "https://archive.example/a".into(), digest: Digest::of("a") }];
+        assert_eq!(
+            moves(&old, &new),
+            [
+                "- image gone:1".to_owned(),
+                "+ image new:1".into(),
+                format!("~ image tool:1: {} → {}", Digest::of("a"), Digest::of("b")),
+                "+ file https://archive.example/a".into(),
+            ]
+        );
     }
 
     #[test]

@@ -51,14 +51,20 @@ pub struct LockRequest {
     /// Whose sources are recorded: `packages`, `base image`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+    /// The steps that files are taken from, by name, each with its Dockerfile: `build (Dockerfile sha256:…)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
+    /// The images that files are taken from, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
 }
 
 impl LockRequest {
-    /// Returns what `definition` asks for.
+    /// Returns what `definition` asks for; `steps` are those that files are taken from.
     ///
     /// # Errors
     /// When a repository can't be read.
-    pub fn of(definition: &Definition) -> Result<LockRequest> {
+    pub fn of(definition: &Definition, steps: &[String]) -> Result<LockRequest> {
         let apt = &definition.image.apt;
         let base = match &definition.image.base {
             definition::Base::Scratch => None,
@@ -76,6 +82,8 @@ impl LockRequest {
             remove: apt.remove.iter().map(|name| name.value.clone()).collect(),
             preferences: apt.preferences.iter().map(|text| one_line(&text.value)).collect(),
             sources: sources(apt),
+            steps: steps.to_vec(),
+            images: definition.images_of_files().map(|reference| reference.value.to_string()).collect(),
         })
     }
 
@@ -94,7 +102,7 @@ impl LockRequest {
     }
 
     /// Returns its lists, each with what an entry of it is called.
-    fn lists(&self) -> [(&'static str, &[String]); 9] {
+    fn lists(&self) -> [(&'static str, &[String]); 11] {
         [
             ("package", self.packages.as_slice()),
             ("deb", &self.debs),
@@ -105,6 +113,8 @@ impl LockRequest {
             ("package to remove", &self.remove),
             ("preference", &self.preferences),
             ("sources of the", &self.sources),
+            ("step", &self.steps),
+            ("image to take files from", &self.images),
         ]
     }
 }
@@ -217,7 +227,7 @@ mod tests {
 
     fn request(image: &str) -> LockRequest {
         let text = format!("image \"x\" {{\n{image}\n}}\n");
-        LockRequest::of(&definition::parse(&text, "f", &BTreeMap::new()).unwrap()).unwrap()
+        LockRequest::of(&definition::parse(&text, "f", &BTreeMap::new()).unwrap(), &[]).unwrap()
     }
 
     const PLAIN: &str = "apt {\n repositories = [\"deb http://archive.example s main\"]\n package \"jq\" {}\n package \"jo\" {}\n }";
@@ -266,6 +276,21 @@ mod tests {
             ]
         );
         assert!(request(PLAIN).differences(&request(PLAIN)).is_empty());
+    }
+
+    #[test]
+    fn another_dockerfile_of_a_step_is_another_request() {
+        let of = |dockerfile: &str| LockRequest {
+            steps: vec![format!("build (Dockerfile {dockerfile})")],
+            ..LockRequest::default()
+        };
+        assert_eq!(
+            of("sha256:1").differences(&of("sha256:2")),
+            [
+                "the definition has step build (Dockerfile sha256:2), the lock hasn't",
+                "the lock has step build (Dockerfile sha256:1), the definition hasn't",
+            ]
+        );
     }
 
     #[test]

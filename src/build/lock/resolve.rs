@@ -54,6 +54,8 @@ pub struct Subject<'a> {
     pub recalled: &'a CacheRecord,
     /// The versions that stay as far as they can.
     pub kept: Kept,
+    /// The steps that files are taken from, as a lock repeats them.
+    pub steps: Vec<String>,
 }
 
 /// Makes the lock, and returns what is known of the base with it.
@@ -68,7 +70,7 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
     let apt = &subject.definition.image.apt;
     let mut pinned = PlatformLock {
         platform: subject.platform.clone(),
-        request: LockRequest::of(subject.definition)?,
+        request: LockRequest::of(subject.definition, &subject.steps)?,
         base: base.as_ref().map(|(locked, _)| locked.clone()),
         suites: Vec::new(),
         keys: Vec::new(),
@@ -138,7 +140,7 @@ pub async fn load_base(
     let registry = world.open(&Location::Remote(reference.clone()))?;
     let digest = match locked {
         Some(locked) => locked.digest,
-        None => base::pin(&registry, reference, subject.platform).await?,
+        None => base::pin("base image", &registry, reference, subject.platform).await?,
     };
     let base = base::load(digest, &subject.recalled.bases, &registry, &world.store, &world.progress).await?;
     let name = Reference { digest: None, ..reference.clone() }.to_string();
@@ -521,9 +523,10 @@ async fn epoch(
     Ok(times.await??.into_iter().max().unwrap_or(0))
 }
 
-/// The same archives have the same times: the last build's epoch need not be found again.
+/// The same archives have the same times: the last build's epoch need not be found again. Where there are none, it
+/// wasn't theirs.
 fn remembered_epoch(subject: &Subject<'_>, packages: &[LockedPackage]) -> Option<i64> {
-    let last = subject.last()?;
+    let last = subject.last().filter(|_| !packages.is_empty())?;
     let is_same = last.all_packages().map(|one| one.sha256).eq(packages.iter().map(|one| one.sha256));
     subject.recalled.archive_epoch.filter(|_| is_same)
 }

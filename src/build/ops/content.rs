@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::build::context::Context;
 use crate::build::graph::SourceFile;
 use crate::digest::{Digest, HashingReader};
-use crate::layer::{Entry, LayerWriter};
+use crate::layer::{Entry, LastLink, LayerWriter, Stack};
 
 /// What is said of a file whose bytes are no longer those that were hashed.
 pub(super) const CHANGED: &str = "it changed after it was hashed\nhint: run the build again";
@@ -32,6 +32,18 @@ pub(super) enum Place {
     Context(String),
     /// In a file with the bytes of many, from a byte on.
     Spool(Arc<File>, u64),
+    /// In a file of a root, by its path there.
+    Root(Arc<Stack>, Vec<u8>),
+}
+
+impl Place {
+    /// Returns where it begins, among the bytes of many.
+    pub(super) fn start(&self) -> Option<u64> {
+        match self {
+            Place::Spool(_, start) => Some(*start),
+            Place::Context(_) | Place::Root(..) => None,
+        }
+    }
 }
 
 impl Content {
@@ -66,6 +78,10 @@ impl Content {
             Place::Spool(file, start) => {
                 Ok(Box::new(Piece { file: file.clone(), at: *start, end: start + self.size }))
             }
+            Place::Root(stack, path) => match stack.find(path, LastLink::Kept)? {
+                Some(file) => Ok(Box::new(file.open()?)),
+                None => bail!(CHANGED),
+            },
         }
     }
 }

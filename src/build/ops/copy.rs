@@ -1,5 +1,5 @@
-//! Files put into the root: from the context, out of a tarball of it or out of a package; one by one, or whole
-//! directories.
+//! Files put into the root: from the context, out of a tarball of it, out of a package, a step or another image; one by
+//! one, or whole directories.
 //!
 //! The root itself isn't needed, only its [`Skeleton`]: where a path leads, which directories must be made on the
 //! way, and who an owner's name is. What is held in memory grows with the number of entries, not with their bytes.
@@ -8,21 +8,25 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::content::{Content, Place};
+use super::content::Content;
 use super::install;
-use super::tarball::{self, Member, Members, Wanted};
+use super::members::{FileId, Member, Members, Wanted};
+use super::roots::{self, NotTaken};
+use super::tarball;
 use crate::bom::{self, AddedPackage, BomDelta, FileSource};
 use crate::build::context::Context;
 use crate::build::definition::{Glob, Id, Owner};
-use crate::build::graph::{CopiedFile, CopiedTree, Copy, Delta, Origin, Source, SourceFile};
+use crate::build::graph::{CopiedFile, CopiedRoot, CopiedTree, Copy, Delta, Origin, Source, SourceFile};
+use crate::build::lock::LockedPackage;
 use crate::build::selection::Selection;
-use crate::layer::{Entry, Found, Kind, LayerWriter, Metadata, Skeleton};
+use crate::layer::{Entry, Found, Kind, LayerWriter, Metadata, Skeleton, Stack};
+use crate::oci::Layer;
 use crate::store::{Scratch, Store};
 
 /// What a copy has at hand.
 pub struct Site<'a> {
     /// What the vertex's mounts yielded.
-    pub sources: &'a [&'a Source],
+    pub mounts: &'a [Mount<'a>],
     /// Where their bytes are.
     pub context: &'a Context,
     /// The root that the files land in.
@@ -31,6 +35,47 @@ pub struct Site<'a> {
     pub scratch: &'a Scratch,
     /// Holds the archives of packages.
     pub store: &'a Store,
+    /// Shows layers as one root.
+    pub stack: &'a dyn Fn(&[Layer]) -> Result<Stack>,
+}
+
+/// What a mount yielded.
+#[derive(Clone, Copy)]
+pub enum Mount<'a> {
+    /// Files of the context, or a package.
+    Source(&'a Source),
+    /// What a step leaves, or another image.
+    Root {
+        /// Its layers, lowest first.
+        layers: &'a [Layer],
+        /// What the account says of it.
+        said: &'a CopiedRoot,
+    },
+}
+
+impl<'a> Mount<'a> {
+    /// Returns the package that it is, if it is one.
+    pub fn package(&self) -> Option<&'a LockedPackage> {
+        match self {
+            Mount::Source(source) => source.package.as_deref(),
+            Mount::Root { .. } => None,
+        }
+    }
+
+    fn source(&self) -> Result<&'a Source> {
+        match self {
+            Mount::Source(source) => Ok(source),
+            Mount::Root { .. } => bail!("internal error: a file was expected"),
+        }
+    }
+
+    /// Returns an error with what it is that `path` can't be taken out of.
+    fn unreadable(&self, path: &str, error: anyhow::Error) -> anyhow::Error {
+        match self {
+            Mount::Source(source) => error.context(format!("cannot read {}", shown(source))),
+            Mount::Root { said, .. } => NotTaken::new(said, path, &error).into(),
+        }
+    }
 }
 
 /// Puts the files into a layer.
@@ -57,8 +102,8 @@ pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Del
 
 /// Returns the account of the packages that files are taken from.
 fn opened(copy: &Copy, site: &Site<'_>) -> Vec<AddedPackage> {
-    let packages = site.sources.iter().enumerate();
-    let packages = packages.filter_map(|(mount, source)| Some((mount, source.package.as_ref()?)));
+    let packages = site.mounts.iter().enumerate();
+    let packages = packages.filter_map(|(index, mount)| Some((index, mount.package()?)));
     let opened = packages.map(|(mount, package)| {
         let files = copy.files.iter().filter(|file| file.mount == mount).map(|file| &file.origin);
         let trees = copy.trees.iter().filter(|tree| tree.mount == mount);
@@ -78,7 +123,7 @@ fn write(landing: &Landing<'_>, pieces: &[Piece], context: &Context, writer: &mu
             writer.entry(entry, &mut std::io::empty())?;
             continue;
         };
-        let identity = file.shared.map(|(mount, start)| (mount, start, piece.mode, piece.owner));
+        let identity = file.shared.map(|(mount, id)| (mount, id, piece.mode, piece.owner));
         if let Some(target) = identity.as_ref().and_then(|identity| first_names.get(identity)) {
             let link = Entry { kind: Kind::Hardlink { target: target.clone() }, ..entry.clone() };
             writer.entry(&link, &mut std::io::empty())?;
@@ -90,8 +135,8 @@ fn write(landing: &Landing<'_>, pieces: &[Piece], context: &Context, writer: &mu
     Ok(())
 }
 
-/// A tarball and a place in it, mode and owner: what names of one file have in common.
-type Identity = (usize, u64, u32, (u32, u32));
+/// A mount and a file in it, mode and owner: what names of one file have in common.
+type Identity = (usize, FileId, u32, (u32, u32));
 
 /// What is to be put at a place.
 struct Piece {
@@ -109,8 +154,8 @@ enum What {
 
 struct FilePiece {
     content: Content,
-    /// The tarball and the place in it, if the file has several names.
-    shared: Option<(usize, u64)>,
+    /// The mount and which file of it this is, if that has several names.
+    shared: Option<(usize, FileId)>,
     source: FileSource,
 }
 
@@ -171,23 +216,20 @@ fn pieces(copy: &Copy, site: &Site<'_>) -> Result<Vec<Piece>> {
         let what = What::Link(link.leads_to.clone());
         pieces.push(Piece { target: link.target.clone(), mode: 0o777, owner, what });
     }
-    for mount in 0..site.sources.len() {
+    for mount in 0..site.mounts.len() {
         let members = members(copy, mount, site)?;
         for file in copy.files.iter().filter(|file| file.mount == mount) {
             pieces.push(single(file, &members, site)?);
         }
         for tree in copy.trees.iter().filter(|tree| tree.mount == mount) {
-            pieces.extend(
-                whole(tree, &members, site)
-                    .with_context(|| format!("cannot read {}", shown(site.sources[mount])))?,
-            );
+            pieces.extend(whole(tree, &members, site)?);
         }
     }
     pieces.sort_by(|a, b| a.order().cmp(&b.order()));
     Ok(pieces)
 }
 
-/// Reads a mount once if it is a tarball.
+/// Reads a mount once, unless it is files of the context.
 fn members(copy: &Copy, mount: usize, site: &Site<'_>) -> Result<Option<Members>> {
     let names = copy.files.iter().filter(|file| file.mount == mount).filter_map(|file| file.member.as_ref());
     let names = names.map(|name| tarball::plain(name)).collect();
@@ -197,7 +239,12 @@ fn members(copy: &Copy, mount: usize, site: &Site<'_>) -> Result<Option<Members>
     if wanted.names.is_empty() && wanted.selections.is_empty() {
         return Ok(None);
     }
-    let named = site.sources[mount];
+    let named = match site.mounts[mount] {
+        Mount::Source(source) => source,
+        Mount::Root { layers, said } => {
+            return Ok(Some(roots::take(said, (site.stack)(layers)?, &wanted)?));
+        }
+    };
     // Tarballs of one copy share the scratch directory.
     let spools = tempfile::Builder::new().prefix("tarball-").tempdir_in(site.scratch.path())?;
     let taken = match &named.package {
@@ -222,18 +269,17 @@ fn file_of(source: &Source, nth: usize) -> Result<&SourceFile> {
 }
 
 fn single(file: &CopiedFile, members: &Option<Members>, site: &Site<'_>) -> Result<Piece> {
-    let named = site.sources[file.mount];
-    let source = file_of(named, file.nth)?;
+    let mount = site.mounts[file.mount];
     let content = match (&file.member, members) {
-        (None, _) => Content::of_context(source),
-        (Some(member), Some(members)) => members
-            .file(&tarball::plain(member))
-            .with_context(|| format!("cannot read {}", shown(named)))?
-            .clone(),
-        (Some(_), None) => bail!("internal error: the tarball {} was not read", source.path),
+        (None, _) => Content::of_context(file_of(mount.source()?, file.nth)?),
+        (Some(member), Some(members)) => {
+            let found = members.file(&tarball::plain(member));
+            found.map_err(|error| mount.unreadable(member, error))?.clone()
+        }
+        (Some(member), None) => bail!("internal error: nothing was read to find {member}"),
     };
     let what = FilePiece {
-        source: account_of(&file.origin, &file.context_path, file.member.as_deref(), named)?,
+        source: account_of(&file.origin, &file.context_path, file.member.as_deref(), mount)?,
         shared: None,
         content,
     };
@@ -245,26 +291,25 @@ fn single(file: &CopiedFile, members: &Option<Members>, site: &Site<'_>) -> Resu
     })
 }
 
-/// Returns what is taken out of a tarball by directory or pattern.
+/// Returns what is taken out of a tarball, package or root by directory or pattern.
 fn whole(tree: &CopiedTree, members: &Option<Members>, site: &Site<'_>) -> Result<Vec<Piece>> {
     let members = members.as_ref().ok_or_else(|| anyhow!("internal error: it was not read"))?;
-    let named = site.sources[tree.mount];
+    let mount = site.mounts[tree.mount];
+    let failed = |error| mount.unreadable(&tree.path, error);
+    let selected = members.selected(&selection(tree)?).map_err(failed)?;
     let owner = ids(&tree.owner, site.root)?;
-    let origins = Origins::of(tree)?;
+    let origins = Origins::of(tree, &mount)?;
     let top = tree.target.trim_end_matches('/');
     let mut pieces = vec![Piece { target: tree.target.clone(), mode: 0o755, owner, what: What::Directory }];
-    for (name, below, member) in members.selected(&selection(tree)?)? {
+    for (name, below, member) in selected {
         let target = format!("{top}/{below}");
         let piece = match member {
             Member::Directory(mode) => Piece { target, mode, owner, what: What::Directory },
             Member::Link(leads_to) => Piece { target, mode: 0o777, owner, what: What::Link(leads_to) },
             Member::File(content) => {
-                let start = match &content.place {
-                    Place::Spool(_, start) => Some(*start),
-                    Place::Context(_) => None,
-                };
-                let shared = start.filter(|_| members.is_shared(name)).map(|start| (tree.mount, start));
-                let source = account_of(origins.find(name)?, &tree.context_path, Some(name), named)?;
+                let shared = members.identity(name).map(|id| (tree.mount, id));
+                let origin = origins.find(name).map_err(failed)?;
+                let source = account_of(origin, &tree.context_path, Some(name), mount)?;
                 let mode = tree.mode.unwrap_or(content.mode);
                 let what = What::File(Box::new(FilePiece { content, shared, source }));
                 Piece { target, mode, owner, what }
@@ -276,24 +321,34 @@ fn whole(tree: &CopiedTree, members: &Option<Members>, site: &Site<'_>) -> Resul
     Ok(pieces)
 }
 
-/// The origins declared for a tarball's members.
+/// The origins declared for the members of a tarball or the files of a step.
 struct Origins<'a> {
     by_pattern: Vec<(Glob, &'a Origin)>,
-    tarball: &'a str,
+    /// The block that declares them.
+    block: String,
+    /// Whether their paths are absolute.
+    is_root: bool,
 }
 
 impl<'a> Origins<'a> {
-    fn of(tree: &'a CopiedTree) -> Result<Origins<'a>> {
+    fn of(tree: &'a CopiedTree, mount: &Mount<'_>) -> Result<Origins<'a>> {
         let by_pattern = tree.origins.iter().map(|(pattern, origin)| Ok((Glob::new(pattern)?, origin)));
-        Ok(Origins { by_pattern: by_pattern.collect::<Result<_>>()?, tarball: &tree.context_path })
+        let (is_root, block) = match mount {
+            Mount::Root { said: CopiedRoot::Step(step), .. } => (true, format!("step \"{}\"", step.name)),
+            Mount::Root { said: CopiedRoot::Image { name, .. }, .. } => (true, format!("image \"{name}\"")),
+            Mount::Source(_) => (false, format!("tarball \"{}\"", tree.context_path)),
+        };
+        Ok(Origins { by_pattern: by_pattern.collect::<Result<_>>()?, block, is_root })
     }
 
     fn find(&self, member: &str) -> Result<&'a Origin> {
-        let found = self.by_pattern.iter().find(|(pattern, _)| pattern.matches(member));
+        let path = if self.is_root { format!("/{member}") } else { member.to_owned() };
+        let found = self.by_pattern.iter().find(|(pattern, _)| pattern.matches(&path));
         found.map(|(_, origin)| *origin).ok_or_else(|| {
+            let what = if self.is_root { "its file" } else { "its member" };
             anyhow!(
-                "nobody says where its member {member} comes from\nhint: in tarball \"{}\", write: source_file \"{member}\" {{ vcs \"git\" {{ repository = \"…\" ref = \"…\" }} }}",
-                self.tarball
+                "nobody says where {what} {path} comes from\nhint: in {}, write: source_file \"{path}\" {{ vcs \"git\" {{ repository = \"…\" ref = \"…\" }} }}",
+                self.block
             )
         })
     }
@@ -303,8 +358,12 @@ fn account_of(
     origin: &Origin,
     context_path: &str,
     member: Option<&str>,
-    source: &Source,
+    mount: Mount<'_>,
 ) -> Result<FileSource> {
+    let source = match mount {
+        Mount::Source(source) => source,
+        Mount::Root { said, .. } => return Ok(account_of_root(origin, said, member.unwrap_or_default())),
+    };
     if let (Some(package), Some(member)) = (&source.package, member) {
         let taken = bom::PackageFile {
             name: package.name.clone(),
@@ -330,6 +389,21 @@ fn account_of(
         tarball,
         ..FileSource::default()
     })
+}
+
+fn account_of_root(origin: &Origin, root: &CopiedRoot, member: &str) -> FileSource {
+    let path = format!("/{member}");
+    let (git, url) = (origin.git.clone(), origin.url.clone());
+    match root {
+        CopiedRoot::Step(step) => {
+            let step = bom::StepFile { step: step.clone(), path };
+            FileSource { git, url, step: Some(step), ..FileSource::default() }
+        }
+        CopiedRoot::Image { canonical_name, .. } => {
+            let image = bom::ImageFile { name: canonical_name.clone(), path };
+            FileSource { image: Some(image), ..FileSource::default() }
+        }
+    }
 }
 
 /// Returns the numbers of an owner; names are those of the root's own lists.

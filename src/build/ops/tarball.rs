@@ -4,7 +4,7 @@
 //! A tarball may be hostile: nothing of it but the wanted bytes is kept, all in one spool; nothing is unpacked to a
 //! path of its choosing, and what it holds in memory is bounded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::content::{CHANGED, Content, Place};
 use super::install;
+use super::members::{Member, Members, Wanted};
 use crate::build::context::Context;
 use crate::build::graph::SourceFile;
 use crate::build::lock::LockedPackage;
-use crate::build::selection::Selection;
 use crate::digest::HashingReader;
 use crate::layer::{self, Entry, Kind};
 use crate::store::Store;
@@ -26,41 +26,6 @@ use crate::store::Store;
 const PIECE: usize = 128 << 10;
 /// No more members are taken out of one tarball.
 const MOST_MEMBERS: usize = 1_000_000;
-/// How many hard links lead to a file.
-const MOST_LINKS: usize = 40;
-
-/// What is wanted of a tarball.
-#[derive(Default)]
-pub(super) struct Wanted {
-    /// Single files, by plain names.
-    pub(super) names: BTreeSet<String>,
-    /// Directories and patterns.
-    pub(super) selections: Vec<Selection>,
-}
-
-/// What was wanted and found, by name.
-pub(super) struct Members {
-    members: BTreeMap<String, Member>,
-    /// Files that have several names, by all of these but one.
-    shared: BTreeSet<String>,
-    /// What to do if one isn't there.
-    hint: String,
-}
-
-/// A member of a tarball.
-#[derive(Clone)]
-pub(super) enum Member {
-    /// A file.
-    File(Content),
-    /// A directory, and its mode.
-    Directory(u32),
-    /// A symbolic link, and what it says.
-    Link(String),
-    /// Another name of a file.
-    Hardlink(String),
-    /// A device or pipe.
-    Special,
-}
 
 /// Reads a tarball once and returns what is wanted of it. Of several members of one name the last counts, as tar has it.
 pub(super) fn take(
@@ -74,7 +39,7 @@ pub(super) fn take(
     if !file.end_is(source)? {
         bail!(CHANGED);
     }
-    Ok(Members::new(members?, format!("`tar -tf {}` lists the members", source.path)))
+    Ok(Members::of_archive(members?, format!("`tar -tf {}` lists the members", source.path)))
 }
 
 /// Reads a package once and returns what is wanted of its files.
@@ -87,7 +52,7 @@ pub(super) fn take_of_package(
     let (deb, _) = install::open_deb(package, store)?;
     let members = wanted.gather(deb.data()?, spools)?;
     let hint = "`dpkg-deb --contents` lists what is in its .deb; what its scripts would make isn't";
-    Ok(Members::new(members, hint.into()))
+    Ok(Members::of_archive(members, hint.into()))
 }
 
 /// Returns a member's name as archives are read: without `.`, leading and doubled slashes.
@@ -139,72 +104,6 @@ impl Wanted {
         };
         members.insert(name.into_owned(), member);
         Ok(())
-    }
-}
-
-impl Members {
-    fn new(members: BTreeMap<String, Member>, hint: String) -> Members {
-        let links = members.iter().filter_map(|(name, member)| match member {
-            Member::Hardlink(target) => Some((name, target)),
-            Member::File(_) | Member::Directory(_) | Member::Link(_) | Member::Special => None,
-        });
-        let shared = links.flat_map(|(name, target)| [name.clone(), target.clone()]).collect();
-        Members { members, shared, hint }
-    }
-
-    /// Returns the file that goes by a name.
-    pub(super) fn file(&self, name: &str) -> Result<&Content> {
-        let kind = match self.members.get(name) {
-            None => {
-                bail!("it has no member {name}\nhint: {}", self.hint)
-            }
-            Some(Member::File(content)) => return Ok(content),
-            Some(Member::Link(target)) => format!("symbolic link to {target}"),
-            Some(Member::Hardlink(target)) => format!("hard link to {target}"),
-            Some(Member::Directory(_)) => "directory".into(),
-            Some(Member::Special) => "special file".into(),
-        };
-        bail!("its member {name} is no regular file but a {kind}\nhint: name the file itself")
-    }
-
-    /// Returns what a selection takes: names, where they lie below its directory, and the members. A hard link is
-    /// the file that it leads to.
-    pub(super) fn selected(&self, selection: &Selection) -> Result<Vec<(&str, &str, Member)>> {
-        let mut selected = Vec::new();
-        for (name, member) in &self.members {
-            let Some(below) = selection.take(name) else { continue };
-            let member = match member {
-                Member::Hardlink(_) => Member::File(self.behind(name)?.clone()),
-                Member::Special => {
-                    bail!("its member {name} is refused: it is no file, directory or link")
-                }
-                Member::File(_) | Member::Directory(_) | Member::Link(_) => member.clone(),
-            };
-            selected.push((name.as_str(), below, member));
-        }
-        match selected.is_empty() {
-            true => bail!("nothing in it matches {}\nhint: {}", selection.as_str(), self.hint),
-            false => Ok(selected),
-        }
-    }
-
-    /// Whether a file has several names.
-    pub(super) fn is_shared(&self, name: &str) -> bool {
-        self.shared.contains(name)
-    }
-
-    fn behind(&self, name: &str) -> Result<&Content> {
-        let mut target = name;
-        for _ in 0..MOST_LINKS {
-            match self.members.get(target) {
-                Some(Member::Hardlink(next)) => target = next,
-                Some(Member::File(content)) => return Ok(content),
-                Some(Member::Directory(_) | Member::Link(_) | Member::Special) | None => break,
-            }
-        }
-        bail!(
-            "its member {name} is a hard link to {target}, which isn't taken with it\nhint: take the directory that both are in"
-        )
     }
 }
 

@@ -45,6 +45,11 @@ impl Images {
         self.images.iter()
     }
 
+    /// Returns when the latest of them was made, in seconds since 1970, where one says so.
+    pub fn latest(&self) -> Option<i64> {
+        self.iter().filter_map(KnownImage::created).max()
+    }
+
     /// Returns the image of this name for this platform.
     pub fn get(&self, name: &str, platform: &Platform) -> Option<&KnownImage> {
         self.images.iter().find(|image| image.name == name && image.platform == *platform)

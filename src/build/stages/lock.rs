@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::downloads::shown;
-use super::evaluate::{ImageName, Wanted as Missing};
+use super::evaluate::ImageName;
 use super::{Images, KnownImage, Stages};
 use crate::build::base::{self, Base};
 use crate::build::cache::CacheRecord;
@@ -28,7 +28,10 @@ pub async fn lock(
         None => None,
     };
     let task = world.progress.start("lock");
-    let images = images(stages, given, world).await?;
+    let mut pinned = Pinned::default();
+    pin(stages, &mut pinned, given, world).await?;
+    pinned.sort();
+    let Pinned { images, files } = pinned;
     let evaluated = stages.evaluate(&images)?;
     let base = match stages.base(&evaluated, &images) {
         Some(known) => {
@@ -37,37 +40,28 @@ pub async fn lock(
         }
         None => None,
     };
-    let files = files(&stages.addresses(&evaluated)?, given, world).await?;
     task.done(&format!("{} images, {} files", images.iter().count(), files.len()));
     if let Some(lock) = &request.lock {
         return Ok((lock.clone(), base, images));
     }
     let asked_for = stages.epoch.or(world.source_date_epoch);
     let epoch = asked_for.unwrap_or_else(|| epoch(base.as_ref(), &images));
-    let locked = pinned(stages, request, &images, base.as_ref(), files);
+    let locked = platform_lock(stages, request, &images, base.as_ref(), files);
     Ok((Lock::new(epoch, vec![locked]), base, images))
 }
 
 /// The time of the image that the target is built upon, else the latest of those that its stages are.
 fn epoch(base: Option<&Base>, images: &Images) -> i64 {
-    let created = images.iter().filter_map(KnownImage::created).max();
-    base.and_then(Base::created).or(created).unwrap_or(0)
+    base.and_then(Base::created).or(images.latest()).unwrap_or(0)
 }
 
-fn pinned(
+fn platform_lock(
     stages: &Stages,
     request: &Request,
     images: &Images,
     base: Option<&Base>,
     files: Vec<LockedFile>,
 ) -> PlatformLock {
-    let named = |known: &KnownImage| LockedImage {
-        name: known.name.clone(),
-        platform: known.platform.clone(),
-        digest: known.digest,
-    };
-    let mut locked: Vec<LockedImage> = images.iter().map(named).collect();
-    locked.sort();
     let base = base.and_then(|base| images.iter().find(|known| known.digest == base.digest));
     PlatformLock {
         platform: request.platform.clone(),
@@ -83,32 +77,92 @@ fn pinned(
         beside: Vec::new(),
         taken: Vec::new(),
         remove: Vec::new(),
-        images: locked,
+        images: locked(images),
         files,
     }
 }
 
+/// Returns images as a lock holds them.
+pub fn locked(images: &Images) -> Vec<LockedImage> {
+    let named = |known: &KnownImage| LockedImage {
+        name: known.name.clone(),
+        platform: known.platform.clone(),
+        digest: known.digest,
+    };
+    let mut locked: Vec<LockedImage> = images.iter().map(named).collect();
+    locked.sort();
+    locked
+}
+
+/// What stages, and files of other images, name: pinned, and as far as need be known.
+#[derive(Default)]
+pub struct Pinned {
+    /// The images.
+    pub images: Images,
+    /// The files from afar.
+    pub files: Vec<LockedFile>,
+}
+
+impl Pinned {
+    /// Brings it into the order of a lock.
+    pub fn sort(&mut self) {
+        self.files.sort_by(|a, b| a.uri.cmp(&b.uri));
+        self.files.dedup();
+    }
+}
+
+/// Pins what the stages name that the target needs.
+pub async fn pin(
+    stages: &Stages,
+    pinned: &mut Pinned,
+    given: Option<&PlatformLock>,
+    world: &World,
+) -> Result<()> {
+    images(stages, &mut pinned.images, given, world).await?;
+    let addresses = stages.addresses(&stages.evaluate(&pinned.images)?)?;
+    pinned.files.extend(files(&addresses, given, world).await?);
+    Ok(())
+}
+
+/// Pins an image that files are taken from.
+pub async fn pin_image(
+    reference: &Reference,
+    platform: &Platform,
+    pinned: &mut Pinned,
+    given: Option<&PlatformLock>,
+    world: &World,
+) -> Result<()> {
+    let image = ImageName { name: reference.to_string(), platform: platform.clone() };
+    if pinned.images.get(&image.name, platform).is_none() {
+        pinned.images.add(find(&image, given, world).await?);
+    }
+    Ok(())
+}
+
 /// Finds the images that the stages need; a trigger of one may need another.
-async fn images(stages: &Stages, given: Option<&PlatformLock>, world: &World) -> Result<Images> {
-    let mut images = Images::default();
+async fn images(
+    stages: &Stages,
+    images: &mut Images,
+    given: Option<&PlatformLock>,
+    world: &World,
+) -> Result<()> {
     for _ in 0..MOST_ROUNDS {
-        let missing = stages.missing(&images)?;
+        let missing = stages.missing(images)?;
         if missing.is_empty() {
             break;
         }
         for missing in missing {
-            let image =
-                find(&missing, given, world).await.map_err(|error| stages.at(&missing.span, &error))?;
-            images.add(image);
+            let found = find(&missing.image, given, world).await;
+            images.add(found.map_err(|error| stages.at(&missing.span, &error))?);
         }
     }
-    Ok(images)
+    Ok(())
 }
 
-async fn find(missing: &Missing, given: Option<&PlatformLock>, world: &World) -> Result<KnownImage> {
-    let ImageName { name, platform } = &missing.image;
+async fn find(image: &ImageName, given: Option<&PlatformLock>, world: &World) -> Result<KnownImage> {
+    let ImageName { name, platform } = image;
     let reference: Reference = name.parse()?;
-    let locked = given.map(|locked| locked_image(locked, &missing.image)).transpose()?;
+    let locked = given.map(|locked| locked_image(locked, image)).transpose()?;
     let (registry, digest) = place(&reference, locked, platform, world).await?;
     let image = base::describe(&digest, &registry, &world.store, &world.progress).await?;
     Ok(KnownImage { name: name.clone(), platform: platform.clone(), digest, image, registry })
@@ -124,7 +178,7 @@ async fn place(
     if let Some(place) = world.place_of(reference) {
         let registry = world.open(&Location::Remote(place.clone()))?;
         let wanted = locked.map_or_else(|| place.clone(), |digest| place.with_digest(digest));
-        match base::pin(&registry, &wanted, platform).await {
+        match base::pin("image", &registry, &wanted, platform).await {
             Ok(digest) => return Ok((registry, locked.unwrap_or(digest))),
             Err(error) => world.progress.warn(format!("{error:#}")),
         }
@@ -132,7 +186,7 @@ async fn place(
     let registry = world.open(&Location::Remote(reference.clone()))?;
     let digest = match locked {
         Some(digest) => digest,
-        None => base::pin(&registry, reference, platform).await?,
+        None => base::pin("image", &registry, reference, platform).await?,
     };
     Ok((registry, digest))
 }
@@ -162,8 +216,6 @@ async fn files(
         };
         files.push(LockedFile { uri: shown(address), digest });
     }
-    files.sort_by(|a, b| a.uri.cmp(&b.uri));
-    files.dedup();
     Ok(files)
 }
 

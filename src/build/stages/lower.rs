@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, bail};
 
+use super::canonical_name;
 use super::config::clean;
 use super::downloads;
 use super::evaluate::{Evaluated, Ground, Step};
@@ -11,13 +12,11 @@ use super::mounts::Mounts;
 use super::text::Text;
 use crate::build::context::{Scan, Wanted};
 use crate::build::graph::{
-    Download, Graph, Instruction, Op, Pull, Run, RunMount, RunMountKind, SecretVariable, Settle, Sharing,
-    Transfer, TransferSource, VertexId, Workdir,
+    Download, Graph, Op, Pull, Run, RunMount, RunMountKind, SecretVariable, Settle, Sharing, Transfer,
+    TransferSource, VertexId, Workdir,
 };
 use crate::build::lock::LockedFile;
-use crate::digest::Digest;
 use crate::dockerfile::{self, Kind, Mistake, Mount, Network, RunCommand, Security};
-use crate::oci::ContainerConfig;
 
 /// Where scripts of here-documents are seen.
 const PIPES: &str = "/dev/pipes";
@@ -39,7 +38,6 @@ pub(super) struct Lowering<'a> {
     files: &'a [LockedFile],
     /// The last vertex of each stage, by its number.
     tops: BTreeMap<usize, VertexId>,
-    pulls: BTreeMap<Digest, VertexId>,
     /// The names of stages that have one.
     names: BTreeMap<usize, String>,
 }
@@ -51,15 +49,7 @@ impl<'a> Lowering<'a> {
         scan: &'a Scan<'a>,
         files: &'a [LockedFile],
     ) -> Lowering<'a> {
-        Lowering {
-            graph,
-            text,
-            scan,
-            files,
-            tops: BTreeMap::new(),
-            pulls: BTreeMap::new(),
-            names: BTreeMap::new(),
-        }
+        Lowering { graph, text, scan, files, tops: BTreeMap::new(), names: BTreeMap::new() }
     }
 
     /// Adds the vertices of a stage; those that it needs were added before.
@@ -73,22 +63,14 @@ impl<'a> Lowering<'a> {
         Ok(top)
     }
 
-    /// Adds the vertex that says what the whole configuration is.
-    pub(super) fn settle(
-        &mut self,
-        config: ContainerConfig,
-        author: Option<String>,
-        top: VertexId,
-    ) -> VertexId {
-        let instruction = Instruction { text: "estaleiro: configure".into(), ..Instruction::default() };
-        self.graph.add(Op::Settle(Settle { instruction, config, author }), Some(top), vec![])
-    }
-
     fn ground(&mut self, ground: &Ground) -> Result<VertexId> {
         match ground {
-            Ground::Scratch => Ok(self.graph.add(Op::Scratch, None, vec![])),
+            Ground::Scratch => Ok(self.graph.add_once(Op::Scratch, None, vec![])),
             Ground::Stage(number) => self.top(*number),
-            Ground::Image { name, digest } => Ok(self.pull(name, *digest)),
+            Ground::Image { name, digest } => {
+                let pull = Pull { name: name.clone(), digest: *digest, sources: vec![] };
+                Ok(self.graph.add_once(Op::Pull(pull), None, vec![]))
+            }
         }
     }
 
@@ -100,7 +82,7 @@ impl<'a> Lowering<'a> {
                 .names
                 .get(number)
                 .map_or_else(|| format!("stage {number}"), |name| format!("stage {name}")),
-            Ground::Image { name, digest } => format!("{name}@{digest}"),
+            Ground::Image { name, digest } => canonical_name(name, digest),
         }
     }
 
@@ -109,13 +91,6 @@ impl<'a> Lowering<'a> {
             Some(top) => Ok(*top),
             None => bail!("internal error: stage {number} was not lowered"),
         }
-    }
-
-    fn pull(&mut self, name: &str, digest: Digest) -> VertexId {
-        let graph = &mut *self.graph;
-        let pull =
-            || graph.add(Op::Pull(Pull { name: name.to_owned(), digest, sources: vec![] }), None, vec![]);
-        *self.pulls.entry(digest).or_insert_with(pull)
     }
 
     fn step(&mut self, step: &Step, top: VertexId) -> Result<VertexId> {
@@ -146,7 +121,7 @@ impl<'a> Lowering<'a> {
                 (Op::Settle(Settle { instruction, config, author }), vec![])
             }
         };
-        Ok(self.graph.add(op, Some(top), mounts))
+        Ok(self.graph.add_once(op, Some(top), mounts))
     }
 
     fn copy(&mut self, step: &Step, copy: &dockerfile::Copy) -> Result<(Op, Vec<VertexId>)> {
@@ -178,7 +153,7 @@ impl<'a> Lowering<'a> {
         for address in afar {
             let download = self.download(step, address)?;
             let name = downloads::file_name(address);
-            let mount = mounts.add(self.graph.add(Op::Download(download), None, vec![]));
+            let mount = mounts.add(self.graph.add_once(Op::Download(download), None, vec![]));
             taken.push(TransferSource::Download { mount, name, unpacks: add.unpack == Some(true) });
         }
         let transfer =
@@ -200,7 +175,7 @@ impl<'a> Lowering<'a> {
         }
         let wanted = Wanted { sources, exclude, keeps_parents };
         let tree = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
-        let mount = mounts.add(self.graph.add(Op::Context(tree), None, vec![]));
+        let mount = mounts.add(self.graph.add_once(Op::Context(tree), None, vec![]));
         let source = |path: &String| TransferSource::Path { mount, path: path.clone(), from: None };
         Ok(sources.iter().map(source).collect())
     }
@@ -323,7 +298,7 @@ impl<'a> Lowering<'a> {
                 let sources = [source.to_owned()];
                 let wanted = Wanted { sources: &sources, ..Wanted::default() };
                 let below = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
-                self.graph.add(Op::Context(below), None, vec![])
+                self.graph.add_once(Op::Context(below), None, vec![])
             }
         };
         Ok(mounts.add(vertex))

@@ -9,6 +9,7 @@ pub mod images;
 pub mod lock;
 mod lower;
 mod mounts;
+mod steps;
 mod text;
 
 use std::collections::BTreeMap;
@@ -16,15 +17,17 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 
 pub use images::{Images, KnownImage};
+pub use steps::{Steps, canonical_name};
 
 use super::context::{Context, Scan};
-use super::graph::Graph;
-use super::lock::PlatformLock;
+use super::graph::{Graph, Instruction, Op, Settle, VertexId};
+use super::lock::{LockedFile, PlatformLock};
 use super::secrets::Secrets;
 use crate::digest::Digest;
 use crate::dockerfile::{self, Dockerfile, Given, Globals, Ignore, Kind, Mistake};
 use crate::oci::Platform;
 use crate::progress::Progress;
+use config::Configuration;
 use evaluate::{Evaluated, Evaluation, Ground, Wanted};
 use lower::Lowering;
 use text::Text;
@@ -88,10 +91,10 @@ impl Stages {
         let globals = globals.map_err(|mistake| text.error(mistake))?;
         let stages =
             dockerfile::Stages::of(&dockerfile, &globals).map_err(|mistakes| text.errors(mistakes))?;
-        let target = stages.target(target).map_err(|problem| {
-            let hint =
-                if problem.hint.is_empty() { String::new() } else { format!("\nhint: {}", problem.hint) };
-            anyhow!("{}: {}{hint}", request.file_name, problem.message)
+        let target = stages.target(target).map_err(|problem| UnknownTarget {
+            file_name: request.file_name.clone(),
+            message: problem.message,
+            hint: problem.hint,
         })?;
         let ignore = Ignore::parse(&request.ignore)
             .map_err(|problem| anyhow!("cannot use the context's .dockerignore: {problem}"))?;
@@ -149,6 +152,12 @@ impl Stages {
         }
     }
 
+    /// Returns what the target is called: by its name, or its number where it has none.
+    fn target_name(&self) -> String {
+        let name = self.stages.stage(self.target).name.clone();
+        name.unwrap_or_else(|| self.target.to_string())
+    }
+
     /// Returns the addresses that ADD names, with the digests that are written beside them.
     fn addresses(&self, evaluated: &[Evaluated]) -> Result<Vec<(String, Option<Digest>)>> {
         let mut addresses = Vec::new();
@@ -186,6 +195,23 @@ fn epoch_of(text: &str) -> Result<i64, String> {
     })
 }
 
+/// The target is none of the Dockerfile's stages.
+#[derive(Debug, thiserror::Error)]
+#[error("{file_name}: {message}\nhint: {hint}")]
+struct UnknownTarget {
+    file_name: String,
+    message: String,
+    hint: String,
+}
+
+/// Where the stages of a Dockerfile find what they name.
+#[derive(Clone, Copy)]
+struct Surroundings<'a> {
+    context: &'a Context,
+    images: &'a Images,
+    files: &'a [LockedFile],
+}
+
 /// Says what is not an error and yet worth knowing.
 fn tell(dockerfile: &Dockerfile, globals: &Globals, request: &DockerfileRequest, progress: &Progress) {
     for name in globals.unused(dockerfile) {
@@ -219,17 +245,23 @@ pub fn plan(
     images: &Images,
     context: &Context,
 ) -> Result<Graph> {
-    let evaluated = stages.evaluate(images)?;
     let mut graph = Graph::new(stages.platform.clone(), epoch);
-    let scan = Scan::new(context, &stages.ignore)?;
-    let mut lowering = Lowering::new(&mut graph, &stages.text, &scan, &lock.files);
+    let around = Surroundings { context, images, files: &lock.files };
+    let (top, Configuration { mut config, author, .. }) = lower(stages, around, &mut graph)?;
+    config.labels.extend(stages.labels.clone());
+    let instruction = Instruction { text: "estaleiro: configure".into(), ..Instruction::default() };
+    graph.add(Op::Settle(Settle { instruction, config, author }), Some(top), vec![]);
+    Ok(graph)
+}
+
+/// Adds the stages that the target needs; returns its last vertex, and the configuration there.
+fn lower(stages: &Stages, around: Surroundings<'_>, graph: &mut Graph) -> Result<(VertexId, Configuration)> {
+    let evaluated = stages.evaluate(around.images)?;
+    let scan = Scan::new(around.context, &stages.ignore)?;
+    let mut lowering = Lowering::new(graph, &stages.text, &scan, around.files);
     let mut top = None;
     for stage in &evaluated {
-        top = Some((lowering.stage(stage)?, stage));
+        top = Some((lowering.stage(stage)?, stage.config.clone()));
     }
-    let Some((top, stage)) = top else { bail!("internal error: no stage is needed") };
-    let mut config = stage.config.config.clone();
-    config.labels.extend(stages.labels.clone());
-    lowering.settle(config, stage.config.author.clone(), top);
-    Ok(graph)
+    top.ok_or_else(|| anyhow!("internal error: no stage is needed"))
 }

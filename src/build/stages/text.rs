@@ -34,9 +34,7 @@ impl Text {
 
     /// Returns an error of something that stands at `span`, as a mistake there.
     pub(super) fn at(&self, span: &Range<usize>, error: &anyhow::Error) -> anyhow::Error {
-        let told = format!("{error:#}");
-        let (message, hint) = told.split_once("\nhint: ").unwrap_or((&told, ""));
-        self.error(Mistake { span: span.clone(), message: message.to_owned(), hint: hint.to_owned() })
+        Diagnostics::from(self.source.failure(span.clone(), error)).into()
     }
 
     /// Returns an instruction as the graph knows it.

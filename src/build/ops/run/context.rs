@@ -25,8 +25,9 @@ pub(super) fn lay_out(
     epoch: i64,
 ) -> Result<()> {
     let taken = taken(tree, source);
+    let context = context.below(&tree.directory);
     for entry in &taken {
-        put(entry, context, root, epoch)
+        put(entry, &context, root, epoch)
             .with_context(|| format!("cannot show {} of the context", entry.path))?;
     }
     // Last, since what is put into a directory changes it.
@@ -117,7 +118,7 @@ mod tests {
     }
 
     fn paths(entries: &[ContextEntry], source: &str) -> Vec<String> {
-        let tree = ContextTree { name: String::new(), entries: entries.to_vec() };
+        let tree = ContextTree { entries: entries.to_vec(), ..ContextTree::default() };
         taken(&tree, source).iter().map(|entry| entry.path.clone()).collect()
     }
 
@@ -138,7 +139,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("x"), "x").unwrap();
         let context = Context::new(place.path());
-        let tree = ContextTree { name: String::new(), entries: vec![file("x")] };
+        let tree = ContextTree { entries: vec![file("x")], ..ContextTree::default() };
         for (n, expected) in [(0, None), (1, Some("cannot show x of the context"))] {
             let root = place.path().join(format!("root-{n}"));
             fs::create_dir(&root).unwrap();

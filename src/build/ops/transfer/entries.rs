@@ -17,6 +17,7 @@ use crate::layer::{Entry, Kind};
 pub(super) struct Entries<'a>(Rc<Index<'a>>);
 
 struct Index<'a> {
+    tree: &'a ContextTree,
     entries: BTreeMap<&'a [u8], &'a ContextEntry>,
     /// The names in directories, sorted.
     names: BTreeMap<&'a [u8], Vec<&'a [u8]>>,
@@ -35,7 +36,8 @@ pub(super) struct Place<'a> {
 
 impl<'a> Entries<'a> {
     pub(super) fn new(tree: &'a ContextTree) -> Entries<'a> {
-        let mut index = Index { entries: BTreeMap::new(), names: BTreeMap::new(), shared: BTreeMap::new() };
+        let (entries, names, shared) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut index = Index { tree, entries, names, shared };
         for entry in &tree.entries {
             let (directory, name) = split(entry.path.as_bytes());
             index.names.entry(directory).or_default().push(name);
@@ -129,9 +131,9 @@ impl Taken for Place<'_> {
         let Some(ContextEntry { path, kind: ContextKind::File { digest, .. }, .. }) = self.file() else {
             bail!("internal error: no file of the context");
         };
-        let named = String::from_utf8_lossy(&self.path).into_owned();
+        let named = self.index.tree.in_context(&String::from_utf8_lossy(&self.path));
         let context = bom::ContextFile { path: named, unversioned: true };
         let source = FileSource { context: Some(context), ..FileSource::default() };
-        Ok((Bytes::Context(path.clone(), *digest), source))
+        Ok((Bytes::Context(self.index.tree.in_context(path), *digest), source))
     }
 }
