@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::graph::{ContextKind, ContextTree, Graph, Op, Vertex};
+use super::graph::{ContextKind, ContextTree, Graph, Op, Vertex, VertexId};
 use crate::digest::Digest;
 use crate::oci::canonical_json;
 
@@ -41,7 +41,7 @@ pub fn parts(graph: &Graph) -> Vec<Parts> {
         name: name(vertex),
         key,
         op: Digest::of(canonical_json(&vertex.op)),
-        parent: vertex.parent.map(|id| id.index()),
+        parent: vertex.parent.map(VertexId::index),
         mounts: vertex.mounts.iter().map(|id| id.index()).collect(),
         entries: entries(&vertex.op),
     });

@@ -196,6 +196,7 @@ pub(crate) fn file(path: &str, mode: u32, content: impl Into<Vec<u8>>) -> (Entry
 /// A command in a shell, as root.
 pub(crate) fn sh(script: &str) -> Run {
     Run {
+        proxies: Vec::new(),
         instruction: Instruction { text: format!("RUN {script}"), file: "Dockerfile".into(), line: 7 },
         argv: ["/bin/sh", "-c", script].map(String::from).to_vec(),
         env: vec![("PATH".into(), "/bin".into())],

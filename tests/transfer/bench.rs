@@ -88,7 +88,8 @@ impl Bench {
 
     pub(crate) fn serving(mut self, uri: &str, bytes: &[u8], mtime: Option<i64>) -> Bench {
         let digest = self.store.put_blob(bytes).unwrap();
-        self.downloads.insert(uri.to_owned(), Download { uri: uri.to_owned(), digest, mtime });
+        self.downloads
+            .insert(uri.to_owned(), Download { uri: uri.to_owned(), address: uri.to_owned(), digest, mtime });
         self
     }
 

@@ -11,7 +11,7 @@ use crate::bom::{FoundPackage, Location, Package, PackageKey};
 use crate::debian::deb822::{self, Paragraph};
 use crate::debian::{self, Installed, status};
 use crate::digest::Digest;
-use crate::layer::{LastLink, Stack};
+use crate::layer::{LastLink, Node, Stack};
 
 /// The dpkg database.
 pub(super) const STATUS: &str = "var/lib/dpkg/status";
@@ -92,7 +92,7 @@ fn only(locations: Vec<Location>) -> Option<Location> {
 fn locations(packages: &[Package], root: &Stack) -> Result<BTreeMap<Name, Vec<Location>>> {
     let mut locations: BTreeMap<Name, Vec<Location>> =
         packages.iter().map(|package| (named(package), Vec::new())).collect();
-    let Some(lists) = root.find(LISTS, LastLink::Followed)?.filter(|lists| lists.is_directory()) else {
+    let Some(lists) = root.find(LISTS, LastLink::Followed)?.filter(Node::is_directory) else {
         return Ok(locations);
     };
     for name in lists.names()? {
