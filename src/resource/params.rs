@@ -144,23 +144,27 @@ impl PutParams {
         let dockerfile = path(&mut fields, "dockerfile")?;
         let dockerfile = dockerfile.or_else(|| build.as_ref().map(|context| context.join("Dockerfile")));
         let written = match dockerfile {
-            Some(dockerfile) => Written::Dockerfile(Box::new(dockerfile_params(dockerfile, &mut fields)?)),
-            None => Written::Definition(definition_params(&mut fields)?),
+            Some(dockerfile) => {
+                Some(Written::Dockerfile(Box::new(dockerfile_params(dockerfile, &mut fields)?)))
+            }
+            None => definition_params(&mut fields)?.map(Written::Definition),
         };
         let context = path(&mut fields, "context")?.or(build);
         let lock = path(&mut fields, "lock")?;
         let locked = fields.flag("locked")?;
         fields.finish(|name| PLANNED_FOR_PUT.contains(&name))?;
+        // What is misspelled is told before what is missing.
+        let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`";
+        let written = written.ok_or_else(|| Fields::missing(PUT, "definition", way_out))?;
         Ok(PutParams { written, context, lock, locked })
     }
 }
 
-fn definition_params(fields: &mut Fields) -> Result<DefinitionParams, InvalidRequest> {
-    let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`";
-    let definition =
-        path(fields, "definition")?.ok_or_else(|| Fields::missing(PUT, "definition", way_out))?;
+fn definition_params(fields: &mut Fields) -> Result<Option<DefinitionParams>, InvalidRequest> {
+    let definition = path(fields, "definition")?;
     let vars = fields.table("vars")?;
-    Ok(DefinitionParams { definition, vars, vars_file: path(fields, "vars_file")? })
+    let vars_file = path(fields, "vars_file")?;
+    Ok(definition.map(|definition| DefinitionParams { definition, vars, vars_file }))
 }
 
 fn dockerfile_params(dockerfile: PathBuf, fields: &mut Fields) -> Result<DockerfileParams, InvalidRequest> {

@@ -83,7 +83,8 @@ fn places(mounts: &str, own: &str) -> Vec<PathBuf> {
         };
         for (_, path) in own.filter(|(controllers, _)| is_ours(controllers)) {
             let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
-            let place = Path::new(mount_point).join(below);
+            // The components leave no slash behind where nothing is below.
+            let place: PathBuf = Path::new(mount_point).components().chain(below.components()).collect();
             if is_second && !below.as_os_str().is_empty() {
                 places.extend(place.parent().map(Path::to_owned));
             }

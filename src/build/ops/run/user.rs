@@ -1,6 +1,7 @@
 //! Who a command runs as: what `USER` says, by the root's own lists of users and groups, as BuildKit and runc read them.
 //!
 //! A user brings its primary group, and every group that lists it; a group that is named takes the place of all of these.
+//! The groups of a process begin with its own.
 //! A number that no user has brings the group 0.
 
 use anyhow::{Result, anyhow, bail};
@@ -124,22 +125,22 @@ mod tests {
     fn a_user_brings_its_groups_and_its_home() {
         assert_eq!(shown(""), (0, 0, vec![0, 1], "/root".into()));
         assert_eq!(shown("root"), (0, 0, vec![0, 1], "/root".into()));
-        assert_eq!(shown("app"), (1000, 50, vec![1, 10], "/home/app".into()));
-        assert_eq!(shown("1000"), (1000, 50, vec![1, 10], "/home/app".into()));
-        assert_eq!(shown("none"), (7, 7, vec![], "/".into()));
+        assert_eq!(shown("app"), (1000, 50, vec![50, 1, 10], "/home/app".into()));
+        assert_eq!(shown("1000"), (1000, 50, vec![50, 1, 10], "/home/app".into()));
+        assert_eq!(shown("none"), (7, 7, vec![7], "/".into()));
     }
 
     #[test]
     fn a_group_that_is_named_takes_the_place_of_the_others() {
-        assert_eq!(shown("app:wheel"), (1000, 10, vec![], "/home/app".into()));
-        assert_eq!(shown("app:4711"), (1000, 4711, vec![], "/home/app".into()));
-        assert_eq!(shown(":bin"), (0, 1, vec![], "/root".into()));
-        assert_eq!(shown("5:6"), (5, 6, vec![], "/".into()));
+        assert_eq!(shown("app:wheel"), (1000, 10, vec![10], "/home/app".into()));
+        assert_eq!(shown("app:4711"), (1000, 4711, vec![4711], "/home/app".into()));
+        assert_eq!(shown(":bin"), (0, 1, vec![1], "/root".into()));
+        assert_eq!(shown("5:6"), (5, 6, vec![6], "/".into()));
     }
 
     #[test]
     fn a_number_needs_no_list_and_a_name_does() {
-        assert_eq!(shown("55"), (55, 0, vec![], "/".into()));
+        assert_eq!(shown("55"), (55, 0, vec![0], "/".into()));
         let empty = resolve("root", "", "").unwrap();
         assert_eq!((empty.user.uid, empty.home.as_str()), (0, "/"));
         let error = resolve("nobody", PASSWD, GROUP).unwrap_err().to_string();
