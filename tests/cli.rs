@@ -137,59 +137,6 @@ fn what_is_no_hcl_is_told_with_its_place() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_in_a_sentence_each() {
-    let definition = r#"image "x" {
-  base_image = "registry.example/base"
-  apt {
-    upgrade    = true
-    recommends = true
-    remove     = ["nano"]
-    debconf    = { "tzdata/Areas" = "Etc" }
-    deb "tool.deb" {}
-    package "jq" {
-      version = "1"
-    }
-  }
-  user "app" {}
-  remove = ["/usr/share/doc"]
-  file "/bin/a" {
-    from_step "build" { path = "/a" }
-  }
-  file "/bin/b" {
-    from_image "registry.example/b" { path = "/b" }
-  }
-  file "/bin/c" {
-    from_package "cc" { path = "/c" }
-  }
-}
-
-step "build" {
-  source_file "/**" {
-    vcs "git" { repository = "https://git.example/a" ref = "1" }
-  }
-}
-"#;
-    assert_said(
-        &told(definition),
-        r##"error: building a step is not built yet
-  --> estaleiro.hcl:16:15
-   |
-16 |     from_step "build" { path = "/a" }
-   |               ^^^^^^^
-   |
-   = hint: bring the file as a tarball
-
-error: taking a file from another image is not built yet
-  --> estaleiro.hcl:19:16
-   |
-19 |     from_image "registry.example/b" { path = "/b" }
-   |                ^^^^^^^^^^^^^^^^^^^^
-   |
-   = hint: bring the file as a tarball"##,
-    );
-}
-
-#[test]
 fn a_variable_is_a_name_and_a_value() {
     let site = sound();
     for given in ["commit", "=x", ""] {
@@ -498,30 +445,58 @@ Arguments:
   [PATH]  A definition, or a directory with an `estaleiro.hcl` [default: .]
 
 Options:
-      --context <DIR>           Where the definition's files lie [default: the definition's
-                                directory]
-  -q, --quiet                   Say nothing but errors
-      --var <NAME=VALUE>        A value for a variable of the definition; may be repeated
-      --platform <PLATFORM>     Whom the image is for, as os/architecture [default: this machine]
-      --state <DIR>             Where layers and indexes are kept between builds [default:
-                                /scratch/estaleiro, else ~/.cache/estaleiro] [env: ESTALEIRO_STATE=]
-      --apt-config <DIR>        The apt configuration whose sources and keys are used when neither
-                                definition nor base image names any [default: /etc/apt]
-      --username <USERNAME>     The user name for the registry [env: ESTALEIRO_USERNAME]
-      --password <PASSWORD>     The password for the registry; better given in the environment [env:
-                                ESTALEIRO_PASSWORD]
-      --insecure                Reach the registry by plain http
-      --ca-cert <FILE>          A certificate authority to trust besides this machine's, as a PEM
-                                file; may be repeated
-      --lock <FILE>             Use this lock [default: estaleiro.lock beside the definition, where
-                                there is one]
-      --locked                  Fail unless there is a lock
-      --output <oci:DIR[:TAG]>  Put the image into an OCI layout directory: oci:DIR or oci:DIR:TAG
-      --push <REFERENCE>        Push the image to a registry
-  -h, --help                    Print help
+      --context <DIR>                  Where the definition's files lie [default: the definition's
+                                       directory]
+  -q, --quiet                          Say nothing but errors
+      --var <NAME=VALUE>               A value for a variable of the definition; may be repeated
+      --platform <PLATFORM>            Whom the image is for, as os/architecture [default: this
+                                       machine]
+      --state <DIR>                    Where layers and indexes are kept between builds [default:
+                                       /scratch/estaleiro, else ~/.cache/estaleiro] [env:
+                                       ESTALEIRO_STATE=]
+      --apt-config <DIR>               The apt configuration whose sources and keys are used when
+                                       neither definition nor base image names any [default:
+                                       /etc/apt]
+      --username <USERNAME>            The user name for the registry [env: ESTALEIRO_USERNAME]
+      --password <PASSWORD>            The password for the registry; better given in the
+                                       environment [env: ESTALEIRO_PASSWORD]
+      --insecure                       Reach the registry by plain http
+      --registry-mirror <HOST=MIRROR>  Ask MIRROR before the registry HOST for the images that a
+                                       Dockerfile names; may be repeated [env:
+                                       ESTALEIRO_REGISTRY_MIRRORS=]
+      --ca-cert <FILE>                 A certificate authority to trust besides this machine's, as a
+                                       PEM file; may be repeated
+      --lock <FILE>                    Use this lock [default: estaleiro.lock beside the definition,
+                                       where there is one]
+      --locked                         Fail unless there is a lock
+      --output <oci:DIR[:TAG]>         Put the image into an OCI layout directory: oci:DIR or
+                                       oci:DIR:TAG
+      --push <REFERENCE>               Push the image to a registry
+  -h, --help                           Print help
+
+To build a Dockerfile:
+  -f, --file <FILE>
+          Build this Dockerfile; PATH is the context, whose `.dockerignore` counts unless
+          FILE.dockerignore is there
+      --build-arg <NAME[=VALUE]>
+          A value for an ARG; without `=VALUE` it is taken from the environment; may be repeated
+      --target <STAGE>
+          The stage to build, by name or number [default: the last]
+      --label <NAME=VALUE>
+          A label of the image; may be repeated
+      --secret <id=NAME[,src=FILE|,env=VARIABLE]>
+          A secret for `RUN --mount=type=secret`: id=NAME,src=FILE or id=NAME,env=VARIABLE; may be
+          repeated
+      --ssh <NAME[=SOCKET]>
+          An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; may be repeated
+      --no-cache
+          Run every instruction again, whatever is known of it
+      --keep-failed
+          Keep the root of a RUN that fails, and say where it is
 
 Examples:
   estaleiro build examples/hello --output oci:out/hello
+  estaleiro build -f Dockerfile --target app --build-arg VERSION=1.2 --output oci:out/app .
   estaleiro build . --push registry.example/team/app:1.2 --var commit=$(git rev-parse HEAD)"##,
     );
     let top = help(&["--help"]);

@@ -16,7 +16,8 @@ fn what_a_command_made_changed_and_removed_is_its_layer() {
 
 #[test]
 fn a_directory_that_was_removed_and_made_again_hides_what_was_in_it() {
-    let built = Shop::new()
+    let shop = Shop::new();
+    let built = shop
         .build("FROM @base\nRUN mkdir /d && touch /d/old\nRUN rm -r /d && mkdir /d && touch /d/new\n", &[]);
     let tree = built.tree("/d/");
     assert!(tree.contains("/d/new") && !tree.contains("/d/old"), "{tree}");
