@@ -55,7 +55,8 @@ pub use world::{Accesses, AptKey, AptSource, Settings, World};
 
 use crate::bom;
 use crate::digest::Digest;
-use crate::oci::{Annotations, Platform};
+use crate::layer::{self, LayerWriter};
+use crate::oci::{Annotations, History, Image, Platform};
 use crate::registry::{Artifact, Location, Pushed, Registry};
 
 /// Returns name and version of this builder.
@@ -277,7 +278,22 @@ impl Work<'_> {
             solved.await.context("internal error: the build's threads ended")?;
         let mut snapshot = snapshot?;
         snapshot.image.config.created = Some(time::rfc3339(self.lock.epoch));
+        if snapshot.image.layers.is_empty() && matches!(self.request.recipe, Recipe::Dockerfile(_)) {
+            snapshot.image = self.with_an_empty_layer(snapshot.image)?;
+        }
         Ok(Solved { snapshot, blobs, fates, records })
+    }
+
+    /// A manifest has at least one layer (OCI image specification, the manifest's schema).
+    fn with_an_empty_layer(&self, image: Image) -> Result<Image> {
+        let options = layer::Options { epoch: self.lock.epoch, threads: 1, level: 6 };
+        let packed = LayerWriter::new(self.world.store.blob_writer()?, options)?.finish()?;
+        let history = History {
+            created: Some(time::rfc3339(self.lock.epoch)),
+            created_by: Some("estaleiro: an empty layer".into()),
+            ..History::default()
+        };
+        Ok(image.append(packed.layer, history))
     }
 
     /// The base's layers lie in its registry, those of the last build in the destination.

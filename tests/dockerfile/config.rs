@@ -69,6 +69,15 @@ fn the_rest_is_said_in_dockers_words() {
 }
 
 #[test]
+fn an_image_of_nothing_has_a_layer_that_is_empty() {
+    let shop = Shop::new();
+    let built = shop.build("FROM scratch\nCMD [\"x\"]\n", &[]);
+    assert_eq!(built.config()["rootfs"]["diff_ids"].as_array().unwrap().len(), 1);
+    assert_eq!(built.tree("/"), "");
+    assert_eq!(shop.build("FROM scratch\nCMD [\"x\"]\n", &[]).digest, built.digest);
+}
+
+#[test]
 fn who_made_an_image_stands_beside_its_configuration() {
     let config = Shop::new().build("FROM scratch\nMAINTAINER Ann of the shop\n", &[]).config();
     assert_eq!(config["author"], "Ann of the shop");
