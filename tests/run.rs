@@ -66,14 +66,14 @@ fn it_is_who_and_where_and_has_what_it_is_told() {
     let base = place.base();
     let mut run = sh("id -u; id -g; id -G; pwd; echo $HOME $A; hostname; stat -c %u .");
     run.user = "app".into();
-    run.workdir = "/work/deep".into();
+    run.workdir = "/yard/deep".into();
     run.env.push(("A".into(), "b c".into()));
     let (delta, said) = place.run(&run, &base).unwrap();
-    assert_eq!(said, ["1000", "50", "50 10", "/work/deep", "/home/app b c", "estaleiro", "0"]);
-    assert_eq!(place.shown(&delta), "dir  755 0:0 work\ndir  755 0:0 work/deep\n");
+    assert_eq!(said, ["1000", "50", "50 10", "/yard/deep", "/home/app b c", "estaleiro", "0"]);
+    assert_eq!(place.shown(&delta), "dir  755 0:0 yard\ndir  755 0:0 yard/deep\n");
     run.user = "0:5".into();
     run.env.push(("HOME".into(), "/somewhere".into()));
-    assert_eq!(place.run(&run, &base).unwrap().1[..5], ["0", "5", "5", "/work/deep", "/somewhere b c"]);
+    assert_eq!(place.run(&run, &base).unwrap().1[..5], ["0", "5", "5", "/yard/deep", "/somewhere b c"]);
 }
 
 #[test]
