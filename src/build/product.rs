@@ -17,7 +17,7 @@ use super::lock::{self, Lock};
 use super::ops::roots::NotTaken;
 use super::secrets::Secrets;
 use super::stages::lock::Pinned;
-use super::stages::{self, DockerfileRequest, Images, Stages, Steps};
+use super::stages::{self, DockerfileRequest, Images, Stages, Steps, canonical_name};
 use super::{Request, World, plan};
 use crate::bom;
 use crate::digest::Digest;
@@ -65,9 +65,7 @@ impl Recipe {
             Recipe::Dockerfile(request) => Digest::of(&request.text),
         }
     }
-}
 
-impl Recipe {
     /// Returns the Dockerfile's part in the account, where it is one.
     pub(super) fn account(&self, lock: &Lock) -> Option<bom::Dockerfile> {
         let Recipe::Dockerfile(request) = self else { return None };
@@ -76,7 +74,7 @@ impl Recipe {
             digest: Some(self.digest()),
             target: request.target.clone(),
             args: bom::Dockerfile::told(&request.build_args),
-            images: images.map(|image| format!("{}@{}", image.name, image.digest)).collect(),
+            images: images.map(|image| canonical_name(&image.name, &image.digest)).collect(),
         })
     }
 

@@ -212,13 +212,9 @@ async fn files(
         let locked = given.and_then(|lock| lock.files.iter().find(|file| file.uri == shown(address)));
         let digest = match written.or(locked.map(|file| file.digest)) {
             Some(digest) => digest,
-            None => fetch(address, world).await?,
+            None => world.fetcher.pin(address).await?,
         };
         files.push(LockedFile { uri: shown(address), digest });
     }
     Ok(files)
-}
-
-async fn fetch(address: &str, world: &World) -> Result<Digest> {
-    Ok(world.fetcher.pin(address).await?)
 }

@@ -20,7 +20,7 @@ use crate::dockerfile::{self, Kind, Mistake, Mount, Network, RunCommand, Securit
 
 /// Where scripts of here-documents are seen.
 const PIPES: &str = "/dev/pipes";
-/// What a program finds programs in when its environment has no PATH.
+/// Where secrets are seen unless said.
 const SECRETS: &str = "/run/secrets";
 /// Where the socket of an agent is seen unless said.
 const AGENT: &str = "/run/buildkit/ssh_agent";
