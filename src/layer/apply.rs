@@ -38,12 +38,12 @@ impl Unpack {
     pub const PACKAGE: Unpack = Unpack { whiteouts: false, keep_directories: true };
 }
 
-/// Makes an empty root: a directory that everybody may enter, whatever the umask.
+/// Makes an empty root: a directory of 1970 that everybody may enter, whatever the umask.
 pub fn make_root(path: &Path) -> Result<(), Error> {
     let make = || {
         std::fs::create_dir(path)?;
         rustix::fs::chmod(path, Mode::from_raw_mode(0o755))?;
-        Ok(())
+        set_mtime(File::open(path)?, 0)
     };
     make().map_err(|source| Error::Io { action: "make", path: path.display().to_string(), source })
 }

@@ -177,6 +177,14 @@ fn an_archive_of_gnu_tar_is_understood() {
 }
 
 #[test]
+fn a_root_that_no_layer_tells_of_is_of_1970_whatever_comes_into_it() {
+    let place = Place::new();
+    let root = place.root("root");
+    apply_all(&root, &[file("a", "a"), directory("d"), file("d/b", "b")]).unwrap();
+    assert_eq!(fs::metadata(&root).unwrap().mtime(), 0);
+}
+
+#[test]
 fn directories_have_their_own_times_in_the_end() {
     let place = Place::new();
     let root = place.root("root");
