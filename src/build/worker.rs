@@ -191,6 +191,7 @@ impl Worker {
             progress: &self.progress,
             secrets: &self.secrets,
             epoch: self.epoch,
+            files: &parent.bom.files,
             keep_failed_as: self.keeps_failed.then(|| key.short()),
         };
         run::run(op, &parent.image.layers, &inputs.mounts, &site, &|| self.writer())

@@ -104,3 +104,42 @@ fn without_the_cache_every_instruction_is_done_again() {
     let again = shop.build(dockerfile, &["--no-cache"]);
     assert_eq!(built(&again.stderr), ["RUN true", "RUN echo x > /x"], "{}", again.stderr);
 }
+
+/// What make and cargo do: only what is older than its source is made again, and the cache keeps what was made.
+const BY_TIMES: &str = ": > /log\nfor name in one two; do\n\
+    if [ ! -e /made/$name ] || [ /src/$name -nt /made/$name ]; then echo $name >> /log; cat /src/$name > /made/$name; fi\n\
+    done\ncat /made/one /made/two > /out\n";
+
+/// Some programs know the time to the second only.
+fn change_later(path: &std::path::Path) {
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+    std::fs::File::options().append(true).open(path).unwrap().set_modified(later).unwrap();
+}
+
+#[test]
+fn a_tool_that_goes_by_times_makes_what_changed_since_its_cache_and_only_that() {
+    let in_layers =
+        format!("FROM @base\nCOPY . /src\nRUN --mount=type=cache,target=/made <<END\n{BY_TIMES}END\n");
+    let mounted =
+        format!("FROM @base\nRUN --mount=type=cache,target=/made --mount=target=/src <<END\n{BY_TIMES}END\n");
+    for dockerfile in [in_layers, mounted] {
+        let shop = shop();
+        let first = shop.build(&dockerfile, &[]);
+        assert_eq!((first.read("/out").as_str(), first.read("/log").as_str()), ("12", "one\ntwo\n"));
+
+        shop.write("two", "3");
+        change_later(&shop.context().join("two"));
+        let second = shop.build(&dockerfile, &[]);
+        assert_eq!((second.read("/out").as_str(), second.read("/log").as_str()), ("13", "two\n"));
+        assert!(!second.tree("/").contains("/made/one"));
+    }
+}
+
+#[test]
+fn what_a_command_with_a_cache_sees_of_times_is_not_in_the_image() {
+    let dockerfile = "FROM @base\nCOPY . /src\nRUN --mount=type=cache,target=/c touch /src/new\n";
+    let (one, other) = (shop(), shop());
+    change_later(&other.context().join("one"));
+    let (one, other) = (one.build(dockerfile, &[]), other.build(dockerfile, &[]));
+    assert_eq!(layers(&one), layers(&other));
+}

@@ -134,6 +134,7 @@ impl Place {
             progress: &progress,
             secrets: &self.secrets,
             epoch: 1_700_000_000,
+            files: &std::collections::BTreeMap::new(),
             keep_failed_as: self.keep_failed_as.clone(),
         };
         let options = Options { epoch: 1_700_000_000, threads: 1, level: 1 };

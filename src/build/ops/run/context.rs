@@ -1,5 +1,4 @@
-//! Entries of the context as a directory that a command may see: root's, of the image's time, and nothing but what the
-//! graph knows of.
+//! Entries of the context as a directory that a command may see: root's, and nothing but what the graph knows of.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -16,13 +15,14 @@ use crate::build::context::Context;
 use crate::build::graph::{ContextEntry, ContextKind, ContextTree};
 use crate::digest::HashingReader;
 
-/// Copies what `source`, a path in the tree, needs into the empty directory `root`.
+/// Copies what `source`, a path in the tree, needs into the empty directory `root`; without an `epoch` each file has its
+/// own time.
 pub(super) fn lay_out(
     tree: &ContextTree,
     source: &str,
     context: &Context,
     root: &Path,
-    epoch: i64,
+    epoch: Option<i64>,
 ) -> Result<()> {
     let taken = taken(tree, source);
     let context = context.below(&tree.directory);
@@ -34,7 +34,7 @@ pub(super) fn lay_out(
     for entry in taken.iter().rev().filter(|entry| entry.kind == ContextKind::Directory) {
         let path = root.join(&entry.path);
         fs::set_permissions(&path, Permissions::from_mode(entry.mode & 0o7777))?;
-        set_time(&File::open(&path)?, epoch)?;
+        File::open(&path)?.set_modified(epoch.map_or_else(SystemTime::now, time))?;
     }
     Ok(())
 }
@@ -65,7 +65,7 @@ fn taken<'a>(tree: &'a ContextTree, source: &str) -> Vec<&'a ContextEntry> {
     tree.entries.iter().filter(is_taken).collect()
 }
 
-fn put(entry: &ContextEntry, context: &Context, root: &Path, epoch: i64) -> Result<()> {
+fn put(entry: &ContextEntry, context: &Context, root: &Path, epoch: Option<i64>) -> Result<()> {
     let place = root.join(&entry.path);
     if let Some(parent) = place.parent().filter(|parent| !parent.exists()) {
         fs::create_dir_all(parent)?;
@@ -82,14 +82,16 @@ fn put(entry: &ContextEntry, context: &Context, root: &Path, epoch: i64) -> Resu
         }
         ContextKind::Fifo => make_node(&place, FileType::Fifo, entry.mode, 0),
         ContextKind::File { digest, .. } => {
-            let mut from = HashingReader::new(context.open(&entry.path)?);
+            let from = context.open(&entry.path)?;
+            let modified = epoch.map_or_else(|| from.metadata()?.modified(), |epoch| Ok(time(epoch)))?;
+            let mut from = HashingReader::new(from);
             let mut to = File::create_new(&place)?;
             io::copy(&mut from, &mut to)?;
             if from.finish().1 != *digest {
                 bail!(CHANGED);
             }
             to.set_permissions(Permissions::from_mode(entry.mode & 0o7777))?;
-            set_time(&to, epoch)
+            Ok(to.set_modified(modified)?)
         }
     }
 }
@@ -99,9 +101,8 @@ fn make_node(place: &Path, kind: FileType, mode: u32, device: u64) -> Result<()>
     Ok(fs::set_permissions(place, Permissions::from_mode(mode & 0o7777))?)
 }
 
-fn set_time(file: &File, epoch: i64) -> Result<()> {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(epoch.try_into().unwrap_or(0));
-    Ok(file.set_modified(time)?)
+fn time(epoch: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(epoch.try_into().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -143,7 +144,7 @@ mod tests {
         for (n, expected) in [(0, None), (1, Some("cannot show x of the context"))] {
             let root = place.path().join(format!("root-{n}"));
             fs::create_dir(&root).unwrap();
-            let result = lay_out(&tree, "", &context, &root, 9);
+            let result = lay_out(&tree, "", &context, &root, Some(9));
             assert_eq!(result.err().map(|error| error.to_string()).as_deref(), expected);
             fs::write(place.path().join("x"), "other").unwrap();
         }

@@ -9,21 +9,23 @@ mod mounts;
 mod output;
 mod user;
 
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::output::{Mask, Output};
 use super::found;
-use crate::bom::BomDelta;
+use crate::bom::{self, BomDelta};
 use crate::build::blobs::Blobs;
 use crate::build::context::Context;
 use crate::build::graph::{Delta, Run, RunMountKind};
 use crate::build::secrets::Secrets;
 use crate::build::solve::Yield;
 use crate::layer::diff::{Change, ChangeKind};
-use crate::layer::{self, LayerWriter, Stack};
+use crate::layer::{self, LayerWriter, Renewed, Stack};
 use crate::oci::Layer;
 use crate::progress::Progress;
 use crate::sandbox::{self, Cancel, Exit, Mount, Network, Root, Sandbox, User, name_service};
@@ -45,8 +47,10 @@ pub struct Site<'a> {
     pub progress: &'a Progress,
     /// What it may be told.
     pub secrets: &'a Secrets,
-    /// The time of what it sees of the context.
+    /// The image's time.
     pub epoch: i64,
+    /// The files of the root that are accounted for, by their paths.
+    pub files: &'a BTreeMap<String, bom::File>,
     /// Where the root of a command that fails is kept, by this name; without a name it isn't.
     pub keep_failed_as: Option<String>,
 }
@@ -75,6 +79,10 @@ pub fn run(
 ) -> Result<Delta> {
     let scratch = site.store.scratch()?;
     let ground = Ground::prepare(layers, site, &scratch)?;
+    if mounts::has_cache(&op.mounts) {
+        let files = renewed(site.files, site.context);
+        layer::renew(&files, site.epoch, &ground.below, &ground.upper)?;
+    }
     let place = format!("{}:{}", op.instruction.file, op.instruction.line);
     ground.execute(op, inputs, site, &scratch).with_context(|| place)?;
     let changes = layer::diff::overlay(&ground.below, &ground.upper)?;
@@ -88,6 +96,23 @@ pub fn run(
     let standing = layer::trim(&changes, &ground.upper)?;
     site.blobs.keep(layers, &packed.layer, &ground.upper, standing)?;
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+}
+
+/// Returns when files that came out of the context, or of the Dockerfile, were really changed. A layer doesn't tell, but
+/// programs that keep what they made in a cache often know by times alone what to make again.
+fn renewed(files: &BTreeMap<String, bom::File>, context: &Context) -> Vec<Renewed> {
+    let now = SystemTime::now();
+    let modified = |path: &str| context.open(path).ok()?.metadata().ok()?.modified().ok();
+    let renewed = files.values().filter_map(|file| {
+        let modified = match &file.source.context {
+            Some(source) => modified(&source.path).unwrap_or(now),
+            None if file.source.dockerfile => now,
+            None => return None,
+        };
+        let path = file.path.trim_start_matches('/').into();
+        Some(Renewed { path, size: file.size, modified })
+    });
+    renewed.collect()
 }
 
 /// The root that a command changes.

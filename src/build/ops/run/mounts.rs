@@ -34,7 +34,8 @@ pub(super) fn prepare(
     site: &Site<'_>,
     scratch: &Path,
 ) -> Result<Sight> {
-    let mut preparing = Preparing { inputs, site, scratch, nth: 0, sight: Sight::default() };
+    let epoch = if has_cache(mounts) { None } else { Some(site.epoch) };
+    let mut preparing = Preparing { inputs, site, scratch, epoch, nth: 0, sight: Sight::default() };
     let mut sources: Vec<Option<(Source, bool)>> = mounts.iter().map(|_| None).collect();
     for nth in in_order_of_locks(mounts) {
         let mount = &mounts[nth];
@@ -48,6 +49,11 @@ pub(super) fn prepare(
         }
     }
     Ok(preparing.sight)
+}
+
+/// Whether something of an earlier command may be there. Then it must be seen which files changed since.
+pub(super) fn has_cache(mounts: &[RunMount]) -> bool {
+    mounts.iter().any(|mount| matches!(mount.what, RunMountKind::Cache { .. }))
 }
 
 /// Two commands that lock the same caches do so in the same order, or they would wait for each other.
@@ -64,6 +70,8 @@ struct Preparing<'a> {
     inputs: &'a [&'a Yield],
     site: &'a Site<'a>,
     scratch: &'a Path,
+    /// The time of what is shown of the context; none where each file has its own.
+    epoch: Option<i64>,
     /// The number of the mount.
     nth: usize,
     sight: Sight,
@@ -112,7 +120,7 @@ impl Preparing<'_> {
             Yield::Material(Material::Context(tree)) => {
                 let root = self.place("context");
                 layer::make_root(&root)?;
-                lay_out(tree, source, self.site.context, &root, self.site.epoch)?;
+                lay_out(tree, source, self.site.context, &root, self.epoch)?;
                 Root::Plain(root)
             }
             Yield::Material(Material::Source(_) | Material::Download(_)) => {
@@ -186,7 +194,7 @@ impl Preparing<'_> {
             Yield::Material(Material::Context(tree)) => {
                 let root = self.place("context");
                 layer::make_root(&root)?;
-                lay_out(tree, path, self.site.context, &root, self.site.epoch)?;
+                lay_out(tree, path, self.site.context, &root, Some(self.site.epoch))?;
                 vec![root]
             }
             Yield::Material(Material::Source(_) | Material::Download(_)) => {
