@@ -2,8 +2,9 @@
 //! this builder installed itself.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -99,43 +100,96 @@ ENTRYPOINT [\"/hello\"]
 
 const HELLO: &str = "#include <stdio.h>\nint main(void) { return puts(\"ahoy\") < 0; }\n";
 
+/// As those of Go and Rust do it: the sources are mounted, and what was made of them is kept for the next time.
+const WITH_A_CACHE: &str = "\
+ARG BASE
+FROM ${BASE} AS made
+WORKDIR /out
+RUN --mount=type=cache,target=/objects --mount=target=/src \\
+    [\"make\", \"-C\", \"/objects\", \"-f\", \"/src/Makefile\", \"CC=gcc\", \"VPATH=/src\", \"/out/hello\"]
+
+FROM scratch AS alone
+COPY --from=made /out/hello /hello
+";
+
+const MAKEFILE: &str = "/out/hello: main.o word.o\n\t$(CC) -static -o $@ $^\n";
+const MAIN: &str =
+    "#include <stdio.h>\nconst char *word(void);\nint main(void) { return puts(word()) < 0; }\n";
+
 #[test]
-fn a_program_is_the_same_from_a_step_and_from_the_dockerfile_alone_and_runs() {
+fn programs_are_the_same_from_a_step_and_from_the_dockerfile_alone_and_run() {
     machine::debian();
     let registry = TestRegistry::start();
-    let (compiler, tool) = (registry.name("compiler", "1"), registry.name("tool", "1"));
+    let compiler = registry.name("compiler", "1");
     let site = Site::new(
-        "image \"compiler\" {\n  apt {\n    essential = false\n    sources = \"none\"\n    package \"gcc\" {}\n    package \"libc6-dev\" {}\n  }\n}\n",
+        "image \"compiler\" {\n  apt {\n    essential = false\n    sources = \"none\"\n    package \"gcc\" {}\n    package \"libc6-dev\" {}\n    package \"make\" {}\n  }\n}\n",
     );
     site.succeeds(&mut site.estaleiro(&["build", "--quiet", "--state", "../state", "--push", &compiler]));
+    three_stages(&site, &compiler);
+    a_cache(&site, &compiler);
+}
+
+fn three_stages(site: &Site, compiler: &str) {
     site.put("Dockerfile", THREE_STAGES);
     site.put("hello.c", HELLO);
+    plain(site, compiler);
+    let said = step(site, compiler, "linked");
+    let runs: Vec<&str> = said.lines().filter(|line| line.contains("RUN")).collect();
+    let is_cached = |line: &&str| line.contains(": cached on this machine");
+    assert!(runs.len() == 2 && runs.iter().all(is_cached), "the plain build did that already: {said}");
+    assert_eq!(program_says(site), "ahoy\n");
+}
+
+fn a_cache(site: &Site, compiler: &str) {
+    site.put("Dockerfile", WITH_A_CACHE);
+    site.put("Makefile", MAKEFILE);
+    site.put("main.c", MAIN);
+    site.put("word.c", "const char *word(void) { return \"ahoy\"; }\n");
+    plain(site, compiler);
+    step(site, compiler, "alone");
+    assert_eq!(program_says(site), "ahoy\n");
+
+    let later = SystemTime::now() + Duration::from_secs(2);
+    site.put("word.c", "const char *word(void) { return \"land ho\"; }\n");
+    fs::File::options().append(true).open(site.path("context/word.c")).unwrap().set_modified(later).unwrap();
+    let said = plain(site, compiler);
+    assert!(said.contains("-o word.o") && !said.contains("-o main.o"), "{said}");
+    step(site, compiler, "alone");
+    assert_eq!(program_says(site), "land ho\n");
+}
+
+/// Builds the Dockerfile to the layout `plain`; returns what was said.
+fn plain(site: &Site, compiler: &str) -> String {
     let base = format!("BASE={compiler}");
-    let plain = ["build", "-f", "Dockerfile", "--quiet", "--state", "../state", "--build-arg", &base];
-    let mut plain = site.estaleiro(&plain);
-    site.succeeds(plain.args(["--output", "oci:../plain", "."]));
+    let _ = fs::remove_dir_all(site.path("plain"));
+    let mut build =
+        site.estaleiro(&["build", "-f", "Dockerfile", "--state", "../state", "--build-arg", &base]);
+    site.said(&site.succeeds(build.args(["--output", "oci:../plain", "."])).stderr)
+}
+
+/// Builds an image with the program of the Dockerfile's `target`; returns what was said.
+fn step(site: &Site, compiler: &str, target: &str) -> String {
     site.put(
         "estaleiro.hcl",
         format!(
             "image \"tool\" {{\n  file \"/hello\" {{ from_step \"hello\" {{ path = \"/hello\" }} }}\n  entrypoint = [\"/hello\"]\n}}\n\
-             step \"hello\" {{\n  target = \"linked\"\n  args = {{ BASE = \"{compiler}\" }}\n  {ORIGIN}\n}}\n"
+             step \"hello\" {{\n  target = \"{target}\"\n  args = {{ BASE = \"{compiler}\" }}\n  {ORIGIN}\n}}\n"
         ),
     );
-    let mut push = site.estaleiro(&["build", "--state", "../state", "--push", &tool]);
-    let said = site.said(&site.succeeds(&mut push).stderr);
-    let runs: Vec<&str> = said.lines().filter(|line| line.contains("RUN")).collect();
-    let is_cached = |line: &&str| line.contains(": cached on this machine");
-    assert!(runs.len() == 2 && runs.iter().all(is_cached), "the plain build did that already: {said}");
-    site.succeeds(&mut site.build());
+    let _ = fs::remove_dir_all(site.layout());
+    let mut build = site.loud_verb("build");
+    site.said(&site.succeeds(build.args(["--output", "oci:../layout"])).stderr)
+}
 
-    let plain = program(&site, "plain");
-    let step = program(&site, "layout");
+/// Runs the program that both builds made.
+fn program_says(site: &Site) -> String {
+    let (plain, step) = (program(site, "plain"), program(site, "layout"));
     assert_eq!(fs::read(&plain).unwrap(), fs::read(&step).unwrap());
-    let ran = Command::new(&step).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&ran.stdout), "ahoy\n");
+    String::from_utf8(Command::new(&step).output().unwrap().stdout).unwrap()
 }
 
 fn program(site: &Site, layout: &str) -> PathBuf {
-    let root: &Path = &unpacked(&site.path(layout), &site.path(&format!("bundle-{layout}")));
-    root.join("hello")
+    let bundle = site.path(&format!("bundle-{layout}"));
+    let _ = fs::remove_dir_all(&bundle);
+    unpacked(&site.path(layout), &bundle).join("hello")
 }
