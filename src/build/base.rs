@@ -202,10 +202,13 @@ fn is_index(media_type: &str) -> bool {
 fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor> {
     let platforms =
         || index.manifests.iter().filter_map(|manifest| Some((manifest.platform.as_ref()?, manifest)));
-    let found =
-        platforms().find(|(candidate, _)| candidate.satisfies(platform)).map(|(_, manifest)| manifest);
-    found.with_context(|| {
-        let offered: Vec<String> = platforms().map(|(platform, _)| platform.to_string()).collect();
+    let distances =
+        platforms().filter_map(|(offered, manifest)| Some((offered.distance(platform)?, manifest)));
+    let nearest = distances.min_by_key(|(distance, _)| *distance).map(|(_, manifest)| manifest);
+    nearest.with_context(|| {
+        // What buildx attaches to an image stands in its index, too, as if it were for a platform.
+        let offered = platforms().map(|(platform, _)| platform.to_string());
+        let offered: Vec<String> = offered.filter(|name| name != "unknown/unknown").collect();
         format!("it is not made for {platform}, but for {}", offered.join(", "))
     })
 }

@@ -278,6 +278,9 @@ impl Work<'_> {
             solved.await.context("internal error: the build's threads ended")?;
         let mut snapshot = snapshot?;
         snapshot.image.config.created = Some(time::rfc3339(self.lock.epoch));
+        if self.request.recipe.says_its_platform() {
+            snapshot.image.config.platform = self.request.platform.clone();
+        }
         if snapshot.image.layers.is_empty() && matches!(self.request.recipe, Recipe::Dockerfile(_)) {
             snapshot.image = self.with_an_empty_layer(snapshot.image)?;
         }

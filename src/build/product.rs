@@ -86,6 +86,14 @@ impl Recipe {
         }
     }
 
+    /// Returns whether the image is for the platform that is asked for, whatever it is built upon.
+    pub(super) fn says_its_platform(&self) -> bool {
+        match self {
+            Recipe::Definition(_) => false,
+            Recipe::Dockerfile(request) => request.is_for_given_platform,
+        }
+    }
+
     /// Returns whether everything is done again, whatever is known of it.
     pub(super) fn is_without_cache(&self) -> bool {
         match self {

@@ -193,6 +193,7 @@ impl Worker {
             epoch: self.epoch,
             files: &parent.bom.files,
             keep_failed_as: self.keeps_failed.then(|| key.short()),
+            platform: &parent.image.config.platform,
         };
         run::run(op, &parent.image.layers, &inputs.mounts, &site, &|| self.writer())
     }

@@ -36,6 +36,7 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         build_args: build_args(&said.build_args)?,
         labels: pairs("--label", &said.labels)?,
         secrets: secrets(said)?,
+        is_for_given_platform: args.definition.platform.is_some(),
         is_without_cache: said.no_cache,
         keeps_failed: said.keep_failed,
     };

@@ -16,6 +16,7 @@ use crate::build::stages::DockerfileRequest;
 pub(super) fn recipe(
     params: &DockerfileParams,
     context: Option<&Path>,
+    is_for_given_platform: bool,
     sources: &Path,
 ) -> Result<(Recipe, PathBuf)> {
     let file = params.dockerfile.clone();
@@ -28,6 +29,7 @@ pub(super) fn recipe(
         build_args: table("build_args_file", params.build_args_file.as_deref(), &params.build_args, sources)?,
         labels: table("labels_file", params.labels_file.as_deref(), &params.labels, sources)?,
         secrets: secrets(&params.secrets, sources)?,
+        is_for_given_platform,
         is_without_cache: params.no_cache,
         keeps_failed: false,
     };

@@ -56,7 +56,7 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
         Written::Definition(written) => definition(written, sources)?,
         Written::Dockerfile(written) => {
             let context = params.context.as_deref();
-            super::dockerfile::recipe(written, context, sources)?
+            super::dockerfile::recipe(written, context, source.platform.is_some(), sources)?
         }
     };
     let directory = file.parent().unwrap_or(Path::new(""));

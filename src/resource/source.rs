@@ -194,7 +194,7 @@ fn platform(fields: &mut Fields) -> Result<Option<Platform>, InvalidRequest> {
         variant: object.text("variant")?,
     };
     object.finish(|_| false)?;
-    Ok(Some(platform))
+    Ok(Some(platform.normalized()))
 }
 
 fn apt(fields: &mut Fields) -> Result<AptSource, InvalidRequest> {

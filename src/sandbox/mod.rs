@@ -75,6 +75,15 @@ pub enum Sandbox {
     Namespaces,
 }
 
+impl Error {
+    /// Whether what was to be run is no program of this machine: as a rule it is made for another architecture.
+    pub fn is_of_another_machine(&self) -> bool {
+        let Error::Start { source, .. } = self else { return false };
+        let errno = source.get_ref().and_then(|source| source.downcast_ref());
+        errno == Some(&nix::errno::Errno::ENOEXEC)
+    }
+}
+
 impl Sandbox {
     /// Returns the best sandbox that can be had here.
     pub fn choose() -> Result<Sandbox, Error> {

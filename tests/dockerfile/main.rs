@@ -9,6 +9,7 @@ mod again;
 mod config;
 mod downloads;
 mod mistakes;
+mod platforms;
 mod runs;
 mod secrets;
 mod shop;

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::support::image::put_index;
 use crate::support::{self, Tarball, TestImage, TestRegistry, tree};
 
 /// What of busybox goes by a name of its own.
@@ -40,6 +41,11 @@ impl Shop {
     /// Offers an image under a name.
     pub(crate) fn offer(&self, name: &str, image: &TestImage) {
         image.put(&self.registry, name, Some("latest"));
+    }
+
+    /// Offers images for several platforms under one name.
+    pub(crate) fn offer_index(&self, name: &str, images: &[&TestImage]) {
+        put_index(&self.registry, name, "latest", images);
     }
 
     pub(crate) fn context(&self) -> PathBuf {
@@ -135,6 +141,16 @@ impl Built {
             .output()
             .unwrap();
         serde_saphyr::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Returns the lock that is attached to the image.
+    pub(crate) fn lock(&self) -> Vec<u8> {
+        let blobs = fs::read_dir(self.layout.join("blobs/sha256")).unwrap();
+        let mut blobs = blobs.map(|blob| fs::read(blob.unwrap().path()).unwrap());
+        let is_lock = |bytes: &[u8]| {
+            serde_json::from_slice::<Value>(bytes).is_ok_and(|json| json["platforms"].is_array())
+        };
+        blobs.find(|bytes| is_lock(bytes)).expect("a lock is attached")
     }
 
     /// Returns all bytes of the layout, blobs unpacked: whatever must not be in it is looked for here.

@@ -14,7 +14,7 @@ use estaleiro::build::secrets::Secrets;
 use estaleiro::build::solve::Yield;
 use estaleiro::build::wait::Waiter;
 use estaleiro::layer::{Entry, LayerWriter, Options, decompress, scan};
-use estaleiro::oci::Layer;
+use estaleiro::oci::{Layer, Platform};
 use estaleiro::progress::Progress;
 use estaleiro::sandbox::{Cancel, Sandbox};
 use estaleiro::store::Store;
@@ -136,6 +136,7 @@ impl Place {
             epoch: 1_700_000_000,
             files: &std::collections::BTreeMap::new(),
             keep_failed_as: self.keep_failed_as.clone(),
+            platform: &Platform::host(),
         };
         let options = Options { epoch: 1_700_000_000, threads: 1, level: 1 };
         let writer = || Ok(LayerWriter::new(self.store.blob_writer()?, options)?);

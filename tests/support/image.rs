@@ -133,7 +133,11 @@ impl TestImage {
     }
 
     fn platform(&self) -> Value {
-        json!({"os": self.config["os"], "architecture": self.config["architecture"]})
+        let mut platform = json!({"os": self.config["os"], "architecture": self.config["architecture"]});
+        if let Some(variant) = self.config.get("variant") {
+            platform["variant"] = variant.clone();
+        }
+        platform
     }
 }
 

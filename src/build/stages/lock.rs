@@ -165,6 +165,9 @@ async fn find(image: &ImageName, given: Option<&PlatformLock>, world: &World) ->
     let locked = given.map(|locked| locked_image(locked, image)).transpose()?;
     let (registry, digest) = place(&reference, locked, platform, world).await?;
     let image = base::describe(&digest, &registry, &world.store, &world.progress).await?;
+    if image.config.platform.distance(platform).is_none() {
+        world.progress.warn(format!("{name} is for {}, not for {platform}", image.config.platform));
+    }
     Ok(KnownImage { name: name.clone(), platform: platform.clone(), digest, image, registry })
 }
 

@@ -52,6 +52,8 @@ pub struct DockerfileRequest {
     pub labels: BTreeMap<String, String>,
     /// What its commands may be told.
     pub secrets: Secrets,
+    /// Whether somebody said whom the image is for: then it is, also where it is built upon another platform's.
+    pub is_for_given_platform: bool,
     /// Whether everything is done again, whatever is known of it.
     pub is_without_cache: bool,
     /// Whether the root of a command that fails is kept.

@@ -26,7 +26,7 @@ use crate::build::secrets::Secrets;
 use crate::build::solve::Yield;
 use crate::layer::diff::{Change, ChangeKind};
 use crate::layer::{self, LayerWriter, Renewed, Stack};
-use crate::oci::Layer;
+use crate::oci::{Layer, Platform};
 use crate::progress::Progress;
 use crate::sandbox::{self, Cancel, Exit, Mount, Network, Root, Sandbox, User, name_service};
 use crate::store::{Scratch, Store};
@@ -53,6 +53,8 @@ pub struct Site<'a> {
     pub files: &'a BTreeMap<String, bom::File>,
     /// Where the root of a command that fails is kept, by this name; without a name it isn't.
     pub keep_failed_as: Option<String>,
+    /// Whom the programs of its root are for.
+    pub platform: &'a Platform,
 }
 
 impl Site<'_> {
@@ -142,7 +144,10 @@ impl Ground {
         let prefix = format!("{}:{} | ", op.instruction.file, op.instruction.line);
         let mut output = Output::new(site.progress, prefix, mask);
         let exit = site.sandbox.run(&self.root(), &run, site.cancel, &mut |_, line| output.line(line));
-        let exit = exit.map_err(|error| anyhow!("{error}{}", hint_of_space(scratch.path())))?;
+        let exit = exit.map_err(|error| match foreign(&error, site.platform) {
+            Some(error) => error,
+            None => anyhow!("{error}{}", hint_of_space(scratch.path())),
+        })?;
         let ending = match exit {
             Exit::Code(0) => return Ok(()),
             Exit::Code(code) => format!("the command ended with {code}"),
@@ -251,6 +256,17 @@ fn environment(
         env.push(("HOME".into(), home.to_owned()));
     }
     Ok(env)
+}
+
+/// Says what is wrong where the programs are for another architecture, and the kernel knows nobody who could run them.
+fn foreign(error: &sandbox::Error, platform: &Platform) -> Option<anyhow::Error> {
+    let host = Platform::host();
+    let is_foreign = error.is_of_another_machine() && platform.distance(&host).is_none();
+    is_foreign.then(|| {
+        anyhow!(
+            "cannot run a program for {platform} on {host}\nhint: build on such a machine, or register an emulator with this one's kernel (binfmt_misc, as Debian's qemu-user-static does); or run the command in a stage FROM --platform=$BUILDPLATFORM, and COPY what it makes"
+        )
+    })
 }
 
 /// A command that fails may not say why.
