@@ -89,17 +89,3 @@ fn the_network_is_there_where_it_is_asked_for_and_leaves_no_trace() {
         assert_eq!(said[2] == own, has_network, "{said:?}");
     }
 }
-
-#[test]
-fn a_command_costs_little_more_than_its_processes() {
-    let place = Place::new();
-    let base = place.base();
-    place.run(&sh("true"), &base).unwrap();
-    let start = std::time::Instant::now();
-    for _ in 0..50 {
-        place.run(&sh("true"), &base).unwrap();
-    }
-    let each = start.elapsed().as_secs_f64() * 1000.0 / 50.0;
-    eprintln!("a command takes {each:.1} ms");
-    assert!(each < 200.0);
-}
