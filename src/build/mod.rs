@@ -40,6 +40,7 @@ use base::Base;
 use blobs::{BlobSource, Blobs};
 use bundle::Shipped;
 use cache::{CacheRecord, Caching, Fate, VertexRecord};
+use cause::Parts;
 use context::Context;
 use graph::{Graph, Snapshot};
 use lock::keep::Kept;
@@ -112,63 +113,18 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let locked = Locked { lock: unless_the_same(locked.lock, &recalled), ..locked };
     let graph = product.graph(request, &locked)?;
     let Locked { lock, base, images } = locked;
-    let locked = lock.platform(&request.platform)?;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
     let places = product.places(base.as_ref(), world);
-    let work = Work {
-        request,
-        world,
-        registry: &registry,
-        base: base.clone(),
-        images,
-        lock: &lock,
-        places: places.clone(),
-    };
+    let work = Work { request, world, registry: &registry, base, images, lock: &lock, places };
     let parts = cause::parts(&graph);
     let causes = cause::causes(&parts, &recalled.parts);
     let solved = work.solve(graph, recalled.vertices, causes).await;
-    let solved = solved.map_err(|error| product.located(error))?;
+    let mut solved = solved.map_err(|error| product.located(error))?;
     let subject = subject(request, product.name(request), &lock);
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, solved.snapshot.bom.to_yaml(&subject)?.into_bytes());
     let digest = Digest::of(&bom.bytes);
-    let has_archive_epoch = request.lock.is_none()
-        && world.source_date_epoch.is_none()
-        && base.as_ref().and_then(Base::created).is_none();
-    let record = CacheRecord {
-        vertices: cache::of_image(solved.records, &solved.snapshot.image),
-        parts,
-        bases: base.into_iter().collect(),
-        archive_epoch: has_archive_epoch.then_some(lock.epoch),
-        lock: Some(lock.clone()),
-    };
-    let artifacts = [
-        ("bom.yml", bom),
-        ("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())),
-        ("cache.json", record.artifact()),
-    ];
-    let sources = product.sources(locked);
-    let shipped = match &sources {
-        Some(sources) => sources.push(&registry, &places, world).await?,
-        None => Shipped::default(),
-    };
-    let publication = Publication {
-        image: &solved.snapshot.image,
-        annotations: annotations(locked),
-        artifacts: artifacts
-            .into_iter()
-            .map(|(title, artifact)| titled(artifact, title, lock.epoch))
-            .collect(),
-        sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
-    };
-    let published = publish::publish(
-        &publication,
-        &registry,
-        &request.destination.tag,
-        &solved.blobs,
-        &world.store,
-        &world.progress,
-    )
-    .await?;
+    let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
+    let (published, shipped) = work.publish(&product, &solved, bom, &record).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
 }
@@ -216,7 +172,7 @@ pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
     product.graph(request, &locked)
 }
 
-/// What solving needs of the walk so far.
+/// What is known once everything is pinned: what solving and publishing need of the walk so far.
 struct Work<'a> {
     request: &'a Request,
     world: &'a World,
@@ -285,6 +241,53 @@ impl Work<'_> {
             snapshot.image = self.with_an_empty_layer(snapshot.image)?;
         }
         Ok(Solved { snapshot, blobs, fates, records })
+    }
+
+    /// Returns what the next build may believe of this one.
+    fn record(&self, records: Vec<VertexRecord>, image: &Image, parts: Vec<Parts>) -> CacheRecord {
+        let has_archive_epoch = self.request.lock.is_none()
+            && self.world.source_date_epoch.is_none()
+            && self.base.as_ref().and_then(Base::created).is_none();
+        CacheRecord {
+            vertices: cache::of_image(records, image),
+            parts,
+            bases: self.base.iter().cloned().collect(),
+            archive_epoch: has_archive_epoch.then_some(self.lock.epoch),
+            lock: Some(self.lock.clone()),
+        }
+    }
+
+    /// Publishes the image with its account, lock, record and sources.
+    async fn publish(
+        &self,
+        product: &Product,
+        solved: &Solved,
+        bom: Artifact,
+        record: &CacheRecord,
+    ) -> Result<(Published, Shipped)> {
+        let (lock, world) = (self.lock, self.world);
+        let locked = lock.platform(&self.request.platform)?;
+        let artifacts = [
+            ("bom.yml", bom),
+            ("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())),
+            ("cache.json", record.artifact()),
+        ];
+        let artifacts = artifacts.into_iter().map(|(title, artifact)| titled(artifact, title, lock.epoch));
+        let sources = product.sources(locked);
+        let shipped = match &sources {
+            Some(sources) => sources.push(self.registry, &self.places, world).await?,
+            None => Shipped::default(),
+        };
+        let publication = Publication {
+            image: &solved.snapshot.image,
+            annotations: annotations(locked),
+            artifacts: artifacts.collect(),
+            sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
+        };
+        let tag = &self.request.destination.tag;
+        let published =
+            publish::publish(&publication, self.registry, tag, &solved.blobs, &world.store, &world.progress);
+        Ok((published.await?, shipped))
     }
 
     /// A manifest has at least one layer (OCI image specification, the manifest's schema).
