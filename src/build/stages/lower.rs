@@ -16,7 +16,7 @@ use crate::build::graph::{
     TransferSource, VertexId, Workdir,
 };
 use crate::build::lock::LockedFile;
-use crate::dockerfile::{self, Kind, Mistake, Mount, Network, RunCommand, Security};
+use crate::dockerfile::{self, Kind, Mistake, Mount, Network, Owner, RunCommand, Security};
 
 /// Where scripts of here-documents are seen.
 const PIPES: &str = "/dev/pipes";
@@ -194,9 +194,8 @@ impl<'a> Lowering<'a> {
         }
         let mut mounts = Mounts::default();
         let mut seen = Vec::new();
-        let mut secret_env = Vec::new();
         for mount in &run.mounts {
-            seen.extend(self.run_mount(step, mount, &mut mounts, &mut secret_env)?);
+            seen.extend(self.run_mount(step, mount, &mut mounts)?);
         }
         let (argv, script) = command(step, &run.command);
         seen.extend(script);
@@ -209,99 +208,66 @@ impl<'a> Lowering<'a> {
             user: step.config.config.user.clone(),
             has_network: run.network != Network::None,
             mounts: seen,
-            secret_env,
+            secret_env: run.mounts.iter().filter_map(secret_variable).collect(),
         };
         Ok((Op::Run(op), mounts.into_vertices()))
     }
 
-    fn run_mount(
-        &mut self,
-        step: &Step,
-        mount: &Mount,
-        mounts: &mut Mounts,
-        secret_env: &mut Vec<SecretVariable>,
-    ) -> Result<Option<RunMount>> {
-        Ok(match mount {
+    /// Returns what is seen where; a secret that is only a variable is seen nowhere.
+    fn run_mount(&mut self, step: &Step, mount: &Mount, mounts: &mut Mounts) -> Result<Option<RunMount>> {
+        let (target, what) = match mount {
             Mount::Bind { from, source, target, read_only } => {
-                let source = clean(source.as_deref().unwrap_or_default());
-                let mount = self.mounted(step, from.as_deref(), &source, mounts)?;
-                let what = RunMountKind::Bind { mount, source, is_writable: !read_only };
-                Some(at(step, target, what))
+                let (mount, source) = self.mounted(step, from.as_deref(), source.as_deref(), mounts)?;
+                (target.clone(), RunMountKind::Bind { mount, source, is_writable: !read_only })
             }
             Mount::Cache { id, from, source, target, sharing, owner, read_only } => {
-                let seed = match from.as_deref() {
+                let seed = match from {
                     None => None,
-                    Some(from) => {
-                        let source = clean(source.as_deref().unwrap_or_default());
-                        Some((self.mounted(step, Some(from), &source, mounts)?, source))
-                    }
+                    Some(_) => Some(self.mounted(step, from.as_deref(), source.as_deref(), mounts)?),
                 };
-                let id = id.clone().unwrap_or_else(|| clean(&step.config.absolute(target)));
-                let mode = owner.mode.unwrap_or(CACHE_MODE);
-                let (uid, gid) = (owner.user.unwrap_or(0), owner.group.unwrap_or(0));
-                let what = RunMountKind::Cache {
-                    id: cache_name(id, mode, uid, gid),
-                    sharing: sharing_of(*sharing),
-                    seed,
-                    is_read_only: *read_only,
-                    mode,
-                    uid,
-                    gid,
-                };
-                Some(at(step, target, what))
+                let (mode, uid, gid) = owned(owner, CACHE_MODE);
+                let id = id.clone().unwrap_or_else(|| step.config.absolute(target));
+                let (id, sharing) = (cache_name(id, mode, uid, gid), sharing_of(*sharing));
+                let is_read_only = *read_only;
+                (target.clone(), RunMountKind::Cache { id, sharing, seed, is_read_only, mode, uid, gid })
             }
-            Mount::Tmpfs { target, size } => Some(at(step, target, RunMountKind::Tmpfs { size: *size })),
+            Mount::Tmpfs { target, size } => (target.clone(), RunMountKind::Tmpfs { size: *size }),
             Mount::Secret { id, target, variable, required, owner } => {
-                secret_env.extend(variable.iter().map(|name| SecretVariable {
-                    name: name.clone(),
-                    secret: id.clone(),
-                    is_required: *required,
-                }));
                 let by_default = || variable.is_none().then(|| format!("{SECRETS}/{}", base_name(id)));
-                target.clone().or_else(by_default).map(|target| {
-                    let what = RunMountKind::Secret {
-                        id: id.clone(),
-                        is_required: *required,
-                        mode: owner.mode.unwrap_or(SECRET_MODE),
-                        uid: owner.user.unwrap_or(0),
-                        gid: owner.group.unwrap_or(0),
-                    };
-                    at(step, &target, what)
-                })
+                let Some(target) = target.clone().or_else(by_default) else { return Ok(None) };
+                let (mode, uid, gid) = owned(owner, SECRET_MODE);
+                let (id, is_required) = (id.clone(), *required);
+                (target, RunMountKind::Secret { id, is_required, mode, uid, gid })
             }
             Mount::Ssh { id, target, required, owner } => {
                 let nth = mounts.next_agent();
                 let target = target.clone().unwrap_or_else(|| format!("{AGENT}.{nth}"));
-                let what = RunMountKind::Ssh {
-                    id: id.clone(),
-                    is_required: *required,
-                    mode: owner.mode.unwrap_or(SOCKET_MODE),
-                    uid: owner.user.unwrap_or(0),
-                    gid: owner.group.unwrap_or(0),
-                };
-                Some(at(step, &target, what))
+                let (mode, uid, gid) = owned(owner, SOCKET_MODE);
+                (target, RunMountKind::Ssh { id: id.clone(), is_required: *required, mode, uid, gid })
             }
-        })
+        };
+        Ok(Some(RunMount { target: step.config.absolute(&target), what }))
     }
 
-    /// Adds what a mount shows: the context below `source`, or another image.
+    /// Adds what a mount shows, the context below `source` or another image, and returns it with the path in there.
     fn mounted(
         &mut self,
         step: &Step,
         from: Option<&str>,
-        source: &str,
+        source: Option<&str>,
         mounts: &mut Mounts,
-    ) -> Result<usize> {
+    ) -> Result<(usize, String)> {
+        let source = clean(source.unwrap_or_default());
         let vertex = match step.from(from) {
             Some(ground) => self.ground(ground)?,
             None => {
-                let sources = [source.to_owned()];
-                let wanted = Wanted { sources: &sources, ..Wanted::default() };
+                let sources = std::slice::from_ref(&source);
+                let wanted = Wanted { sources, ..Wanted::default() };
                 let below = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
                 self.graph.add_once(Op::Context(below), None, vec![])
             }
         };
-        Ok(mounts.add(vertex))
+        Ok((mounts.add(vertex), source))
     }
 }
 
@@ -329,8 +295,20 @@ fn cache_name(id: String, mode: u32, uid: u32, gid: u32) -> String {
     }
 }
 
-fn at(step: &Step, target: &str, what: RunMountKind) -> RunMount {
-    RunMount { target: step.config.absolute(target), what }
+/// Returns mode, user and group of what is mounted; it is root's where nobody says otherwise.
+fn owned(owner: &Owner, mode: u32) -> (u32, u32, u32) {
+    (owner.mode.unwrap_or(mode), owner.user.unwrap_or(0), owner.group.unwrap_or(0))
+}
+
+/// Returns the variable that a secret is in, if it is in one.
+fn secret_variable(mount: &Mount) -> Option<SecretVariable> {
+    match mount {
+        Mount::Secret { id, variable, required, .. } => {
+            let name = variable.clone()?;
+            Some(SecretVariable { name, secret: id.clone(), is_required: *required })
+        }
+        Mount::Bind { .. } | Mount::Cache { .. } | Mount::Tmpfs { .. } | Mount::Ssh { .. } => None,
+    }
 }
 
 /// Returns what is run, and the file that it is in where it stands in a here-document.
