@@ -1,50 +1,76 @@
-//! Whose a file is that an instruction makes: `user`, `user:group`, by names or numbers.
+//! Whose a file is: an owner's names, as the lists of a root have them, and its numbers.
 
 use anyhow::{Result, anyhow};
 
+use crate::build::definition::{Id, Owner};
 use crate::layer::Skeleton;
 
-/// Returns the numbers that `owner` means in a root. A user by name brings its primary group, one by number the group of
-/// that number.
+/// Returns the numbers that an instruction's `user`, `user:group` means in a root. A user by name brings its primary group,
+/// one by number the group of that number.
 ///
 /// # Errors
 /// When the root's lists don't know a name.
 pub fn ids(owner: &str, root: &Skeleton) -> Result<(u32, u32)> {
+    let lists = Lists { root, way_out: |_| "make it in an earlier instruction".into() };
     let (user, group) = match owner.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (owner, None),
     };
-    let (uid, own_group) = user_ids(user, root)?;
-    Ok((uid, group.map_or(Ok(own_group), |group| group_id(group, root))?))
+    let (uid, own_group) = match user.parse() {
+        Ok(number) => (number, number),
+        Err(_) if user.is_empty() => (0, 0),
+        Err(_) => lists.user(user)?,
+    };
+    let gid = match group {
+        None => own_group,
+        Some(group) => group.parse().or_else(|_| lists.group(group))?,
+    };
+    Ok((uid, gid))
 }
 
-fn user_ids(user: &str, root: &Skeleton) -> Result<(u32, u32)> {
-    if user.is_empty() {
-        return Ok((0, 0));
-    }
-    match user.parse::<u32>() {
-        Ok(number) => Ok((number, number)),
-        Err(_) => root
-            .user(user)
-            .or((user == "root").then_some((0, 0)))
-            .ok_or_else(|| unknown("user", user, "/etc/passwd")),
-    }
+/// Returns the numbers that an owner of a definition means in a root.
+///
+/// # Errors
+/// When the root's lists don't know a name.
+pub fn ids_of(owner: &Owner, root: &Skeleton) -> Result<(u32, u32)> {
+    let lists = Lists { root, way_out: |name| format!("make the user: user \"{name}\" {{}}") };
+    let (uid, own_group) = match &owner.uid {
+        Id::Number(number) => (*number, *number),
+        Id::Name(name) => lists.user(name)?,
+    };
+    let gid = match &owner.gid {
+        Id::Number(number) => *number,
+        // A user written alone stands for its group, whatever that is called.
+        Id::Name(name) if owner.gid == owner.uid => root.group(name).unwrap_or(own_group),
+        Id::Name(name) => lists.group(name)?,
+    };
+    Ok((uid, gid))
 }
 
-fn group_id(group: &str, root: &Skeleton) -> Result<u32> {
-    match group.parse() {
-        Ok(number) => Ok(number),
-        Err(_) => root
-            .group(group)
-            .or((group == "root").then_some(0))
-            .ok_or_else(|| unknown("group", group, "/etc/group")),
-    }
+/// A root's lists, and what to do about a name that they lack.
+struct Lists<'a> {
+    root: &'a Skeleton,
+    way_out: fn(&str) -> String,
 }
 
-fn unknown(what: &str, name: &str, list: &str) -> anyhow::Error {
-    anyhow!(
-        "cannot use the owner {name}: the image's {list} knows no such {what}\nhint: write its number, or make it in an earlier instruction"
-    )
+impl Lists<'_> {
+    /// Returns a user and its primary group; root needs no list.
+    fn user(&self, name: &str) -> Result<(u32, u32)> {
+        let known = self.root.user(name).or((name == "root").then_some((0, 0)));
+        known.ok_or_else(|| self.unknown("user", name, "/etc/passwd"))
+    }
+
+    fn group(&self, name: &str) -> Result<u32> {
+        let known = self.root.group(name).or((name == "root").then_some(0));
+        known.ok_or_else(|| self.unknown("group", name, "/etc/group"))
+    }
+
+    fn unknown(&self, what: &str, name: &str, list: &str) -> anyhow::Error {
+        anyhow!(
+            "cannot use the owner {name}: the image's {list} knows no such {what}\nhint: write its number, or {}",
+            (self.way_out)(name)
+        )
+    }
 }
 
 #[cfg(test)]

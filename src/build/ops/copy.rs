@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::chown;
 use super::content::Content;
 use super::install;
 use super::members::{FileId, Member, Members, Wanted};
@@ -15,7 +16,7 @@ use super::roots::{self, NotTaken};
 use super::tarball;
 use crate::bom::{self, AddedPackage, BomDelta, FileSource};
 use crate::build::context::Context;
-use crate::build::definition::{Glob, Id, Owner};
+use crate::build::definition::Glob;
 use crate::build::graph::{CopiedFile, CopiedRoot, CopiedTree, Copy, Delta, Origin, Source, SourceFile};
 use crate::build::lock::LockedPackage;
 use crate::build::selection::Selection;
@@ -207,12 +208,12 @@ impl FilePiece {
 fn pieces(copy: &Copy, site: &Site<'_>) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     for directory in &copy.directories {
-        let owner = ids(&directory.owner, site.root)?;
+        let owner = chown::ids_of(&directory.owner, site.root)?;
         let target = directory.target.clone();
         pieces.push(Piece { target, mode: 0o755, owner, what: What::Directory });
     }
     for link in &copy.links {
-        let owner = ids(&link.owner, site.root)?;
+        let owner = chown::ids_of(&link.owner, site.root)?;
         let what = What::Link(link.leads_to.clone());
         pieces.push(Piece { target: link.target.clone(), mode: 0o777, owner, what });
     }
@@ -286,7 +287,7 @@ fn single(file: &CopiedFile, members: &Option<Members>, site: &Site<'_>) -> Resu
     Ok(Piece {
         target: file.target.clone(),
         mode: file.mode.unwrap_or(what.content.mode),
-        owner: ids(&file.owner, site.root)?,
+        owner: chown::ids_of(&file.owner, site.root)?,
         what: What::File(Box::new(what)),
     })
 }
@@ -297,7 +298,7 @@ fn whole(tree: &CopiedTree, members: &Option<Members>, site: &Site<'_>) -> Resul
     let mount = site.mounts[tree.mount];
     let failed = |error| mount.unreadable(&tree.path, error);
     let selected = members.selected(&selection(tree)?).map_err(failed)?;
-    let owner = ids(&tree.owner, site.root)?;
+    let owner = chown::ids_of(&tree.owner, site.root)?;
     let origins = Origins::of(tree, &mount)?;
     let top = tree.target.trim_end_matches('/');
     let mut pieces = vec![Piece { target: tree.target.clone(), mode: 0o755, owner, what: What::Directory }];
@@ -404,34 +405,6 @@ fn account_of_root(origin: &Origin, root: &CopiedRoot, member: &str) -> FileSour
             FileSource { image: Some(image), ..FileSource::default() }
         }
     }
-}
-
-/// Returns the numbers of an owner; names are those of the root's own lists.
-fn ids(owner: &Owner, root: &Skeleton) -> Result<(u32, u32)> {
-    let unknown = |what: &str, name: &str, list: &str| {
-        anyhow!(
-            "cannot use the owner {name}: the image's {list} knows no such {what}\nhint: write its number, or make the user: user \"{name}\" {{}}"
-        )
-    };
-    let uid = match &owner.uid {
-        Id::Number(number) => *number,
-        Id::Name(name) => named(name, root.user(name).map(|(uid, _)| uid))
-            .ok_or_else(|| unknown("user", name, "/etc/passwd"))?,
-    };
-    let gid = match &owner.gid {
-        Id::Number(number) => *number,
-        Id::Name(name) => {
-            // A user written alone stands for its group, whatever that is called.
-            let own = || root.user(name).map(|(_, gid)| gid).filter(|_| owner.gid == owner.uid);
-            named(name, root.group(name).or_else(own)).ok_or_else(|| unknown("group", name, "/etc/group"))?
-        }
-    };
-    Ok((uid, gid))
-}
-
-/// The one name that needs no list.
-fn named(name: &str, id: Option<u32>) -> Option<u32> {
-    id.or((name == "root").then_some(0))
 }
 
 /// The entries of a layer to be: each where its path leads in the root, with the directories missing on the way.
