@@ -24,23 +24,6 @@ enum Piece {
     },
 }
 
-/// Returns a source in two: the path up to its first element that is a pattern, and from there.
-///
-/// The pattern is for what is below that path, relative to it; below a directory that matches there is
-/// nothing more to look for.
-pub fn split(source: &str) -> Result<(String, Option<Glob>), Problem> {
-    let cleaned = clean(source);
-    let elements: Vec<&str> = cleaned.split('/').collect();
-    let Some(first) = elements.iter().position(|element| is_pattern(element)) else {
-        return Ok((cleaned, None));
-    };
-    let fixed = match elements[..first].join("/") {
-        root if root.is_empty() && cleaned.starts_with('/') => "/".to_owned(),
-        fixed => fixed,
-    };
-    Ok((fixed, Some(Glob::parse(&elements[first..].join("/"))?)))
-}
-
 /// Says whether a text has signs of a pattern that are not escaped.
 pub fn is_pattern(text: &str) -> bool {
     let mut letters = text.chars();
@@ -204,20 +187,6 @@ mod tests {
         for pattern in ["[", "[]a]", "[-]", "[a-]", "[^]", "a[", "[a", "\\", "[-x]"] {
             assert!(Glob::parse(pattern).is_err(), "{pattern}");
         }
-    }
-
-    #[test]
-    fn a_source_is_a_path_and_from_its_first_sign_on_a_pattern() {
-        let parts = |source| {
-            let (fixed, glob) = split(source).unwrap();
-            (fixed, glob.is_some())
-        };
-        assert_eq!(parts("a/./b//c"), ("a/b/c".to_owned(), false));
-        assert_eq!(parts("a/b*/c"), ("a".to_owned(), true));
-        assert_eq!(parts("/*/c"), ("/".to_owned(), true));
-        assert_eq!(parts("*.txt"), (String::new(), true));
-        assert_eq!(parts("a\\*"), ("a\\*".to_owned(), false));
-        assert!(split("a/b*/c").unwrap().1.unwrap().matches("bx/c"));
     }
 
     #[test]

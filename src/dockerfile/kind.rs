@@ -192,12 +192,19 @@ pub enum RunCommand {
 }
 
 impl RunCommand {
-    /// Returns the program and its arguments; `shell` runs a text.
+    /// Returns where a here-document of this name is seen.
+    pub fn place(name: &str) -> String {
+        format!("/dev/pipes/{name}")
+    }
+
+    /// Returns the program and its arguments; `shell` runs a text or a script.
     pub fn words(&self, shell: &[String]) -> Vec<String> {
         match self {
             RunCommand::Exec(words) => words.clone(),
             RunCommand::Shell(text) => shell.iter().chain([text]).cloned().collect(),
-            RunCommand::Script { name, .. } => vec![format!("/dev/pipes/{name}")],
+            RunCommand::Script { name, .. } => {
+                shell.iter().cloned().chain([RunCommand::place(name)]).collect()
+            }
         }
     }
 }

@@ -12,7 +12,7 @@
 mod expand;
 mod flags;
 mod from;
-pub mod glob;
+mod glob;
 mod health;
 mod heredoc;
 mod ignore;
@@ -36,7 +36,7 @@ mod transfer;
 use std::ops::Range;
 
 pub use expand::{word, words};
-pub use glob::Glob;
+pub use glob::{Glob, clean, is_pattern};
 pub use ignore::{Ignore, Judgement};
 pub use kind::{
     Add, Argument, CommandLine, Copy, DEFAULT_SHELL, Document, Expanded, Healthcheck, Kind, Network, Pair,
@@ -46,7 +46,7 @@ pub use lexer::{Escape, Lookup};
 pub use lines::{Directive, Directives};
 pub use mistake::{Mistake, Problem};
 pub use mount::{Mount, MountWords, Owner, Sharing};
-pub use scope::{Given, Globals, Platform, Scope};
+pub use scope::{DEFAULT_PATH, Given, Globals, Platform, Scope};
 pub use stages::{Root, Stages};
 
 use lines::Line;

@@ -12,7 +12,7 @@ use super::mistake::{Mistake, Problem};
 use super::{Dockerfile, Instruction, Kind};
 
 /// Where programs are looked for in an image that does not say it.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Build arguments that each RUN sees without ARG, and that no image records; also in small letters.
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];

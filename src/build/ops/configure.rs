@@ -3,11 +3,9 @@
 use anyhow::{Result, bail};
 
 use crate::build::graph::Configure;
+use crate::dockerfile::DEFAULT_PATH;
 use crate::layer::{Found, Skeleton};
 use crate::oci::{ContainerConfig, Empty};
-
-/// The PATH of an image that inherits none.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Returns the configuration after `change`; what that doesn't name is inherited, as `FROM` does it.
 pub fn configure(inherited: &ContainerConfig, change: &Configure) -> ContainerConfig {

@@ -2,13 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::dockerfile::{CommandLine, Expanded, Healthcheck, Kind};
+use crate::build::tree::rooted;
+use crate::dockerfile::{DEFAULT_SHELL, Expanded, Healthcheck, Kind};
 use crate::oci::{ContainerConfig, Empty};
-
-/// What Docker's images find programs in when nobody says.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What runs commands in shell form when nobody says.
-const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
 /// A configuration as the instructions of a stage change it.
 #[derive(Clone, Debug, Default)]
@@ -23,9 +19,6 @@ impl Configuration {
     /// Begins a stage on an image of this configuration; its triggers are taken out of it.
     pub(super) fn on(mut base: ContainerConfig) -> Configuration {
         base.rest.remove("OnBuild");
-        if base.env("PATH").is_none() {
-            base.set_env("PATH", PATH);
-        }
         if base.working_dir.is_empty() {
             base.working_dir = "/".into();
         }
@@ -37,29 +30,21 @@ impl Configuration {
         Configuration { author, ..self }
     }
 
-    /// Returns the program and arguments that a command means.
-    pub(super) fn argv(&self, command: &CommandLine) -> Vec<String> {
-        match command {
-            CommandLine::Exec(argv) => argv.clone(),
-            CommandLine::Shell(text) => self.in_shell(text),
+    /// Returns what runs commands in shell form.
+    pub(super) fn shell(&self) -> Vec<String> {
+        let said = self.config.rest.get("Shell").and_then(Value::as_array).into_iter().flatten();
+        match said.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>() {
+            none if none.is_empty() => DEFAULT_SHELL.map(String::from).to_vec(),
+            shell => shell,
         }
-    }
-
-    /// Returns the shell, told to run `text`.
-    pub(super) fn in_shell(&self, text: &str) -> Vec<String> {
-        let shell = self.config.rest.get("Shell").and_then(Value::as_array);
-        let shell = shell.map(|words| words.iter().filter_map(Value::as_str).map(str::to_owned).collect());
-        let mut argv: Vec<String> = shell.unwrap_or_else(|| SHELL.map(String::from).to_vec());
-        argv.push(text.to_owned());
-        argv
     }
 
     /// Returns the path that `path` is in the working directory.
     pub(super) fn absolute(&self, path: &str) -> String {
-        clean(&match path.starts_with('/') {
-            true => path.to_owned(),
-            false => format!("{}/{path}", self.config.working_dir),
-        })
+        match path.starts_with('/') {
+            true => rooted(path),
+            false => rooted(&format!("{}/{path}", self.config.working_dir)),
+        }
     }
 
     /// Returns the path with the slash at its end, if it is written with one.
@@ -72,21 +57,18 @@ impl Configuration {
         }
     }
 
-    /// Changes what the instruction changes; whether it was one that does.
-    pub(super) fn apply(&mut self, kind: &Expanded) -> bool {
+    /// Changes what the instruction changes. The variables are what the scope says.
+    pub(super) fn apply(&mut self, kind: &Expanded) {
         match kind {
             Kind::Cmd(command) => {
                 self.has_cmd = true;
-                self.config.cmd = unless_empty(self.argv(command));
+                self.config.cmd = unless_empty(command.words(&self.shell()));
             }
             Kind::Entrypoint(command) => {
-                self.config.entrypoint = unless_empty(self.argv(command));
+                self.config.entrypoint = unless_empty(command.words(&self.shell()));
                 if !self.has_cmd {
                     self.config.cmd = None;
                 }
-            }
-            Kind::Env(pairs) => {
-                pairs.iter().for_each(|pair| self.config.set_env(&pair.name, &pair.value));
             }
             Kind::Expose(ports) => {
                 self.config.exposed_ports.extend(ports.iter().map(|port| (port.clone(), Empty {})));
@@ -109,9 +91,8 @@ impl Configuration {
                 self.config.volumes.extend(paths.iter().map(|path| (path.clone(), Empty {})));
             }
             Kind::Workdir(path) => self.config.working_dir = self.with_its_slash(path),
-            Kind::Add(_) | Kind::Arg(_) | Kind::Copy(_) | Kind::Run(_) => return false,
+            Kind::Add(_) | Kind::Arg(_) | Kind::Copy(_) | Kind::Env(_) | Kind::Run(_) => {}
         }
-        true
     }
 
     fn add_trigger(&mut self, trigger: &str) {
@@ -134,15 +115,10 @@ fn unless_empty(argv: Vec<String>) -> Option<Vec<String>> {
 
 /// Returns the check in Docker's words, with durations in nanoseconds.
 fn healthcheck(check: &Healthcheck) -> Value {
-    let Healthcheck::Command { command, interval, timeout, start_period, start_interval, retries } = check
-    else {
-        return json!({"Test": ["NONE"]});
+    let mut said = json!({ "Test": check.test() });
+    let Healthcheck::Command { interval, timeout, start_period, start_interval, retries, .. } = check else {
+        return said;
     };
-    let test = match command {
-        CommandLine::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
-        CommandLine::Exec(argv) => std::iter::once("CMD".to_owned()).chain(argv.iter().cloned()).collect(),
-    };
-    let mut said = json!({ "Test": test });
     let durations = [
         ("Interval", interval),
         ("Timeout", timeout),
@@ -160,30 +136,20 @@ fn healthcheck(check: &Healthcheck) -> Value {
     said
 }
 
-/// Returns an absolute path without `.`, `..`, and slashes that say nothing.
-pub(super) fn clean(path: &str) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
-    format!("/{}", names.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dockerfile::CommandLine;
 
     #[test]
-    fn an_image_without_a_path_and_a_directory_gets_them() {
-        let config = Configuration::on(ContainerConfig::default()).config;
-        assert_eq!(config.env, [format!("PATH={PATH}")]);
-        assert_eq!(config.working_dir, "/");
+    fn an_image_without_a_directory_and_a_shell_gets_them() {
+        let mut config = Configuration::on(ContainerConfig::default());
+        assert_eq!(config.config.working_dir, "/");
+        assert_eq!(config.shell(), ["/bin/sh", "-c"]);
+        config.config.rest.insert("Shell".into(), json!([]));
+        assert_eq!(config.shell(), ["/bin/sh", "-c"]);
+        config.apply(&Kind::Shell(vec!["/bin/bash".into()]));
+        assert_eq!(config.shell(), ["/bin/bash"]);
     }
 
     #[test]

@@ -203,6 +203,7 @@ impl<'a> Evaluation<'a> {
             ),
             Ground::Scratch | Ground::Image { .. } => Scope::on_image(self.globals, &config.config.env),
         };
+        config.config.env = scope.of_image().to_vec();
         let mut steps = Vec::new();
         for instruction in &stage.instructions {
             steps.push(self.step(instruction, &mut config, &mut scope)?);
@@ -234,6 +235,7 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Step> {
         let kind = scope.follow(said).map_err(|mistake| self.text.error(mistake))?;
         config.apply(&kind);
+        config.config.env = scope.of_image().to_vec();
         let (env, proxies) = scope.of_run().into_iter().partition(|(name, _)| scope.get(name).is_some());
         Ok(Step {
             instruction: self.text.instruction(said),

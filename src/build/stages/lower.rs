@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 
 use super::canonical_name;
-use super::config::clean;
 use super::downloads;
 use super::evaluate::{Evaluated, Ground, Step};
 use super::mounts::Mounts;
@@ -16,10 +15,9 @@ use crate::build::graph::{
     TransferSource, VertexId, Workdir,
 };
 use crate::build::lock::LockedFile;
+use crate::build::tree::rooted;
 use crate::dockerfile::{self, Kind, Mistake, Mount, Network, Owner, RunCommand, Security};
 
-/// Where scripts of here-documents are seen.
-const PIPES: &str = "/dev/pipes";
 /// Where secrets are seen unless said.
 const SECRETS: &str = "/run/secrets";
 /// Where the socket of an agent is seen unless said.
@@ -197,11 +195,10 @@ impl<'a> Lowering<'a> {
         for mount in &run.mounts {
             seen.extend(self.run_mount(step, mount, &mut mounts)?);
         }
-        let (argv, script) = command(step, &run.command);
-        seen.extend(script);
+        seen.extend(script(&run.command));
         let op = Run {
             instruction: step.instruction.clone(),
-            argv,
+            argv: run.command.words(&step.config.shell()),
             env: step.env.clone(),
             proxies: step.proxies.clone(),
             workdir: step.config.config.working_dir.clone(),
@@ -257,7 +254,7 @@ impl<'a> Lowering<'a> {
         source: Option<&str>,
         mounts: &mut Mounts,
     ) -> Result<(usize, String)> {
-        let source = clean(source.unwrap_or_default());
+        let source = rooted(source.unwrap_or_default());
         let vertex = match step.from(from) {
             Some(ground) => self.ground(ground)?,
             None => {
@@ -311,16 +308,14 @@ fn secret_variable(mount: &Mount) -> Option<SecretVariable> {
     }
 }
 
-/// Returns what is run, and the file that it is in where it stands in a here-document.
-fn command(step: &Step, command: &RunCommand) -> (Vec<String>, Option<RunMount>) {
+/// Returns the file that a command in a here-document is in.
+fn script(command: &RunCommand) -> Option<RunMount> {
     match command {
-        RunCommand::Exec(argv) => (argv.clone(), None),
-        RunCommand::Shell(text) => (step.config.in_shell(text), None),
         RunCommand::Script { name, text } => {
-            let target = format!("{PIPES}/{name}");
             let what = RunMountKind::Text { content: text.clone(), mode: SCRIPT_MODE };
-            (step.config.in_shell(&target), Some(RunMount { target, what }))
+            Some(RunMount { target: RunCommand::place(name), what })
         }
+        RunCommand::Shell(_) | RunCommand::Exec(_) => None,
     }
 }
 

@@ -10,6 +10,8 @@ pub use pick::{Match, Pick, Role, Step};
 
 use anyhow::{Result, bail};
 
+use crate::dockerfile::clean;
+
 /// How many symbolic links one path may lead through.
 const MOST_LINKS: usize = 255;
 /// How deep directories may be nested.
@@ -68,18 +70,14 @@ pub fn find<N: Node>(top: &N, path: &[u8], visitor: &mut dyn FnMut(&N)) -> Resul
     Ok(trail.pop())
 }
 
-/// Returns a path without `.`, `..`, doubled slashes and those at its ends, whatever is there: relative to the top, and
-/// never above it.
+/// Returns a path from the top on, without `.`, `..`, doubled slashes and one at its end, whatever is there.
+pub fn rooted(path: &str) -> String {
+    clean(&format!("/{path}"))
+}
+
+/// Returns it relative to the top.
 pub fn cleaned(path: &[u8]) -> Vec<u8> {
-    let mut names: Vec<&[u8]> = Vec::new();
-    for name in path.split(|&byte| byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => drop(names.pop()),
-            _ => names.push(name),
-        }
-    }
-    names.join(&b'/')
+    rooted(&String::from_utf8_lossy(path)).split_off(1).into_bytes()
 }
 
 /// Returns `name` in the directory `parent`.

@@ -2,9 +2,8 @@
 
 use anyhow::{Result, anyhow, bail};
 
-use super::{Form, MOST_DEPTH, Node, cleaned, find, join, split};
-use crate::dockerfile::glob::is_pattern;
-use crate::dockerfile::{Glob, Ignore, Judgement, Problem};
+use super::{Form, MOST_DEPTH, Node, find, join, rooted, split};
+use crate::dockerfile::{Glob, Ignore, Judgement, Problem, is_pattern};
 
 /// One source of a `COPY` or `ADD`.
 pub struct Pick {
@@ -69,8 +68,7 @@ impl Pick {
             (true, None) => ("", text),
             (false, _) => (text, ""),
         };
-        let [path, kept] =
-            [path, kept].map(|text| String::from_utf8_lossy(&cleaned(text.as_bytes())).into_owned());
+        let [path, kept] = [path, kept].map(|path| rooted(path).split_off(1));
         let names: Vec<&str> = path.split('/').collect();
         let n_plain = names.iter().take_while(|name| !is_pattern(name)).count();
         let is_required = keeps_parents && n_plain == names.len() && !is_pattern(&kept);

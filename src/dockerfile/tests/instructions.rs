@@ -101,7 +101,7 @@ fn run_runs_a_text_words_or_a_here_document() {
     assert_eq!(kind("RUN <<-EOF\n\ta\n\tb\nEOF"), shell("a\nb\n"));
     assert_eq!(kind("RUN cat <<E >x\n\ta\nE\n"), shell("cat <<E >x\n\ta\nE"));
     let script = RunCommand::Script { name: "EOF".into(), text: "#!/bin/x\na\n".into() };
-    assert_eq!(script.words(&[]), ["/dev/pipes/EOF"]);
+    assert_eq!(script.words(&strings(&["sh", "-c"])), ["sh", "-c", "/dev/pipes/EOF"]);
     assert_eq!(kind("RUN <<EOF\n#!/bin/x\na\nEOF"), run(script));
 }
 

@@ -273,7 +273,7 @@ fn ignores(patterns: &str, path: &str) {
 
 /// Matches a pattern also in the slow and simple way.
 fn globs(pattern: &str, path: &str) {
-    let _ = glob::split(pattern);
+    let _ = Glob::parse(pattern);
     let pattern: String = pattern.chars().filter(|c| !matches!(c, '[' | '\\')).take(20).collect();
     let glob = Glob::parse(&pattern).unwrap();
     let letters = |text: &str| text.chars().collect::<Vec<char>>();
