@@ -171,7 +171,7 @@ fn a_definition_that_is_not_there_is_missed() {
     fs::write(site.path("context/estaleiro.hcl"), [0xff, 0xfe]).unwrap();
     assert_said(
         &site.fails(2, &mut site.build()),
-        "error: cannot read definition estaleiro.hcl: stream did not contain valid UTF-8",
+        "error: cannot read definition estaleiro.hcl: it is no UTF-8",
     );
 }
 

@@ -24,6 +24,7 @@ pub mod secrets;
 pub mod selection;
 pub mod solve;
 pub mod stages;
+pub mod text;
 pub mod time;
 pub mod tree;
 pub mod view;

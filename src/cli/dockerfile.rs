@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use estaleiro::build;
 use estaleiro::build::context::Context;
 use estaleiro::build::secrets::{SecretSource, Secrets};
 use estaleiro::build::stages::DockerfileRequest;
@@ -17,9 +18,6 @@ use estaleiro::registry::Location;
 
 use super::args::{BuildArgs, DockerfileArgs};
 use super::verbs::{WrongRequest, tag};
-
-/// No Dockerfile is longer, nor what it ignores.
-const LARGEST_TEXT: u64 = 1 << 20;
 
 /// Reads the Dockerfile `file` and all that is said of it.
 pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Result<Request> {
@@ -65,13 +63,8 @@ fn text_of(file: &Path) -> Result<String> {
 }
 
 fn text(what: &str, name: &str, reader: impl Read) -> Result<String> {
-    let failed = |reason: String| WrongRequest(format!("cannot read {what} {name}: {reason}"));
-    let mut bytes = Vec::new();
-    reader.take(LARGEST_TEXT + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
-    if bytes.len() as u64 > LARGEST_TEXT {
-        bail!(failed(format!("it is longer than {LARGEST_TEXT} bytes")));
-    }
-    Ok(String::from_utf8(bytes).map_err(|_| failed("it is no UTF-8".into()))?)
+    let failed = |error| WrongRequest(format!("cannot read {what} {name}: {error:#}"));
+    Ok(build::text::read(reader).map_err(failed)?)
 }
 
 /// Reads what counts for the Dockerfile alone, else what counts for the context.

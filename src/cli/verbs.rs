@@ -119,7 +119,7 @@ pub(super) fn definition_file(path: &Path) -> PathBuf {
 
 pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Request> {
     let file = definition_file(&args.path);
-    let text = fs::read_to_string(&file).map_err(|error| WrongRequest(unreadable(&file, &error)))?;
+    let text = definition_text(&file)?;
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let context = args.context.clone().unwrap_or_else(|| directory.to_owned());
     if !context.is_dir() {
@@ -140,12 +140,17 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
     })
 }
 
-fn unreadable(definition: &Path, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::NotFound => "\nhint: name a definition, or a directory with an estaleiro.hcl",
+fn definition_text(file: &Path) -> Result<String> {
+    let read = fs::File::open(file).map_err(anyhow::Error::from).and_then(build::text::read);
+    Ok(read.map_err(|error| WrongRequest(unreadable(file, &error)))?)
+}
+
+fn unreadable(definition: &Path, error: &anyhow::Error) -> String {
+    let hint = match error.downcast_ref().map(io::Error::kind) {
+        Some(io::ErrorKind::NotFound) => "\nhint: name a definition, or a directory with an estaleiro.hcl",
         _ => "",
     };
-    format!("cannot read definition {}: {error}{hint}", definition.display())
+    format!("cannot read definition {}: {error:#}{hint}", definition.display())
 }
 
 pub(super) fn tag(location: &Location) -> Result<String> {

@@ -52,8 +52,8 @@ pub use stages::{Root, Stages};
 use lines::Line;
 use read::Statement;
 
-/// Longer than any Dockerfile that people read.
-const LONGEST_TEXT: usize = 1 << 20;
+/// Longer than any Dockerfile that people read, in bytes.
+pub const LONGEST_TEXT: usize = 1 << 20;
 
 /// More than any Dockerfile has.
 const MOST_INSTRUCTIONS: usize = 10_000;

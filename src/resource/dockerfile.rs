@@ -1,13 +1,12 @@
 //! A Dockerfile among the inputs of a put: its text, and the values, labels and secrets that the params give.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::params::{DockerfileParams, SecretParam};
-use super::put::{input, table};
+use super::put::{input, table, text};
 use crate::build::Recipe;
 use crate::build::secrets::{SecretSource, Secrets};
 use crate::build::stages::DockerfileRequest;
@@ -34,11 +33,6 @@ pub(super) fn recipe(
         keeps_failed: false,
     };
     Ok((Recipe::Dockerfile(Box::new(written)), file))
-}
-
-fn text(param: &str, path: &Path, sources: &Path) -> Result<String> {
-    fs::read_to_string(input(path, sources)?)
-        .with_context(|| format!("cannot read {param} {}", path.display()))
 }
 
 /// Reads what counts for the Dockerfile alone, else what counts for the context.

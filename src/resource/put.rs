@@ -74,8 +74,7 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
 fn definition(written: &DefinitionParams, sources: &Path) -> Result<(Recipe, PathBuf)> {
     let file = definition_file(&written.definition, sources)?;
     let shown = file.display().to_string();
-    let text = fs::read_to_string(input(&file, sources)?);
-    let text = text.with_context(|| format!("cannot read definition {shown}"))?;
+    let text = text("definition", &file, sources)?;
     let variables = variables(written, sources)?;
     Ok((Recipe::Definition(DefinitionRequest { text, file_name: shown, variables }), file))
 }
@@ -84,6 +83,13 @@ fn definition(written: &DefinitionParams, sources: &Path) -> Result<(Recipe, Pat
 fn definition_file(path: &Path, sources: &Path) -> Result<PathBuf> {
     let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
     Ok(if input(path, sources)?.is_dir() { plain.join(DEFINITION) } else { plain })
+}
+
+/// Reads a text of an input; `what` says which, for errors.
+pub(super) fn text(what: &str, path: &Path, sources: &Path) -> Result<String> {
+    let place = input(path, sources)?;
+    let read = fs::File::open(place).map_err(Into::into).and_then(build::text::read);
+    read.with_context(|| format!("cannot read {what} {}", path.display()))
 }
 
 /// Returns where an input really lies, which is below `sources` whatever links lead there: what an input brings
@@ -135,7 +141,7 @@ pub(super) fn table(
 
 fn table_of_file(param: &str, path: &Path, sources: &Path) -> Result<BTreeMap<String, String>> {
     let error = || format!("cannot read {param} {}", path.display());
-    let text = fs::read_to_string(input(path, sources)?).with_context(error)?;
+    let text = text(param, path, sources)?;
     // An error of the parser might show a value.
     let values: BTreeMap<String, Value> = serde_saphyr::from_str(&text)
         .ok()

@@ -13,12 +13,11 @@ use crate::build::context::Context;
 use crate::build::definition::{self, Definition, Diagnostics, Spanned};
 use crate::build::graph::{Graph, Op, VertexId};
 use crate::build::lock::{LockedFile, PlatformLock};
+use crate::build::text;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference, canonical_json};
 use crate::progress::Progress;
 
-/// No Dockerfile is longer, nor what it ignores.
-const LARGEST_TEXT: u64 = 1 << 20;
 /// The steps that files of a definition are taken from.
 #[derive(Default)]
 pub struct Steps {
@@ -140,21 +139,17 @@ fn located(definition: &Definition, step: &definition::Step, error: anyhow::Erro
 }
 
 fn text_of(context: &Context, path: &str) -> Result<String> {
-    text(context.read(path, LARGEST_TEXT)?)
+    text::read(context.read(path, text::LONGEST)?.as_slice())
 }
 
 /// Reads what counts for the Dockerfile alone, else what counts for the context.
 fn ignore_of(step: &definition::Step, whole: &Context, below: &Context) -> Result<String> {
-    let own = whole.read_if_there(&format!("{}.dockerignore", step.dockerfile.value), LARGEST_TEXT)?;
+    let own = whole.read_if_there(&format!("{}.dockerignore", step.dockerfile.value), text::LONGEST)?;
     let read = match own {
         Some(own) => Some(own),
-        None => below.read_if_there(".dockerignore", LARGEST_TEXT)?,
+        None => below.read_if_there(".dockerignore", text::LONGEST)?,
     };
-    text(read.unwrap_or_default())
-}
-
-fn text(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).context("it is no UTF-8")
+    text::read(read.unwrap_or_default().as_slice())
 }
 
 impl Step {
