@@ -372,10 +372,10 @@ Usage: estaleiro build <--output <oci:DIR[:TAG]>|--push <REFERENCE>> <PATH>
 
 For more information, try '--help'."##,
     );
-    let platform = ["build", ".", "--output", "oci:out", "--platform", "amd64"];
+    let platform = ["build", ".", "--output", "oci:out", "--platform", "linux/"];
     assert_said(
         &site.fails(2, &mut site.estaleiro(&platform)),
-        "error: invalid value 'amd64' for '--platform <PLATFORM>': cannot read platform `amd64`: expected os/architecture or os/architecture/variant, as in `linux/amd64`\n\
+        "error: invalid value 'linux/' for '--platform <PLATFORM>': cannot read platform `linux/`: expected os/architecture or os/architecture/variant, as in `linux/amd64`\n\
          \n\
          For more information, try '--help'.",
     );
