@@ -116,6 +116,11 @@ impl Blobs {
         Ok(self.store.keep_tree(&key, directory)?)
     }
 
+    /// Returns the root of these layers, where each of them has a directory already.
+    pub fn kept_stack(&self, layers: &[Layer]) -> Result<Option<layer::Stack>> {
+        Ok(self.kept(layers).map(|directories| layer::Stack::open(&directories)).transpose()?)
+    }
+
     fn kept(&self, layers: &[Layer]) -> Option<Vec<PathBuf>> {
         let kept = (0..layers.len()).map(|nth| self.kept_directory(&layers[..=nth]));
         let mut directories: Vec<PathBuf> = kept.collect::<Option<_>>()?;

@@ -419,10 +419,27 @@ impl Vertex {
             Op::Configure(_) => "configure".into(),
             Op::Context(tree) => format!("context {} ({} entries)", tree.name, tree.entries.len()),
             Op::Download(download) => format!("download {}", download.uri),
+            Op::Settle(_) | Op::Workdir(_) | Op::Transfer(_) | Op::Run(_) => {
+                self.instruction().map(Instruction::title).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Returns what is told first when it fails.
+    pub fn failed(&self) -> String {
+        match self.instruction() {
+            Some(said) => format!("{}:{}: cannot {}", said.file, said.line, self.title()),
+            None => format!("cannot {}", self.title()),
+        }
+    }
+
+    fn instruction(&self) -> Option<&Instruction> {
+        match &self.op {
             Op::Settle(Settle { instruction, .. })
             | Op::Workdir(Workdir { instruction, .. })
             | Op::Transfer(Transfer { instruction, .. })
-            | Op::Run(Run { instruction, .. }) => instruction.title(),
+            | Op::Run(Run { instruction, .. }) => Some(instruction),
+            _ => None,
         }
     }
 }

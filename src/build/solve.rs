@@ -126,7 +126,7 @@ impl Solving {
             // Whoever waits for this vertex must hear of a panic too, or they would wait for ever.
             let result = catch_unwind(AssertUnwindSafe(execution))
                 .unwrap_or_else(|_| Err(anyhow!("internal error: it panicked")));
-            self.settle(ready.id, result.with_context(|| format!("cannot {}", vertex.title())));
+            self.settle(ready.id, result.with_context(|| vertex.failed()));
         }
     }
 

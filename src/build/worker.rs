@@ -110,13 +110,14 @@ impl Executor for Worker {
                 self.told(&op.instruction, inputs, Delta { config, author, ..Delta::default() })
             }
             Op::Workdir(op) => {
-                let delta = workdir::workdir(op, &parent()?.skeleton, &|| self.writer())?;
+                let (root, files) = (&parent()?.skeleton, self.known_files(parent()?)?);
+                let delta = workdir::workdir(op, root, &files, &|| self.writer())?;
                 self.told(&op.instruction, inputs, Delta { config: Some(op.config.clone()), ..delta })
             }
             Op::Transfer(op) => {
                 let (context, store, scratch) = (&self.context, &self.store, &self.store.scratch()?);
                 let (mounts, root) = (inputs.mounts.as_slice(), &parent()?.skeleton);
-                let files = &parent()?.bom.files;
+                let files = &self.known_files(parent()?)?;
                 let stack = &|layers: &[Layer]| self.stack(layers);
                 let site = transfer::Site { mounts, root, files, context, store, scratch, stack };
                 self.told(&op.instruction, inputs, transfer::transfer(op, &site, &|| self.writer())?)
@@ -227,6 +228,11 @@ impl Worker {
     fn fetch<'a>(&self, packages: impl Iterator<Item = &'a LockedPackage>) -> Result<()> {
         let wanted: Vec<Wanted> = packages.map(|package| wanted(package, &self.places)).collect();
         self.waiter.wait(async { Ok(self.fetcher.all(&wanted, N_PARALLEL).await?) })
+    }
+
+    fn known_files<'a>(&self, parent: &'a Snapshot) -> Result<ops::known::KnownFiles<'a>> {
+        let stack = self.blobs.kept_stack(&parent.image.layers)?;
+        Ok(ops::known::KnownFiles { accounted: Some(&parent.bom.files), stack })
     }
 
     /// Shows layers as one root.

@@ -28,6 +28,39 @@ fn whatever_goes_wrong_later_has_its_line_too() {
 }
 
 #[test]
+fn what_is_no_directory_is_not_taken_for_one() {
+    let shop = Shop::new();
+    for (file, content) in [("one", "1"), ("dir/x", "2"), ("dir/sub/x", "3")] {
+        shop.write(file, content);
+    }
+    for (dockerfile, line) in [
+        ("FROM @base\nCOPY one /f\nWORKDIR /f\n", 3),
+        ("FROM @base\nRUN touch /f\nWORKDIR /f\n", 3),
+        ("FROM @base\nRUN touch /f && ln -s f /l\nWORKDIR /l/w\n", 3),
+        ("FROM @base\nRUN touch /f\nCOPY dir /f\n", 3),
+        ("FROM @base\nRUN touch /f\nCOPY one /f/\n", 3),
+        ("FROM @base\nCOPY one /f\nCOPY one /f/x\n", 3),
+        ("FROM @base\nRUN mkdir /d && touch /d/sub\n\nCOPY dir /d/\n", 4),
+    ] {
+        let stderr = shop.fail(dockerfile, &[]);
+        let place = format!("Dockerfile:{line}: cannot ");
+        assert!(stderr.contains(&place) && stderr.contains("directory"), "{dockerfile}: {stderr}");
+    }
+}
+
+#[test]
+fn what_is_gone_is_in_nobody_s_way() {
+    let shop = Shop::new();
+    shop.write("dir/x", "x");
+    for dockerfile in [
+        "FROM @base\nRUN touch /f\nRUN rm /f\nWORKDIR /f\n",
+        "FROM @base\nCOPY dir/x /f\nRUN rm /f\nCOPY dir /f\n",
+    ] {
+        assert!(shop.build(dockerfile, &[]).tree("/f").starts_with("dir "), "{dockerfile}");
+    }
+}
+
+#[test]
 fn a_build_argument_that_nobody_takes_is_a_warning() {
     let built =
         Shop::new().build("FROM scratch\nARG USED\n", &["--build-arg", "USED=1", "--build-arg", "UNUSED=1"]);

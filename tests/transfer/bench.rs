@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use estaleiro::bom::{Bom, File, FileSource};
 use estaleiro::build::context::{Context, Scan, Wanted};
 use estaleiro::build::graph::{Delta, Download, Instruction, Snapshot, Transfer, TransferSource};
+use estaleiro::build::ops::known::KnownFiles;
 use estaleiro::build::ops::transfer::{Site, transfer};
 use estaleiro::build::solve::{Material, Yield};
 use estaleiro::digest::Digest;
@@ -171,7 +172,7 @@ impl Bench {
         let site = Site {
             mounts: &mounts.iter().collect::<Vec<_>>(),
             root: &self.skeleton(),
-            files: &self.known,
+            files: &KnownFiles { accounted: Some(&self.known), stack: None },
             context,
             store: &self.store,
             scratch: &self.store.scratch().unwrap(),

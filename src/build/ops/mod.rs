@@ -11,6 +11,7 @@ pub mod debconf;
 pub mod found;
 pub mod install;
 mod keystore;
+pub mod known;
 pub mod marks;
 mod members;
 mod owned;

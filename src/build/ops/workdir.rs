@@ -1,15 +1,21 @@
 //! The working directory of later instructions, made where it is missing.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::chown;
 use super::copy::Landing;
+use super::known::KnownFiles;
 use crate::build::graph::{Delta, Workdir};
 use crate::layer::{Entry, Found, LayerWriter, Skeleton};
 
 /// Makes the directory and those above it that are missing; whoever works there owns them. Where nothing is missing there
 /// is no layer.
-pub fn workdir(op: &Workdir, root: &Skeleton, writer: &dyn Fn() -> Result<LayerWriter>) -> Result<Delta> {
+pub fn workdir(
+    op: &Workdir,
+    root: &Skeleton,
+    files: &KnownFiles<'_>,
+    writer: &dyn Fn() -> Result<LayerWriter>,
+) -> Result<Delta> {
     let failed = || format!("cannot make the directory {}", op.path);
     let resolved = root.follow(op.path.as_bytes()).with_context(failed)?;
     if let Found::Directory { .. } = resolved.found {
@@ -18,10 +24,14 @@ pub fn workdir(op: &Workdir, root: &Skeleton, writer: &dyn Fn() -> Result<LayerW
     let (uid, gid) = chown::ids(&op.user, root).with_context(failed)?;
     let mut landing = Landing::new(root);
     for path in resolved.missing.iter().chain([&resolved.path]) {
+        let shown = format!("/{}", String::from_utf8_lossy(path));
+        if files.has(path)? {
+            bail!("cannot make the directory {}: {shown} is there, and is no directory", op.path);
+        }
         let mut entry = Entry::directory(Vec::new(), 0o755);
         (entry.metadata.uid, entry.metadata.gid) = (uid, gid);
         entry.metadata.mtime = i64::MAX;
-        landing.place_directory(&format!("/{}", String::from_utf8_lossy(path)), entry)?;
+        landing.place_directory(&shown, entry)?;
     }
     let mut writer = writer()?;
     for (_, entry) in landing.entries() {

@@ -85,8 +85,7 @@ pub fn run(
         let files = renewed(site.files, site.context);
         layer::renew(&files, site.epoch, &ground.below, &ground.upper)?;
     }
-    let place = format!("{}:{}", op.instruction.file, op.instruction.line);
-    ground.execute(op, inputs, site, &scratch).with_context(|| place)?;
+    ground.execute(op, inputs, site, &scratch)?;
     let changes = layer::diff::overlay(&ground.below, &ground.upper)?;
     if changes.is_empty() {
         return Ok(Delta::default());

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 
 use super::content::{File, Identity};
-use crate::bom;
+use crate::build::ops::known::KnownFiles;
 use crate::build::tree::{self, join, split};
 use crate::layer::{Entry, Found, Kind, Metadata, Skeleton};
 
@@ -19,8 +19,7 @@ const MOST_LINKS: usize = 255;
 /// The entries of a layer to be.
 pub(super) struct Landing<'a> {
     root: &'a Skeleton,
-    /// Files that are known to be in the root, by absolute paths: those that were accounted for.
-    files: &'a BTreeMap<String, bom::File>,
+    files: &'a KnownFiles<'a>,
     landed: BTreeMap<Vec<u8>, Landed>,
     /// Directories of the root that something else took the place of.
     hidden: BTreeSet<Vec<u8>>,
@@ -57,7 +56,7 @@ pub(super) enum Standing {
 }
 
 impl<'a> Landing<'a> {
-    pub(super) fn new(root: &'a Skeleton, files: &'a BTreeMap<String, bom::File>) -> Landing<'a> {
+    pub(super) fn new(root: &'a Skeleton, files: &'a KnownFiles<'a>) -> Landing<'a> {
         let (landed, hidden, shared) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         Landing { root, files, landed, hidden, shared }
     }
@@ -93,6 +92,11 @@ impl<'a> Landing<'a> {
             Found::Other if self.is_known_file(path) => Standing::File,
             Found::Other => Standing::Nothing,
         }
+    }
+
+    /// Whether a directory can be made at a path on which there is no link, and where there is none yet.
+    pub(super) fn is_free(&self, path: &[u8]) -> Result<bool> {
+        Ok(self.at(path) == Standing::Nothing && (self.is_hidden(path) || !self.files.has(path)?))
     }
 
     /// Returns where a path leads; links lead where they lead for somebody to whom the directory `top` is `/`. What is
@@ -131,8 +135,10 @@ impl<'a> Landing<'a> {
         for directory in ends.chain([path.len()]).map(|end| &path[..end]).filter(|path| !path.is_empty()) {
             match self.at(directory) {
                 Standing::Directory => {}
-                Standing::Nothing => self.put(Entry { path: directory.to_vec(), ..model.clone() }, None)?,
-                Standing::File | Standing::Symlink(_) => {
+                Standing::Nothing if self.is_free(directory)? => {
+                    self.put(Entry { path: directory.to_vec(), ..model.clone() }, None)?;
+                }
+                Standing::Nothing | Standing::File | Standing::Symlink(_) => {
                     bail!("cannot put anything into {}: it is no directory", shown(directory))
                 }
             }
@@ -240,7 +246,7 @@ impl<'a> Landing<'a> {
     }
 
     fn is_known_file(&self, path: &[u8]) -> bool {
-        !self.files.is_empty() && !self.is_hidden(path) && self.files.contains_key(&shown(path))
+        !self.is_hidden(path) && self.files.accounts_for(path)
     }
 }
 

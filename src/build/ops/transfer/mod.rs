@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::chown;
+use super::known::KnownFiles;
 use crate::bom::{self, BomDelta, FileSource};
 use crate::build::context::Context;
 use crate::build::graph::{Delta, Download, Transfer, TransferSource};
@@ -43,8 +44,8 @@ pub struct Site<'a> {
     pub mounts: &'a [&'a Yield],
     /// The root that things land in.
     pub root: &'a Skeleton,
-    /// The files in it that were accounted for, by their paths.
-    pub files: &'a BTreeMap<String, bom::File>,
+    /// What is known of files in it.
+    pub files: &'a KnownFiles<'a>,
     /// Where the bytes of the context are.
     pub context: &'a Context,
     /// Holds what was fetched.
@@ -57,7 +58,7 @@ pub struct Site<'a> {
 
 /// Puts files into a layer; where nothing changes there is none.
 pub fn transfer(op: &Transfer, site: &Site<'_>, writer: &dyn Fn() -> Result<LayerWriter>) -> Result<Delta> {
-    let nothing = (Skeleton::default(), BTreeMap::new());
+    let nothing = (Skeleton::default(), KnownFiles::default());
     // What changes permissions isn't independent of what is there, BuildKit finds.
     let is_independent = op.is_link && op.mode.is_none();
     let (root, files) = if is_independent { (&nothing.0, &nothing.1) } else { (site.root, site.files) };
@@ -264,7 +265,7 @@ impl<'a> Transferring<'a> {
     /// in it is taken.
     fn put_directory<N: Taken>(&mut self, entry: Entry, mode: u32, step: &Step<'_, N>) -> Result<()> {
         match self.landing.at(&entry.path) {
-            Standing::Nothing => self.landing.put(entry, None),
+            Standing::Nothing if self.landing.is_free(&entry.path)? => self.landing.put(entry, None),
             Standing::Directory if step.below.is_empty() => Ok(()),
             Standing::Directory if step.role == Role::Around => {
                 self.landing.directory(&entry.path)?.metadata.mode = mode;
@@ -274,7 +275,7 @@ impl<'a> Transferring<'a> {
                 self.landing.directory(&entry.path)?.metadata = entry.metadata;
                 Ok(())
             }
-            Standing::File | Standing::Symlink(_) => {
+            Standing::Nothing | Standing::File | Standing::Symlink(_) => {
                 bail!("cannot copy a directory to {}: something else is there", shown(&entry.path))
             }
         }

@@ -1,0 +1,35 @@
+//! Files that are known to be in a root, of which a skeleton has the directories and links alone.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::bom;
+use crate::layer::{LastLink, Node, Stack};
+
+/// What is known of files in a root without pulling it.
+#[derive(Default)]
+pub struct KnownFiles<'a> {
+    /// Those that were accounted for, by absolute paths.
+    pub accounted: Option<&'a BTreeMap<String, bom::File>>,
+    /// The root, where its layers are unpacked already.
+    pub stack: Option<Stack>,
+}
+
+impl KnownFiles<'_> {
+    /// Whether a file was put at a path, relative to the root, on which there is no link.
+    pub fn accounts_for(&self, path: &[u8]) -> bool {
+        let files = self.accounted.filter(|files| !files.is_empty());
+        files.is_some_and(|files| files.contains_key(&format!("/{}", String::from_utf8_lossy(path))))
+    }
+
+    /// Whether something that is neither directory nor link is known to stand at such a path.
+    pub fn has(&self, path: &[u8]) -> Result<bool> {
+        if self.accounts_for(path) {
+            return Ok(true);
+        }
+        let Some(stack) = &self.stack else { return Ok(false) };
+        let found = stack.find(path, LastLink::Kept)?;
+        Ok(found.is_some_and(|node: Node| !node.is_directory() && !node.is_symlink()))
+    }
+}
