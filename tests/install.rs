@@ -35,3 +35,5 @@ mod steps;
 mod users;
 #[path = "install/yard.rs"]
 mod yard;
+#[path = "install/zips.rs"]
+mod zips;

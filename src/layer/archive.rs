@@ -311,7 +311,7 @@ pub(super) fn normalize(name: &[u8]) -> Result<Vec<u8>, Error> {
     }
 }
 
-fn checked_target(target: Vec<u8>) -> Option<Vec<u8>> {
+pub(super) fn checked_target(target: Vec<u8>) -> Option<Vec<u8>> {
     let is_path = !target.is_empty() && target.len() < MAX_PATH && !target.contains(&0);
     is_path.then_some(target)
 }

@@ -22,6 +22,7 @@ mod stack;
 mod touch;
 mod trim;
 mod writer;
+mod zip;
 
 use std::io;
 
@@ -37,6 +38,7 @@ pub use stack::{LastLink, Node, Stack};
 pub use touch::{Found as FoundFile, Root};
 pub use trim::trim;
 pub use writer::{LayerWriter, Options, Packed};
+pub use zip::{is_zip, zip_members};
 
 /// What differs between two states of a root.
 pub mod diff {

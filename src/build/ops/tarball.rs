@@ -1,4 +1,4 @@
-//! What is taken out of a tarball of the context or out of a package: single files by name, directories, and what
+//! What is taken out of a tarball or zip of the context or out of a package: single files by name, directories, and what
 //! matches a pattern.
 //!
 //! A tarball may be hostile: nothing of it but the wanted bytes is kept, all in one spool; nothing is unpacked to a
@@ -34,12 +34,29 @@ pub(super) fn take(
     context: &Context,
     spools: &Path,
 ) -> Result<Members> {
-    let file = Watched::new(context.open(&source.path)?);
-    let members = wanted.gather(layer::decompress(file.clone())?, spools);
+    let mut file = context.open(&source.path)?;
+    if layer::is_zip(&mut file)? {
+        return take_of_zip(file, source, wanted, spools);
+    }
+    let file = Watched::new(file);
+    let members = wanted.gather_of(layer::decompress(file.clone())?, spools);
     if !file.end_is(source)? {
         bail!(CHANGED);
     }
     Ok(Members::of_archive(members?, format!("`tar -tf {}` lists the members", source.path)))
+}
+
+/// A zip is read here and there: from a copy, which nobody changes once it is hashed.
+fn take_of_zip(file: File, source: &SourceFile, wanted: &Wanted, spools: &Path) -> Result<Members> {
+    let mut copy = tempfile::tempfile_in(spools)?;
+    let mut reader = HashingReader::new(file);
+    io::copy(&mut reader, &mut copy).context("cannot copy it")?;
+    if reader.finish().1 != source.digest {
+        bail!(CHANGED);
+    }
+    let copy = BufReader::new(copy);
+    let members = wanted.gather(spools, |visitor| layer::zip_members(copy, visitor))?;
+    Ok(Members::of_archive(members, format!("`unzip -l {}` lists the members", source.path)))
 }
 
 /// Reads a package once and returns what is wanted of its files.
@@ -50,7 +67,7 @@ pub(super) fn take_of_package(
     spools: &Path,
 ) -> Result<Members> {
     let (deb, _) = install::open_deb(package, store)?;
-    let members = wanted.gather(deb.data()?, spools)?;
+    let members = wanted.gather_of(deb.data()?, spools)?;
     let hint = "`dpkg-deb --contents` lists what is in its .deb; what its scripts would make isn't";
     Ok(Members::of_archive(members, hint.into()))
 }
@@ -61,13 +78,25 @@ pub(super) fn plain(name: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
+/// Sees each member of an archive, and may read it.
+type Visitor<'a> = dyn FnMut(&Entry, &mut dyn Read) -> io::Result<()> + 'a;
+
 impl Wanted {
-    /// Reads an archive and keeps what is wanted.
-    fn gather(&self, archive: impl Read, spools: &Path) -> Result<BTreeMap<String, Member>> {
+    /// Reads a tar archive and keeps what is wanted.
+    fn gather_of(&self, archive: impl Read, spools: &Path) -> Result<BTreeMap<String, Member>> {
+        self.gather(spools, |visitor| layer::members(archive, visitor))
+    }
+
+    /// Keeps what is wanted of an archive that `read` reads.
+    fn gather(
+        &self,
+        spools: &Path,
+        read: impl FnOnce(&mut Visitor<'_>) -> Result<(), layer::Error>,
+    ) -> Result<BTreeMap<String, Member>> {
         let mut spool = Spool::new(spools)?;
         let mut members = BTreeMap::new();
         let mut outcome = Ok(());
-        let read = layer::members(archive, &mut |entry, content| {
+        let read = read(&mut |entry, content| {
             if outcome.is_ok() {
                 outcome = self.keep(entry, content, &mut spool, &mut members);
             }
