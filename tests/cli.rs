@@ -472,6 +472,8 @@ Options:
       --output <oci:DIR[:TAG]>         Put the image into an OCI layout directory: oci:DIR or
                                        oci:DIR:TAG
       --push <REFERENCE>               Push the image to a registry
+      --no-cache                       Do everything again, whatever is known of it
+      --keep-failed                    Keep the root of a RUN that fails, and say where it is
   -h, --help                           Print help
 
 To build a Dockerfile:
@@ -489,10 +491,6 @@ To build a Dockerfile:
           repeated
       --ssh <NAME[=SOCKET]>
           An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; may be repeated
-      --no-cache
-          Run every instruction again, whatever is known of it
-      --keep-failed
-          Keep the root of a RUN that fails, and say where it is
 
 Examples:
   estaleiro build examples/hello --output oci:out/hello
@@ -576,6 +574,21 @@ fn a_second_build_into_a_layout_keeps_the_first_one() {
     assert_eq!(manifest(&site.layout()), first);
     let index: Value = serde_json::from_slice(&fs::read(site.layout().join("index.json")).unwrap()).unwrap();
     assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn without_the_cache_everything_is_done_again() {
+    let site = sound();
+    let told = |more: &[&str]| {
+        let arguments = ["build", "--state", "../state", "--output", "oci:../layout"];
+        let output = site.succeeds(site.estaleiro(&arguments).args(more));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(told(&[]).contains("✔ copy /tool: built"));
+    let again = told(&[]);
+    assert!(again.contains("nothing changed: no layer was built"), "{again}");
+    let anew = told(&["--no-cache"]);
+    assert!(anew.contains("✔ copy /tool: built"), "{anew}");
 }
 
 #[test]

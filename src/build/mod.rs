@@ -78,6 +78,10 @@ pub struct Request {
     pub platform: Platform,
     /// Where it goes.
     pub destination: Destination,
+    /// Whether everything is done again, whatever is known of it.
+    pub is_without_cache: bool,
+    /// Whether the root of a command that fails is kept.
+    pub keeps_failed: bool,
 }
 
 /// Where an image goes.
@@ -222,11 +226,11 @@ impl Work<'_> {
             platform: self.request.platform.clone(),
             sandbox: OnceLock::new(),
             secrets: self.request.recipe.secrets(),
-            keeps_failed: self.request.recipe.keeps_failed(),
+            keeps_failed: self.request.keeps_failed,
         };
         let caching = Caching::new(worker, self.world.store.clone(), recalled, self.world.progress.clone())
             .telling(causes)
-            .forgetting(self.request.recipe.is_without_cache());
+            .forgetting(self.request.is_without_cache);
         let solved = tokio::task::spawn_blocking(move || {
             let snapshot = solve::solve(&graph, &caching);
             (snapshot, caching.finish())

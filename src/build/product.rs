@@ -93,22 +93,6 @@ impl Recipe {
             Recipe::Dockerfile(request) => request.is_for_given_platform,
         }
     }
-
-    /// Returns whether everything is done again, whatever is known of it.
-    pub(super) fn is_without_cache(&self) -> bool {
-        match self {
-            Recipe::Definition(_) => false,
-            Recipe::Dockerfile(request) => request.is_without_cache,
-        }
-    }
-
-    /// Returns whether the root of a command that fails is kept.
-    pub(super) fn keeps_failed(&self) -> bool {
-        match self {
-            Recipe::Definition(_) => false,
-            Recipe::Dockerfile(request) => request.keeps_failed,
-        }
-    }
 }
 
 /// What is to be built.

@@ -107,6 +107,12 @@ pub(crate) struct BuildArgs {
     /// Push the image to a registry.
     #[arg(long, value_name = "REFERENCE", group = "destination", value_parser = image_name)]
     pub(crate) push: Option<Location>,
+    /// Do everything again, whatever is known of it.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Keep the root of a RUN that fails, and say where it is.
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
     #[command(flatten)]
     pub(crate) dockerfile: DockerfileArgs,
 }
@@ -133,12 +139,6 @@ pub(crate) struct DockerfileArgs {
     /// An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; may be repeated.
     #[arg(long = "ssh", value_name = "NAME[=SOCKET]", requires = "file")]
     pub(crate) ssh: Vec<String>,
-    /// Run every instruction again, whatever is known of it.
-    #[arg(long, requires = "file")]
-    pub(crate) no_cache: bool,
-    /// Keep the root of a RUN that fails, and say where it is.
-    #[arg(long, requires = "file")]
-    pub(crate) keep_failed: bool,
 }
 
 #[derive(clap::Args)]

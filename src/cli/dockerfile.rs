@@ -35,8 +35,6 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         labels: pairs("--label", &said.labels)?,
         secrets: secrets(said)?,
         is_for_given_platform: args.definition.platform.is_some(),
-        is_without_cache: said.no_cache,
-        keeps_failed: said.keep_failed,
     };
     let tag = tag(&location)?;
     Ok(Request {
@@ -45,6 +43,8 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         lock: None,
         platform: args.definition.platform.clone().unwrap_or_else(Platform::host),
         destination: Destination { location, tag },
+        is_without_cache: false,
+        keeps_failed: false,
     })
 }
 

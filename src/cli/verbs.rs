@@ -62,6 +62,7 @@ pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -
     let mut answer = Vec::new();
     for mut request in requests {
         request.lock.clone_from(&lock);
+        (request.is_without_cache, request.keeps_failed) = (args.no_cache, args.keep_failed);
         let built = build::build(&request, &world).await?;
         report::summary(&built, &request.destination, &progress);
         answer.extend(built_line(&built, &request.destination).into_bytes());
@@ -137,6 +138,8 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
         lock: None,
         platform: args.platform.clone().unwrap_or_else(Platform::host),
         destination: Destination { location, tag },
+        is_without_cache: false,
+        keeps_failed: false,
     })
 }
 

@@ -29,8 +29,6 @@ pub(super) fn recipe(
         labels: table("labels_file", params.labels_file.as_deref(), &params.labels, sources)?,
         secrets: secrets(&params.secrets, sources)?,
         is_for_given_platform,
-        is_without_cache: params.no_cache,
-        keeps_failed: false,
     };
     Ok((Recipe::Dockerfile(Box::new(written)), file))
 }

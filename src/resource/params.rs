@@ -64,6 +64,10 @@ pub struct PutParams {
     pub lock: Option<PathBuf>,
     /// Whether there must be a lock.
     pub locked: bool,
+    /// Whether everything is done again, whatever is known of it.
+    pub no_cache: bool,
+    /// Whether the root of a command that fails is kept.
+    pub keep_failed: bool,
 }
 
 /// What a put builds.
@@ -105,8 +109,6 @@ pub struct DockerfileParams {
     pub labels_file: Option<PathBuf>,
     /// What its commands may be told, by name.
     pub secrets: BTreeMap<String, SecretParam>,
-    /// Whether everything is done again, whatever is known of it.
-    pub no_cache: bool,
 }
 
 /// Where a secret's value is.
@@ -152,11 +154,13 @@ impl PutParams {
         let context = path(&mut fields, "context")?.or(build);
         let lock = path(&mut fields, "lock")?;
         let locked = fields.flag("locked")?;
+        let no_cache = fields.flag("no_cache")?;
+        let keep_failed = fields.flag("keep_failed")?;
         fields.finish(|name| PLANNED_FOR_PUT.contains(&name))?;
         // What is misspelled is told before what is missing.
         let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`";
         let written = written.ok_or_else(|| Fields::missing(PUT, "definition", way_out))?;
-        Ok(PutParams { written, context, lock, locked })
+        Ok(PutParams { written, context, lock, locked, no_cache, keep_failed })
     }
 }
 
@@ -179,7 +183,6 @@ fn dockerfile_params(dockerfile: PathBuf, fields: &mut Fields) -> Result<Dockerf
         labels: fields.table("labels")?,
         labels_file: path(fields, "labels_file")?,
         secrets: secrets(fields)?,
-        no_cache: fields.flag("no_cache")?,
     })
 }
 
@@ -280,6 +283,7 @@ mod tests {
             "dockerfile": "source/Dockerfile", "context": "source", "target": "app", "target_file": "t/name",
             "build_args": {"VERSION": 1.5, "DEBUG": true}, "build_args_file": "a/args.yml",
             "labels": {"team": "x"}, "labels_file": "l/labels.yml", "no_cache": true,
+            "keep_failed": true,
             "secrets": {"token": "s3cret", "key": {"source": "keys/id"}, "other": {"value": "t"}},
         }));
         let params = params.unwrap();
@@ -292,7 +296,12 @@ mod tests {
             ("1.5", "true")
         );
         assert_eq!(written.labels["team"], "x");
-        assert!(written.no_cache && written.labels_file.is_some() && written.build_args_file.is_some());
+        assert!(
+            params.no_cache
+                && params.keep_failed
+                && written.labels_file.is_some()
+                && written.build_args_file.is_some()
+        );
         assert_eq!(written.secrets["token"], SecretParam::Value(Secret::new("s3cret")));
         assert_eq!(written.secrets["key"], SecretParam::Source("keys/id".into()));
         assert!(!format!("{params:?}").contains("s3cret"));

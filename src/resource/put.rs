@@ -67,6 +67,8 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
         recipe,
         platform: reach::platform(source),
         destination: Destination { location: reach::location(source, sources), tag: source.tag.clone() },
+        is_without_cache: params.no_cache,
+        keeps_failed: params.keep_failed,
     })
 }
 

@@ -50,6 +50,27 @@ fn vars_win_over_those_of_a_file_and_the_file_over_defaults() {
 }
 
 #[test]
+fn the_root_of_a_command_that_failed_is_left_where_one_can_enter_it() {
+    let registry = TestRegistry::start();
+    let yard = Yard::new("");
+    std::fs::copy("/bin/busybox", yard.path().join("busybox"))
+        .expect("this test needs Debian's busybox-static");
+    let run = r#"RUN ["/bin/busybox", "sh", "-c", "echo here > /trace; exit 3"]"#;
+    yard.write("Dockerfile", format!("FROM scratch\nCOPY busybox /bin/\n{run}\n"));
+    let state = tempfile::tempdir().unwrap();
+    let mut resource = pier::concourse(state.path()).resource(pier::source(&registry.host(), "app"));
+    for keep_failed in [false, true] {
+        let params = json!({"dockerfile": "source/Dockerfile", "keep_failed": keep_failed});
+        let said = resource.put(&pier::with_params(&yard, params)).expect_err("the put fails").stderr;
+        let place = said.split("hint: its root is kept; to look into it, run: sh ").nth(1);
+        assert_eq!(place.is_some(), keep_failed, "{said}");
+        let Some(script) = place else { continue };
+        let kept = Path::new(script.trim()).parent().unwrap().join("upper/trace");
+        assert_eq!(std::fs::read_to_string(kept).unwrap(), "here\n");
+    }
+}
+
+#[test]
 fn a_variable_without_a_value_is_shown_where_it_stands() {
     let registry = TestRegistry::start();
     let params = json!({"definition": "source", "vars": {"ship": "nau"}});

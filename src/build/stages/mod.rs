@@ -54,10 +54,6 @@ pub struct DockerfileRequest {
     pub secrets: Secrets,
     /// Whether somebody said whom the image is for: then it is, also where it is built upon another platform's.
     pub is_for_given_platform: bool,
-    /// Whether everything is done again, whatever is known of it.
-    pub is_without_cache: bool,
-    /// Whether the root of a command that fails is kept.
-    pub keeps_failed: bool,
 }
 
 /// A Dockerfile that was read, and the stage of it that is to be built.
