@@ -11,6 +11,8 @@ mod archives;
 mod base;
 #[path = "hostile/credentials.rs"]
 mod credentials;
+#[path = "hostile/debs.rs"]
+mod debs;
 #[path = "hostile/interruption.rs"]
 mod interruption;
 #[path = "hostile/packages.rs"]
