@@ -111,7 +111,8 @@ impl Executor for Worker {
             }
             Op::Workdir(op) => {
                 let (root, files) = (&parent()?.skeleton, self.known_files(parent()?)?);
-                let delta = workdir::workdir(op, root, &files, &|| self.writer())?;
+                let warn = &|line: &str| self.progress.warn(line);
+                let delta = workdir::workdir(op, root, &files, warn, &|| self.writer())?;
                 self.told(&op.instruction, inputs, Delta { config: Some(op.config.clone()), ..delta })
             }
             Op::Transfer(op) => {
@@ -119,7 +120,8 @@ impl Executor for Worker {
                 let (mounts, root) = (inputs.mounts.as_slice(), &parent()?.skeleton);
                 let files = &self.known_files(parent()?)?;
                 let stack = &|layers: &[Layer]| self.stack(layers);
-                let site = transfer::Site { mounts, root, files, context, store, scratch, stack };
+                let warn = &|line: &str| self.progress.warn(line);
+                let site = transfer::Site { mounts, root, files, context, store, scratch, warn, stack };
                 self.told(&op.instruction, inputs, transfer::transfer(op, &site, &|| self.writer())?)
             }
             Op::Run(op) => {

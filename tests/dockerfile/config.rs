@@ -110,3 +110,22 @@ fn triggers_of_a_base_run_first_and_are_not_inherited() {
     assert_eq!((&config["OnBuild"], &config["WorkingDir"]), (&Value::Null, &json!("/made/1")));
     assert_eq!(built.tree("/made/"), "dir  0755 0:0 /made/1");
 }
+
+#[test]
+fn an_owner_that_the_image_does_not_know_is_root_with_a_warning() {
+    let shop = Shop::new();
+    shop.write("x", "x");
+    let built =
+        shop.build("FROM @base\nCOPY --chown=nobody-here x /a\nCOPY --chown=ann:no-group x /b\n", &[]);
+    let tree = built.tree("/");
+    assert!(
+        tree.contains(" 0:0 1:2d711642b726 /a") && tree.contains(" 1000:1000 1:2d711642b726 /b"),
+        "{tree}"
+    );
+    for (line, name) in [(2, "nobody-here"), (3, "no-group")] {
+        let warning = format!("Dockerfile:{line}: cannot use the owner {name}");
+        assert!(built.stderr.contains(&warning), "{}", built.stderr);
+    }
+    let stderr = shop.fail("FROM scratch\nCOPY --chown=ann x /a\n", &[]);
+    assert!(stderr.contains("Dockerfile:2: cannot") && stderr.contains("knows no such user"), "{stderr}");
+}

@@ -176,6 +176,7 @@ impl Bench {
             context,
             store: &self.store,
             scratch: &self.store.scratch().unwrap(),
+            warn: &|line| panic!("{line}"),
             stack: &|_| Ok(Stack::open(self.stage.as_ref().unwrap())?),
         };
         transfer(op, &site, &|| Ok(self.writer()))

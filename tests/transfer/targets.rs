@@ -126,13 +126,8 @@ fn owners_are_numbers_or_names_of_the_root() {
             ),
         ],
     );
-    for (instruction, told) in [
-        ("COPY --chown=nobody d /n", "cannot use the owner nobody"),
-        ("COPY --link --chown=user d /n", "cannot use the owner user"),
-    ] {
-        let layer = bench.layer(instruction);
-        assert!(layer.starts_with(&format!("error: {told}")), "{layer}");
-    }
+    let layer = bench.layer("COPY --link --chown=user d /n");
+    assert!(layer.starts_with("error: cannot use the owner user"), "{layer}");
 }
 
 #[test]

@@ -22,6 +22,11 @@ pub struct Instruction {
 }
 
 impl Instruction {
+    /// Returns what is said of something that passes, and may not be meant.
+    pub fn warning(&self, reason: impl std::fmt::Display) -> String {
+        format!("{}:{}: {reason}", self.file, self.line)
+    }
+
     /// Returns the text, cut where it gets long for a line of progress.
     pub fn title(&self) -> String {
         const LONGEST: usize = 100;

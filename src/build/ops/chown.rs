@@ -6,11 +6,16 @@ use crate::build::definition::{Id, Owner};
 use crate::layer::Skeleton;
 
 /// Returns the numbers that an instruction's `user`, `user:group` means in a root. A user by name brings its primary group,
-/// one by number the group of that number.
+/// one by number the group of that number. Of a name that the root's lists don't know, `unknown` hears; if it lets that
+/// pass, the name is as good as not written, as BuildKit has it: the user is root, the group that of the user.
 ///
 /// # Errors
-/// When the root's lists don't know a name.
-pub fn ids(owner: &str, root: &Skeleton) -> Result<(u32, u32)> {
+/// Those of `unknown`.
+pub fn ids(
+    owner: &str,
+    root: &Skeleton,
+    unknown: &dyn Fn(anyhow::Error) -> Result<()>,
+) -> Result<(u32, u32)> {
     let lists = Lists { root, way_out: |_| "make it in an earlier instruction".into() };
     let (user, group) = match owner.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
@@ -19,11 +24,12 @@ pub fn ids(owner: &str, root: &Skeleton) -> Result<(u32, u32)> {
     let (uid, own_group) = match user.parse() {
         Ok(number) => (number, number),
         Err(_) if user.is_empty() => (0, 0),
-        Err(_) => lists.user(user)?,
+        Err(_) => lists.user(user).or_else(|error| unknown(error).map(|()| (0, 0)))?,
     };
-    let gid = match group {
+    let gid = match group.map(|group| group.parse().or_else(|_| lists.group(group))) {
         None => own_group,
-        Some(group) => group.parse().or_else(|_| lists.group(group))?,
+        Some(Ok(gid)) => gid,
+        Some(Err(error)) => unknown(error).map(|()| own_group)?,
     };
     Ok((uid, gid))
 }
@@ -80,15 +86,22 @@ mod tests {
     #[test]
     fn numbers_need_no_list_and_a_user_by_number_has_the_group_of_that_number() {
         let root = Skeleton::default();
-        assert_eq!(ids("55", &root).unwrap(), (55, 55));
-        assert_eq!(ids("55:7", &root).unwrap(), (55, 7));
-        assert_eq!(ids(":7", &root).unwrap(), (0, 7));
-        assert_eq!(ids("root:root", &root).unwrap(), (0, 0));
+        for (owner, numbers) in [("55", (55, 55)), ("55:7", (55, 7)), (":7", (0, 7)), ("root:root", (0, 0))] {
+            assert_eq!(ids(owner, &root, &Err).unwrap(), numbers);
+        }
     }
 
     #[test]
     fn a_name_that_nobody_has_is_told_with_the_list_that_lacks_it() {
-        let error = ids("0:staff", &Skeleton::default()).unwrap_err().to_string();
+        let error = ids("0:staff", &Skeleton::default(), &Err).unwrap_err().to_string();
         assert!(error.starts_with("cannot use the owner staff: the image's /etc/group"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_as_good_as_not_written_where_that_is_let_pass() {
+        let root = Skeleton::default();
+        for (owner, numbers) in [("ann", (0, 0)), ("ann:7", (0, 7)), ("5:staff", (5, 5))] {
+            assert_eq!(ids(owner, &root, &|_| Ok(())).unwrap(), numbers);
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use super::chown;
 use crate::bom;
-use crate::layer::{LastLink, Node, Stack};
+use crate::layer::{LastLink, Node, Skeleton, Stack};
 
 /// What is known of files in a root without pulling it.
 #[derive(Default)]
@@ -17,6 +18,17 @@ pub struct KnownFiles<'a> {
 }
 
 impl KnownFiles<'_> {
+    /// As [`chown::ids`] in a root with these files: what its lists don't know passes with a word to `warn`, unless there is
+    /// no root at all.
+    pub fn ids(&self, owner: &str, root: &Skeleton, warn: &dyn Fn(anyhow::Error)) -> Result<(u32, u32)> {
+        let has_files = self.accounted.is_some_and(|files| !files.is_empty());
+        let is_scratch = !has_files && root.paths().next().is_none();
+        chown::ids(owner, root, &|unknown| match is_scratch {
+            true => Err(unknown),
+            false => Ok(warn(unknown)),
+        })
+    }
+
     /// Whether a file was put at a path, relative to the root, on which there is no link.
     pub fn accounts_for(&self, path: &[u8]) -> bool {
         let files = self.accounted.filter(|files| !files.is_empty());

@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::chown;
 use super::copy::Landing;
 use super::known::KnownFiles;
 use crate::build::graph::{Delta, Workdir};
@@ -14,6 +13,7 @@ pub fn workdir(
     op: &Workdir,
     root: &Skeleton,
     files: &KnownFiles<'_>,
+    warn: &dyn Fn(&str),
     writer: &dyn Fn() -> Result<LayerWriter>,
 ) -> Result<Delta> {
     let failed = || format!("cannot make the directory {}", op.path);
@@ -21,7 +21,8 @@ pub fn workdir(
     if let Found::Directory { .. } = resolved.found {
         return Ok(Delta::default());
     }
-    let (uid, gid) = chown::ids(&op.user, root).with_context(failed)?;
+    let (uid, gid) =
+        files.ids(&op.user, root, &|unknown| warn(&op.instruction.warning(unknown))).with_context(failed)?;
     let mut landing = Landing::new(root);
     for path in resolved.missing.iter().chain([&resolved.path]) {
         let shown = format!("/{}", String::from_utf8_lossy(path));

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::chown;
 use super::known::KnownFiles;
 use crate::bom::{self, BomDelta, FileSource};
 use crate::build::context::Context;
@@ -52,6 +51,8 @@ pub struct Site<'a> {
     pub store: &'a Store,
     /// Holds what is taken out of tarballs.
     pub scratch: &'a Scratch,
+    /// Tells what may not be meant.
+    pub warn: &'a dyn Fn(&str),
     /// Shows layers as one root.
     pub stack: &'a dyn Fn(&[Layer]) -> Result<Stack>,
 }
@@ -62,11 +63,12 @@ pub fn transfer(op: &Transfer, site: &Site<'_>, writer: &dyn Fn() -> Result<Laye
     // What changes permissions isn't independent of what is there, BuildKit finds.
     let is_independent = op.is_link && op.mode.is_none();
     let (root, files) = if is_independent { (&nothing.0, &nothing.1) } else { (site.root, site.files) };
+    let warn = |unknown| (site.warn)(&op.instruction.warning(unknown));
     let mut transferring = Transferring {
         op,
         site,
         places: Places::new(site.context, site.store),
-        owner: op.owner.as_deref().map(|owner| chown::ids(owner, root)).transpose()?,
+        owner: op.owner.as_deref().map(|owner| files.ids(owner, root, &warn)).transpose()?,
         mode: op.mode.as_deref().map(Mode::parse).transpose()?,
         landing: Landing::new(root, files),
         n_taken: 0,
