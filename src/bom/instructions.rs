@@ -22,6 +22,21 @@ pub struct Dockerfile {
     /// The images that its stages are built upon or take files from, with their digests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// What names stood for that were given to the build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contexts: Vec<NamedContext>,
+}
+
+/// What a name stood for, instead of a stage or an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedContext {
+    /// The name, in its short form.
+    pub name: String,
+    /// `directory`, `docker-image`, `oci-layout` or `scratch`.
+    pub kind: String,
+    /// The digest of the image's manifest, where it is one that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
 }
 
 /// What one instruction did.

@@ -6,7 +6,7 @@
 mod instructions;
 mod yaml;
 
-pub use instructions::{Dockerfile, FoundPackage, Instruction};
+pub use instructions::{Dockerfile, FoundPackage, Instruction, NamedContext};
 pub use yaml::Subject;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -328,6 +328,9 @@ pub struct PackageFile {
 pub struct ContextFile {
     /// Its path in the context.
     pub path: String,
+    /// The context's name, where it isn't the build's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Whether nobody said which commit it belongs to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unversioned: bool,

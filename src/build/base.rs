@@ -185,12 +185,27 @@ pub async fn pin_digest(registry: &Registry, digest: &Digest, platform: &Platfor
     find(registry, &digest.to_string(), platform).await
 }
 
+/// Finds the digest of the manifest for `platform` that a tag or digest means in an OCI layout.
+pub async fn pin_in_layout(registry: &Registry, wanted: &str, platform: &Platform) -> Result<Digest> {
+    let Some(found) = registry.manifest(wanted).await? else {
+        let tags = registry.tags().await?;
+        let has =
+            if tags.is_empty() { "no tags".to_owned() } else { format!("the tags {}", tags.join(", ")) };
+        bail!("there is no such image in the layout, which has {has}\nhint: name a tag, or its digest");
+    };
+    chosen(&found, platform)
+}
+
 async fn find(registry: &Registry, wanted: &str, platform: &Platform) -> Result<Digest> {
-    let (descriptor, bytes) = registry.manifest(wanted).await?.with_context(|| {
+    let found = registry.manifest(wanted).await?.with_context(|| {
         "the registry has no such image\nhint: check its name and tag, and that the credentials given may read it"
     })?;
+    chosen(&found, platform)
+}
+
+fn chosen((descriptor, bytes): &(Descriptor, Vec<u8>), platform: &Platform) -> Result<Digest> {
     match is_index(&descriptor.media_type) {
-        true => Ok(choose(&Index::parse(&bytes)?, platform)?.digest),
+        true => Ok(choose(&Index::parse(bytes)?, platform)?.digest),
         false => Ok(descriptor.digest),
     }
 }

@@ -4,6 +4,7 @@ mod scan;
 
 pub use scan::{Scan, Wanted};
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -28,6 +29,8 @@ pub struct Context {
     root: PathBuf,
     /// Which directory below that it is; empty for the root itself.
     directory: String,
+    /// Others that the build may read from, by their names.
+    named: BTreeMap<String, Context>,
 }
 
 /// What of the context a selection takes, by paths relative to its directory, sorted.
@@ -44,7 +47,18 @@ pub struct Tree {
 impl Context {
     /// Returns the context at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Context {
-        Context { root: root.into(), directory: String::new() }
+        Context { root: root.into(), directory: String::new(), named: BTreeMap::new() }
+    }
+
+    /// Returns it with others, by their names.
+    pub fn beside(self, named: BTreeMap<String, Context>) -> Context {
+        Context { named, ..self }
+    }
+
+    /// Returns the context of this name; without one, this.
+    pub fn called(&self, name: Option<&str>) -> Result<&Context> {
+        let Some(name) = name else { return Ok(self) };
+        self.named.get(name).with_context(|| format!("internal error: there is no context {name}"))
     }
 
     /// Returns the context that a directory of this one is. It is looked for when something of it is opened; links are
@@ -52,7 +66,7 @@ impl Context {
     pub fn below(&self, directory: &str) -> Context {
         let names = [self.directory.as_str(), directory].into_iter().flat_map(|path| path.split('/'));
         let names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != ".").collect();
-        Context { root: self.root.clone(), directory: names.join("/") }
+        Context { directory: names.join("/"), ..Context::new(&self.root) }
     }
 
     /// Returns which directory of the whole it is; empty for the whole.

@@ -58,7 +58,7 @@ pub use world::{Accesses, AptKey, AptSource, Settings, World};
 use crate::bom;
 use crate::digest::Digest;
 use crate::layer::{self, LayerWriter};
-use crate::oci::{Annotations, History, Image, Platform};
+use crate::oci::{Annotations, History, Image, Platform, Reference};
 use crate::registry::{Artifact, Location, Pushed, Registry};
 
 /// Returns name and version of this builder.
@@ -216,7 +216,7 @@ impl Work<'_> {
             fetcher: self.world.fetcher.clone(),
             places: self.places.clone(),
             blobs: blobs.clone(),
-            context: self.request.context.clone(),
+            context: self.request.context.clone().beside(self.request.recipe.directories()),
             base: self.base.clone(),
             images: self.images.clone(),
             progress: self.world.progress.clone(),
@@ -312,7 +312,9 @@ impl Work<'_> {
         let digests = recalled.iter().filter_map(|record| Some(record.layer()?.digest)).collect();
         let mut sources = vec![BlobSource { registry: self.registry.clone(), digests }];
         let locked = self.lock.platform(&self.request.platform)?;
-        if let (Some(base), Some(locked)) = (&self.base, &locked.base) {
+        let is_known = |base: &Base| self.images.iter().any(|known| known.digest == base.digest);
+        if let (Some(base), Some(locked)) = (self.base.as_ref().filter(|base| !is_known(base)), &locked.base)
+        {
             let location = Location::Remote(locked.name.parse()?);
             sources.push(BlobSource::of_image(self.world.open(&location)?, &base.image));
         }
@@ -335,8 +337,11 @@ fn subject(request: &Request, product_name: String, lock: &Lock) -> bom::Subject
 
 fn annotations(lock: &PlatformLock) -> Annotations {
     let Some(base) = &lock.base else { return Annotations::new() };
-    Annotations::from([
-        ("org.opencontainers.image.base.name".into(), base.name.clone()),
-        ("org.opencontainers.image.base.digest".into(), base.digest.to_string()),
-    ])
+    let digest = base.digest.to_string();
+    let mut annotations = Annotations::from([("org.opencontainers.image.base.digest".into(), digest)]);
+    // One in a layout has no name that anybody else could use.
+    if base.name.parse::<Reference>().is_ok() {
+        annotations.insert("org.opencontainers.image.base.name".into(), base.name.clone());
+    }
+    annotations
 }

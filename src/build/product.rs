@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use super::base::Base;
 use super::bundle::Sources;
 use super::cache::CacheRecord;
+use super::context::Context;
 use super::definition::{self, Definition, FileOrigin, SourcePolicy, Spanned};
 use super::graph::{CopiedRoot, Graph};
 use super::lock::keep::Kept;
@@ -70,12 +71,27 @@ impl Recipe {
     pub(super) fn account(&self, lock: &Lock) -> Option<bom::Dockerfile> {
         let Recipe::Dockerfile(request) = self else { return None };
         let images = lock.platforms.iter().flat_map(|locked| &locked.images);
+        let contexts = request.contents.told().map(|(name, kind, full_name)| {
+            let mut used = images.clone().filter(|image| Some(&image.name) == full_name.as_ref());
+            let digest = used.next().map(|image| image.digest);
+            bom::NamedContext { name: name.to_owned(), kind: kind.to_owned(), digest }
+        });
+        let contexts = contexts.collect();
         Some(bom::Dockerfile {
             digest: Some(self.digest()),
             target: request.target.clone(),
             args: bom::Dockerfile::told(&request.build_args),
             images: images.map(|image| canonical_name(&image.name, &image.digest)).collect(),
+            contexts,
         })
+    }
+
+    /// Returns the directories that go by names, besides its context.
+    pub(super) fn directories(&self) -> BTreeMap<String, Context> {
+        match self {
+            Recipe::Definition(_) => BTreeMap::new(),
+            Recipe::Dockerfile(request) => request.contents.directories(),
+        }
     }
 
     /// Returns what its commands may be told.

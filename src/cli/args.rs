@@ -127,6 +127,10 @@ pub(crate) struct DockerfileArgs {
     /// A value for an ARG; without `=VALUE` it is taken from the environment; may be repeated.
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", requires = "file")]
     pub(crate) build_args: Vec<String>,
+    /// What a name stands for in FROM, COPY --from and RUN --mount=from=, instead of the stage or image of that name: a
+    /// directory, docker-image://REFERENCE, or oci-layout://DIR[:TAG][@DIGEST]; may be repeated.
+    #[arg(long = "build-context", value_name = "NAME=VALUE", requires = "file")]
+    pub(crate) build_contexts: Vec<String>,
     /// The stage to build, by name or number [default: the last].
     #[arg(long, value_name = "STAGE", requires = "file")]
     pub(crate) target: Option<String>,

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use estaleiro::build;
 use estaleiro::build::context::Context;
 use estaleiro::build::secrets::{SecretSource, Secrets};
-use estaleiro::build::stages::DockerfileRequest;
+use estaleiro::build::stages::{Content, Contents, DockerfileRequest};
 use estaleiro::build::{Destination, Recipe, Request};
 use estaleiro::oci::Platform;
 use estaleiro::redact::Secret;
@@ -33,6 +33,7 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         target: said.target.clone(),
         build_args: build_args(&said.build_args)?,
         labels: pairs("--label", &said.labels)?,
+        contents: contents(&said.build_contexts)?,
         secrets: secrets(said)?,
         is_for_given_platform: args.definition.platform.is_some(),
     };
@@ -106,6 +107,20 @@ fn pairs(option: &str, said: &[String]) -> Result<BTreeMap<String, String>> {
         }
     });
     pairs.collect()
+}
+
+fn contents(said: &[String]) -> Result<Contents> {
+    let mut contents = Contents::default();
+    for pair in said {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name.is_empty() || value.is_empty() {
+            bail!(WrongRequest(format!("cannot read --build-context `{pair}`: expected NAME=VALUE")));
+        }
+        let content = Content::read(value, &|path| Ok(path.to_owned()));
+        let added = content.and_then(|content| contents.add(name, content));
+        added.map_err(|error| WrongRequest(format!("cannot use --build-context `{pair}`: {error:#}")))?;
+    }
+    Ok(contents)
 }
 
 fn secrets(said: &DockerfileArgs) -> Result<Secrets> {

@@ -2,7 +2,7 @@
 //!
 //! Where in an instruction variables are replaced is said in `expand`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::expand::word;
@@ -10,6 +10,7 @@ use super::kind::{Argument, Expanded, Pair};
 use super::lexer::Escape;
 use super::mistake::{Mistake, Problem};
 use super::{Dockerfile, Instruction, Kind};
+use crate::oci::Reference;
 
 /// Where programs are looked for in an image that does not say it.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,14 +53,17 @@ pub struct Given {
     pub platform: Platform,
     /// The stage that is built; the last one, if not said.
     pub target: Option<String>,
+    /// Names that stand for something that is given, instead of a stage or an image, in their short form.
+    pub names: BTreeSet<String>,
 }
 
 /// The arguments before the first FROM, and those given to the build.
 #[derive(Debug, Clone)]
 pub struct Globals {
     given: BTreeMap<String, String>,
+    names: BTreeSet<String>,
     variables: Variables,
-    escape: Escape,
+    pub(super) escape: Escape,
 }
 
 impl Globals {
@@ -68,6 +72,7 @@ impl Globals {
         let predefined = predefined(dockerfile, &given);
         let mut globals = Globals {
             given: given.arguments,
+            names: given.names,
             variables: Variables::default(),
             escape: dockerfile.directives.escape,
         };
@@ -98,6 +103,14 @@ impl Globals {
     /// Returns the value of a variable, as FROM sees it.
     pub fn get(&self, name: &str) -> Option<String> {
         self.variables.get(name).map(str::to_owned)
+    }
+
+    /// Returns the name, as it was given, that stands for what is called `name` here. `alpine` and
+    /// `docker.io/library/alpine:latest` are one name, and nothing but nothing is called `scratch`.
+    pub(super) fn named(&self, name: &str) -> Option<String> {
+        let is_its_own = ["scratch", "context"].iter().any(|own| name.eq_ignore_ascii_case(own));
+        let familiar = name.parse::<Reference>().ok()?.familiar();
+        (!is_its_own && self.names.contains(&familiar)).then_some(familiar)
     }
 
     /// Returns the names of given arguments that no ARG of `dockerfile` takes.

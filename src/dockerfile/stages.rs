@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::expand::word;
-use super::lexer::Escape;
 use super::mistake::{Mistake, Problem, suggestion};
 use super::scope::Globals;
 use super::{Dockerfile, Instruction, Kind, Stage};
@@ -23,6 +22,8 @@ pub enum Root {
     Stage(usize),
     /// An image. BuildKit refuses a name that is none also in a stage that nobody needs.
     Image(String),
+    /// What a name stands for that was given to the build.
+    Named(String),
 }
 
 /// The stages of a Dockerfile, with their bases known.
@@ -31,7 +32,7 @@ pub struct Stages {
     stages: Vec<Resolved>,
     /// Of two stages of the same name, the latter.
     names: BTreeMap<String, usize>,
-    escape: Escape,
+    globals: Globals,
     n_triggers: usize,
 }
 
@@ -40,6 +41,8 @@ struct Resolved {
     stage: Stage,
     base: Root,
     platform: Option<String>,
+    /// Whether it is what its name stands for, and nothing of what is written.
+    is_replaced: bool,
     /// What is wrong with a trigger of the stage it builds on.
     mistake: Option<Mistake>,
 }
@@ -47,11 +50,11 @@ struct Resolved {
 impl Stages {
     /// Finds out what the stages build on. A stage on another one begins with that one's triggers.
     pub fn of(dockerfile: &Dockerfile, globals: &Globals) -> Result<Stages, Vec<Mistake>> {
-        let escape = dockerfile.directives.escape;
-        let mut stages = Stages { stages: Vec::new(), names: BTreeMap::new(), escape, n_triggers: 0 };
+        let globals = globals.clone();
+        let mut stages = Stages { stages: Vec::new(), names: BTreeMap::new(), globals, n_triggers: 0 };
         let mut mistakes = Vec::new();
         for (index, stage) in dockerfile.stages.iter().enumerate() {
-            match stages.resolve(stage, dockerfile, globals) {
+            match stages.resolve(stage, dockerfile) {
                 Ok(resolved) => stages.stages.push(resolved),
                 Err(mistake) => mistakes.push(mistake),
             }
@@ -67,33 +70,49 @@ impl Stages {
         if mistakes.is_empty() { Ok(stages) } else { Err(mistakes) }
     }
 
-    fn resolve(
-        &mut self,
-        stage: &Stage,
-        dockerfile: &Dockerfile,
-        globals: &Globals,
-    ) -> Result<Resolved, Mistake> {
-        let name = self.base_name(stage, globals)?;
-        let platform = self.platform_name(stage, globals)?;
+    fn resolve(&mut self, stage: &Stage, dockerfile: &Dockerfile) -> Result<Resolved, Mistake> {
+        let name = self.base_name(stage)?;
+        let platform = self.platform_name(stage)?;
+        if let Some(name) = self.replacement(stage) {
+            let stage = Stage { instructions: Vec::new(), ..stage.clone() };
+            let base = Root::Named(name);
+            return Ok(Resolved { stage, base, platform, is_replaced: true, mistake: None });
+        }
         // Only a stage that stands above, and only by its name as it is kept, in small letters.
         let above = self.names.get(&name).copied();
-        let base = above.map_or_else(|| image(&name), Root::Stage);
-        let mut resolved = Resolved { stage: stage.clone(), base, platform, mistake: None };
-        if let Some(index) = above {
-            let triggers = own_triggers(&dockerfile.stages[index]);
-            self.count_triggers(triggers.len(), &stage.span)?;
+        let base = above.map_or_else(|| self.outside(&name), Root::Stage);
+        let stage = stage.clone();
+        let mut resolved = Resolved { stage, base, platform, is_replaced: false, mistake: None };
+        let above = above.map(|index| &dockerfile.stages[index]);
+        if let Some(above) = above.filter(|above| self.replacement(above).is_none()) {
+            let triggers = own_triggers(above);
+            self.count_triggers(triggers.len(), &resolved.stage.span)?;
             resolved.mistake = resolved.prepend(&triggers).err();
         }
         Ok(resolved)
     }
 
-    fn expand(&self, text: &str, stage: &Stage, globals: &Globals) -> Result<String, Mistake> {
-        let expanded = word(text, self.escape, &|name| globals.get(name));
+    /// Returns the given name that stands for what is in the place of a stage.
+    fn replacement(&self, stage: &Stage) -> Option<String> {
+        self.globals.named(stage.name.as_deref()?)
+    }
+
+    /// Returns what a name means that is no stage's.
+    fn outside(&self, name: &str) -> Root {
+        match self.globals.named(name) {
+            Some(given) => Root::Named(given),
+            None if name == "scratch" => Root::Scratch,
+            None => Root::Image(name.to_owned()),
+        }
+    }
+
+    fn expand(&self, text: &str, stage: &Stage) -> Result<String, Mistake> {
+        let expanded = word(text, self.globals.escape, &|name| self.globals.get(name));
         expanded.map_err(|problem| problem.at(stage.span.clone()))
     }
 
-    fn base_name(&self, stage: &Stage, globals: &Globals) -> Result<String, Mistake> {
-        let name = self.expand(&stage.base, stage, globals)?;
+    fn base_name(&self, stage: &Stage) -> Result<String, Mistake> {
+        let name = self.expand(&stage.base, stage)?;
         if !name.is_empty() {
             return Ok(name);
         }
@@ -102,9 +121,9 @@ impl Stages {
         Err(Mistake::new(stage.span.clone(), message, hint))
     }
 
-    fn platform_name(&self, stage: &Stage, globals: &Globals) -> Result<Option<String>, Mistake> {
+    fn platform_name(&self, stage: &Stage) -> Result<Option<String>, Mistake> {
         let Some(written) = &stage.platform else { return Ok(None) };
-        let platform = self.expand(written, stage, globals)?;
+        let platform = self.expand(written, stage)?;
         if is_platform(&platform) {
             return Ok(Some(platform));
         }
@@ -149,8 +168,11 @@ impl Stages {
         self.stages[index].platform.as_deref()
     }
 
-    /// Lets a stage begin with the triggers of the image it builds on.
+    /// Lets a stage begin with the triggers of the image it builds on; one that a given name stands for is as it is.
     pub fn trigger(&mut self, index: usize, triggers: &[String]) -> Result<(), Mistake> {
+        if self.stages[index].is_replaced {
+            return Ok(());
+        }
         let span = self.stages[index].stage.span.clone();
         self.count_triggers(triggers.len(), &span)?;
         self.stages[index].prepend(triggers)
@@ -203,28 +225,26 @@ impl Stages {
         Ok(needed)
     }
 
-    /// Returns what `COPY --from` means: a stage by its place or name, or an image.
+    /// Returns what `COPY --from` means: a stage by its place or name, or what is no stage.
     pub fn root_of_copy(&self, from: &str) -> Root {
         match self.by_place(from).or_else(|| self.by_name(from)) {
             Some(index) => Root::Stage(index),
-            None => image(from),
+            None => self.outside(from),
         }
     }
 
-    /// Returns what `from` of a mount means: a stage by its name, or an image.
+    /// Returns what `from` of a mount means: a stage by its name, or what is no stage.
     pub fn root_of_mount(&self, from: &str) -> Root {
-        self.by_name(from).map_or_else(|| image(from), Root::Stage)
+        self.by_name(from).map_or_else(|| self.outside(from), Root::Stage)
     }
 
-    /// Returns the images that a stage takes files from, its base left out, each with the instruction.
-    pub fn images_of(&self, index: usize) -> Vec<(String, Range<usize>)> {
-        let roots = self.roots(index, true).into_iter();
-        roots
-            .filter_map(|(root, span)| match root {
-                Root::Image(name) => Some((name, span)),
-                Root::Scratch | Root::Stage(_) => None,
-            })
-            .collect()
+    /// Returns the given names that something here means, whether the target needs it or not.
+    pub fn names_used(&self) -> BTreeSet<String> {
+        let roots = (0..self.len()).flat_map(|index| {
+            let others = self.roots(index, true).into_iter().map(|(root, _)| root);
+            others.chain([self.base(index).clone()])
+        });
+        roots.filter_map(|root| if let Root::Named(name) = root { Some(name) } else { None }).collect()
     }
 
     fn by_name(&self, name: &str) -> Option<usize> {
@@ -240,13 +260,13 @@ impl Stages {
         roots
             .filter_map(|(root, span)| match root {
                 Root::Stage(source) => Some((source, span)),
-                Root::Scratch | Root::Image(_) => None,
+                Root::Scratch | Root::Image(_) | Root::Named(_) => None,
             })
             .collect()
     }
 
-    /// Returns whom a stage takes files from, its base left out.
-    fn roots(&self, index: usize, with_triggers: bool) -> Vec<(Root, Range<usize>)> {
+    /// Returns whom a stage takes files from, its base left out, each with the instruction.
+    pub fn roots(&self, index: usize, with_triggers: bool) -> Vec<(Root, Range<usize>)> {
         let mut roots = Vec::new();
         for instruction in self.instructions(index, with_triggers) {
             if let Kind::Copy(copy) = &instruction.kind {
@@ -278,7 +298,7 @@ impl Stages {
     }
 
     fn wrong_reference(&self, from: &str, span: &Range<usize>) -> Option<Mistake> {
-        let is_plain = word(from, self.escape, &|_| None).is_ok_and(|expanded| expanded == from);
+        let is_plain = word(from, self.globals.escape, &|_| None).is_ok_and(|expanded| expanded == from);
         if !is_plain {
             let message = format!("cannot copy from `{from}`: variables are not replaced in --from");
             let hint = "name a stage: FROM $image AS name, and then --from=name";
@@ -346,13 +366,6 @@ fn own_triggers(stage: &Stage) -> Vec<String> {
         Some(trigger.clone())
     });
     triggers.collect()
-}
-
-fn image(name: &str) -> Root {
-    match name {
-        "scratch" => Root::Scratch,
-        name => Root::Image(name.to_owned()),
-    }
 }
 
 fn is_platform(text: &str) -> bool {

@@ -37,6 +37,18 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// Returns its short name, as people write it: without Docker Hub's name, and without `latest`.
+    pub fn familiar(&self) -> String {
+        let is_latest = self.digest.is_none() && self.tag.as_deref() == Some("latest");
+        let tag = self.tag.clone().filter(|_| !is_latest);
+        let full = Reference { tag, ..self.clone() }.to_string();
+        let of_hub = full.strip_prefix(DEFAULT_REGISTRY).and_then(|rest| rest.strip_prefix('/'));
+        let library = of_hub.and_then(|path| path.strip_prefix("library/"));
+        // A path of more names is no official image's.
+        let short = library.filter(|_| self.repository.matches('/').count() == 1).or(of_hub);
+        short.unwrap_or(&full).to_owned()
+    }
+
     /// Returns the same repository with another tag and no digest.
     pub fn with_tag(&self, tag: impl Into<String>) -> Reference {
         Reference { tag: Some(tag.into()), digest: None, ..self.clone() }
@@ -139,6 +151,22 @@ mod tests {
             ("registry.example/team/app_x", "registry.example/team/app_x"),
         ] {
             assert_eq!(given.parse::<Reference>().unwrap().to_string(), full);
+        }
+    }
+
+    #[test]
+    fn a_short_name_says_nothing_that_goes_without_saying() {
+        let digest = Digest::of(b"x");
+        for (given, short) in [
+            ("docker.io/library/debian:latest".to_owned(), "debian".to_owned()),
+            ("debian".into(), "debian".into()),
+            ("debian:12".into(), "debian:12".into()),
+            ("library/a/b".into(), "library/a/b".into()),
+            ("docker.io/concourse/concourse:latest".into(), "concourse/concourse".into()),
+            (format!("debian@{digest}"), format!("debian@{digest}")),
+            ("registry.example/library/app:latest".into(), "registry.example/library/app".into()),
+        ] {
+            assert_eq!(given.parse::<Reference>().unwrap().familiar(), short);
         }
     }
 

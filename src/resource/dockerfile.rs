@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use super::params::{DockerfileParams, SecretParam};
+use super::params::{ContextParam, DockerfileParams, SecretParam, stays_inside};
 use super::put::{input, table, text};
 use crate::build::Recipe;
 use crate::build::secrets::{SecretSource, Secrets};
-use crate::build::stages::DockerfileRequest;
+use crate::build::stages::{Content, Contents, DockerfileRequest, Layout};
 
 /// Reads a Dockerfile; returns its path below `sources`, too.
 pub(super) fn recipe(
@@ -27,6 +27,7 @@ pub(super) fn recipe(
         target: target(params, sources)?,
         build_args: table("build_args_file", params.build_args_file.as_deref(), &params.build_args, sources)?,
         labels: table("labels_file", params.labels_file.as_deref(), &params.labels, sources)?,
+        contents: contents(&params.build_contexts, sources)?,
         secrets: secrets(&params.secrets, sources)?,
         is_for_given_platform,
     };
@@ -54,6 +55,39 @@ fn target(params: &DockerfileParams, sources: &Path) -> Result<Option<String>> {
             }
             Ok(Some(name))
         }
+    }
+}
+
+fn contents(params: &BTreeMap<String, ContextParam>, sources: &Path) -> Result<Contents> {
+    let mut contents = Contents::default();
+    for (name, param) in params {
+        let content = content(param, sources).and_then(|content| contents.add(name, content));
+        content.with_context(|| format!("cannot use build context `{name}`"))?;
+    }
+    Ok(contents)
+}
+
+fn content(param: &ContextParam, sources: &Path) -> Result<Content> {
+    match param {
+        ContextParam::Written(text) => Content::read(text, &|path| {
+            let shown = path.display();
+            if !stays_inside(path) {
+                bail!(
+                    "{shown} is no path among the put's inputs\nhint: it begins with an input's name and has no `..`"
+                );
+            }
+            if text.contains("://") && !sources.join(path).exists() {
+                bail!(
+                    "there is no {shown}\nhint: Concourse doesn't see the input in {text}; write {{oci_layout: {shown}}}"
+                );
+            }
+            input(path, sources)
+        }),
+        ContextParam::Layout { path, tag, digest } => Content::layout(Layout {
+            directory: input(path, sources)?,
+            tag: tag.clone().unwrap_or_else(|| "latest".into()),
+            digest: *digest,
+        }),
     }
 }
 

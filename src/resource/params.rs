@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use super::fields::{Fields, InvalidRequest};
+use crate::digest::Digest;
 use crate::redact::Secret;
 
 const GET: &str = "get param";
@@ -107,8 +108,26 @@ pub struct DockerfileParams {
     pub labels: BTreeMap<String, String>,
     /// A file of labels, over which `labels` win.
     pub labels_file: Option<PathBuf>,
+    /// What names stand for instead of its stages and images.
+    pub build_contexts: BTreeMap<String, ContextParam>,
     /// What its commands may be told, by name.
     pub secrets: BTreeMap<String, SecretParam>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContextParam {
+    /// As it is written on the command line: a directory among the inputs, or an image.
+    Written(String),
+    /// An image in an OCI layout among the inputs.
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// The image's tag.
+        tag: Option<String>,
+        /// Its digest, which counts more than the tag.
+        digest: Option<Digest>,
+    },
 }
 
 /// Where a secret's value is.
@@ -182,8 +201,32 @@ fn dockerfile_params(dockerfile: PathBuf, fields: &mut Fields) -> Result<Dockerf
         build_args_file: path(fields, "build_args_file")?,
         labels: fields.table("labels")?,
         labels_file: path(fields, "labels_file")?,
+        build_contexts: build_contexts(fields)?,
         secrets: secrets(fields)?,
     })
+}
+
+/// Each is a text, or `{oci_layout: input/directory}`: of `oci-layout://input/…` Concourse wouldn't know which input it names.
+fn build_contexts(fields: &mut Fields) -> Result<BTreeMap<String, ContextParam>, InvalidRequest> {
+    let mut contexts = BTreeMap::new();
+    for (name, value) in fields.entries("build_contexts")? {
+        let context = match value {
+            Value::String(text) => ContextParam::Written(text),
+            object => layout(fields.inside("build_contexts", &name, object)?)?,
+        };
+        contexts.insert(name, context);
+    }
+    Ok(contexts)
+}
+
+fn layout(mut fields: Fields) -> Result<ContextParam, InvalidRequest> {
+    let path = path(&mut fields, "oci_layout")?;
+    let Some(path) = path else { return Err(fields.refusal("oci_layout", "expected a directory")) };
+    let tag = fields.text_or_number("tag")?;
+    let digest = fields.text("digest")?.map(|text| text.parse::<Digest>()).transpose();
+    let digest = digest.map_err(|error| fields.refusal("digest", &error.to_string()))?;
+    fields.finish(|_| false)?;
+    Ok(ContextParam::Layout { path, tag, digest })
 }
 
 /// Each is a text, the value itself, or names the file that it is in: `{source: input/file}`.
@@ -223,7 +266,7 @@ fn path(fields: &mut Fields, name: &'static str) -> Result<Option<PathBuf>, Inva
     }
 }
 
-fn stays_inside(path: &Path) -> bool {
+pub(super) fn stays_inside(path: &Path) -> bool {
     path.components().all(|component| match component {
         Component::Normal(_) | Component::CurDir => true,
         Component::ParentDir | Component::RootDir | Component::Prefix(_) => false,
@@ -284,6 +327,7 @@ mod tests {
             "build_args": {"VERSION": 1.5, "DEBUG": true}, "build_args_file": "a/args.yml",
             "labels": {"team": "x"}, "labels_file": "l/labels.yml", "no_cache": true,
             "keep_failed": true,
+            "build_contexts": {"lib": "lib/src", "base": {"oci_layout": "base/oci", "tag": 1}},
             "secrets": {"token": "s3cret", "key": {"source": "keys/id"}, "other": {"value": "t"}},
         }));
         let params = params.unwrap();
@@ -302,6 +346,9 @@ mod tests {
                 && written.labels_file.is_some()
                 && written.build_args_file.is_some()
         );
+        assert_eq!(written.build_contexts["lib"], ContextParam::Written("lib/src".into()));
+        let layout = ContextParam::Layout { path: "base/oci".into(), tag: Some("1".into()), digest: None };
+        assert_eq!(written.build_contexts["base"], layout);
         assert_eq!(written.secrets["token"], SecretParam::Value(Secret::new("s3cret")));
         assert_eq!(written.secrets["key"], SecretParam::Source("keys/id".into()));
         assert!(!format!("{params:?}").contains("s3cret"));
@@ -313,6 +360,20 @@ mod tests {
         assert_eq!(dockerfile(&params).dockerfile, Path::new("source/Dockerfile"));
         assert_eq!(dockerfile(&params).target.as_deref(), Some("app"));
         assert_eq!(params.context.as_deref(), Some(Path::new("source")));
+    }
+
+    #[test]
+    fn a_build_context_that_is_none_is_refused() {
+        for (context, told) in [
+            (json!(7), "build_contexts.lib"),
+            (json!({}), "build_contexts.lib.oci_layout"),
+            (json!({"oci_layout": "../x"}), "build_contexts.lib.oci_layout"),
+            (json!({"oci_layout": "x", "digest": "md5:1"}), "build_contexts.lib.digest"),
+            (json!({"oci_layout": "x", "tga": "1"}), "did you mean `build_contexts.lib.tag`?"),
+        ] {
+            let text = put_error(json!({"dockerfile": "s/Dockerfile", "build_contexts": {"lib": context}}));
+            assert!(text.contains(told), "{text}");
+        }
     }
 
     #[test]

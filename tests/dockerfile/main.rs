@@ -7,6 +7,7 @@ mod support;
 
 mod again;
 mod config;
+mod contexts;
 mod downloads;
 mod mistakes;
 mod platforms;

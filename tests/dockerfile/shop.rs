@@ -59,7 +59,12 @@ impl Shop {
 
     /// Writes a file of the context.
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = self.context().join(path);
+        self.write_beside(&format!("context/{path}"), content);
+    }
+
+    /// Writes a file beside the context.
+    pub(crate) fn write_beside(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.beside(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }

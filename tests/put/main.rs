@@ -10,6 +10,7 @@ mod archives;
 mod arrival;
 mod base;
 mod debian;
+mod dockerfiles;
 mod order;
 mod params;
 mod pier;

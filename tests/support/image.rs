@@ -115,16 +115,14 @@ impl TestImage {
 
     /// Writes it as an OCI layout directory.
     pub fn write_layout(&self, directory: &Path, tag: &str) {
-        let blobs = directory.join("blobs/sha256");
-        fs::create_dir_all(&blobs).unwrap();
+        self.write_blobs(directory);
+        write_index(directory, tag, descriptor(MANIFEST, &self.manifest_bytes()));
+    }
+
+    fn write_blobs(&self, directory: &Path) {
         for bytes in self.blobs().into_iter().chain([self.manifest_bytes()]) {
-            fs::write(blobs.join(Digest::of(&bytes).hex()), bytes).unwrap();
+            write_blob(directory, &bytes);
         }
-        let mut manifest = descriptor(MANIFEST, &self.manifest_bytes());
-        manifest["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
-        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest]});
-        fs::write(directory.join("index.json"), index.to_string()).unwrap();
-        fs::write(directory.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     }
 
     fn blobs(&self) -> Vec<Vec<u8>> {
@@ -173,15 +171,43 @@ pub fn a_base_that_unpacks(status: &str) -> TestImage {
 
 /// Puts an index of several images into a registry, without a request.
 pub fn put_index(registry: &TestRegistry, repository: &str, tag: &str, images: &[&TestImage]) -> Digest {
-    let describe = |image: &&TestImage| {
+    for image in images {
         image.put(registry, repository, None);
+    }
+    registry.put_manifest(repository, Some(tag), INDEX, &index_of(images))
+}
+
+/// Writes an index of several images as an OCI layout directory.
+pub fn write_layout_of_index(directory: &Path, tag: &str, images: &[&TestImage]) {
+    for image in images {
+        image.write_blobs(directory);
+    }
+    let index = index_of(images);
+    write_blob(directory, &index);
+    write_index(directory, tag, descriptor(INDEX, &index));
+}
+
+fn index_of(images: &[&TestImage]) -> Vec<u8> {
+    let describe = |image: &&TestImage| {
         let mut descriptor = descriptor(MANIFEST, &image.manifest_bytes());
         descriptor["platform"] = image.platform();
         descriptor
     };
     let manifests: Vec<Value> = images.iter().map(describe).collect();
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string();
-    registry.put_manifest(repository, Some(tag), INDEX, index.as_bytes())
+    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string().into_bytes()
+}
+
+fn write_blob(directory: &Path, bytes: &[u8]) {
+    let blobs = directory.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(blobs.join(Digest::of(bytes).hex()), bytes).unwrap();
+}
+
+fn write_index(directory: &Path, tag: &str, mut entry: Value) {
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+    fs::write(directory.join("index.json"), index.to_string()).unwrap();
+    fs::write(directory.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> Value {

@@ -96,7 +96,8 @@ impl<'a> Scan<'a> {
         }
         taken.remove(&b""[..]);
         let name = wanted.sources.join(" ");
-        Ok(ContextTree { name, directory: self.context.directory.clone(), entries: self.entries(&taken)? })
+        let (directory, entries) = (self.context.directory.clone(), self.entries(&taken)?);
+        Ok(ContextTree { name, context: None, directory, entries })
     }
 
     fn take<'s>(

@@ -243,7 +243,10 @@ pub struct Workdir {
 pub struct ContextTree {
     /// What was named, for people.
     pub name: String,
-    /// The directory of the build's context that the paths are relative to; empty for the whole.
+    /// The name of the context that it is, where it isn't the build's own.
+    #[serde(skip)]
+    pub context: Option<String>,
+    /// The directory of that context that the paths are relative to; empty for the whole.
     #[serde(skip)]
     pub directory: String,
     /// Sorted by path; directories before what is in them.

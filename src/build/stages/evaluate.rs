@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::config::{Configuration, triggers};
+use super::contents::{self, Content, Contents};
 use super::text::Text;
 use super::{Images, KnownImage};
 use crate::build::graph::Instruction;
@@ -24,6 +25,8 @@ pub(super) enum Ground {
         name: String,
         digest: Digest,
     },
+    /// A directory that a name stands for, by that name.
+    Directory(String),
 }
 
 /// An instruction with its variables replaced.
@@ -86,6 +89,7 @@ pub(super) struct Evaluation<'a> {
     pub(super) target: usize,
     pub(super) platform: &'a Platform,
     pub(super) images: &'a Images,
+    pub(super) contents: &'a Contents,
 }
 
 impl<'a> Evaluation<'a> {
@@ -111,17 +115,16 @@ impl<'a> Evaluation<'a> {
     /// Returns the images that are named and not known, in the order of the text, each once.
     pub(super) fn missing(&self) -> Result<Vec<Wanted>> {
         let mut missing: Vec<Wanted> = Vec::new();
-        let mut want = |image: ImageName, span: Range<usize>| {
-            if self.known(&image).is_none() && missing.iter().all(|wanted| wanted.image != image) {
-                missing.push(Wanted { image, span });
+        let mut want = |image: Option<ImageName>, span: &Range<usize>| {
+            let is_new = |image: &ImageName| missing.iter().all(|wanted| wanted.image != *image);
+            if let Some(image) = image.filter(|image| self.known(image).is_none() && is_new(image)) {
+                missing.push(Wanted { image, span: span.clone() });
             }
         };
         for number in self.needed()? {
-            if let Some(image) = self.base_image(number)? {
-                want(image, self.stages.stage(number).span.clone());
-            }
-            for (name, span) in self.stages.images_of(number) {
-                want(self.image(&name, None, &span)?, span);
+            want(self.base_image(number)?, &self.stages.stage(number).span);
+            for (root, span) in self.stages.roots(number, true) {
+                want(self.image(&root, None, &span)?, &span);
             }
         }
         Ok(missing)
@@ -145,27 +148,30 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the image that a stage begins on, if it is one.
     fn base_image(&self, number: usize) -> Result<Option<ImageName>> {
-        match self.stages.base(number) {
-            Root::Scratch | Root::Stage(_) => Ok(None),
-            Root::Image(name) => {
-                let span = &self.stages.stage(number).span;
-                self.image(name, self.stages.platform(number), span).map(Some)
-            }
-        }
+        let span = &self.stages.stage(number).span;
+        self.image(self.stages.base(number), self.stages.platform(number), span)
     }
 
-    fn image(&self, name: &str, platform: Option<&str>, span: &Range<usize>) -> Result<ImageName> {
+    /// Returns the image that something is, if it is one.
+    fn image(&self, root: &Root, platform: Option<&str>, span: &Range<usize>) -> Result<Option<ImageName>> {
         let failed =
             |message: String| self.text.error(Mistake { span: span.clone(), message, hint: String::new() });
-        let reference: Reference =
-            name.parse().map_err(|error: crate::oci::InvalidReference| failed(error.to_string()))?;
+        let name = match root {
+            Root::Scratch | Root::Stage(_) => None,
+            Root::Image(name) => {
+                let reference: Result<Reference, _> = name.parse();
+                Some(reference.map_err(|error| failed(error.to_string()))?.to_string())
+            }
+            Root::Named(name) => contents::image(name, self.contents.get(name)?),
+        };
+        let Some(name) = name else { return Ok(None) };
         let platform = match platform {
             None => self.platform.clone(),
             Some(text) => {
                 text.parse().map_err(|_| failed(format!("cannot build for the platform `{text}`")))?
             }
         };
-        Ok(ImageName { name: reference.to_string(), platform })
+        Ok(Some(ImageName { name, platform }))
     }
 
     fn known(&self, image: &ImageName) -> Option<&'a KnownImage> {
@@ -173,16 +179,20 @@ impl<'a> Evaluation<'a> {
     }
 
     fn ground(&self, root: &Root, platform: Option<&str>, span: &Range<usize>) -> Result<Ground> {
+        if let Some(image) = self.image(root, platform, span)? {
+            let known = self.known(&image);
+            let known =
+                known.ok_or_else(|| anyhow::anyhow!("internal error: nothing is known of {}", image.name))?;
+            return Ok(Ground::Image { name: image.name, digest: known.digest });
+        }
         match root {
             Root::Scratch => Ok(Ground::Scratch),
             Root::Stage(number) => Ok(Ground::Stage(*number)),
-            Root::Image(name) => {
-                let image = self.image(name, platform, span)?;
-                let known = self.known(&image);
-                let known = known
-                    .ok_or_else(|| anyhow::anyhow!("internal error: nothing is known of {}", image.name))?;
-                Ok(Ground::Image { name: image.name, digest: known.digest })
-            }
+            Root::Named(name) => match self.contents.get(name)? {
+                Content::Directory(..) => Ok(Ground::Directory(name.clone())),
+                Content::Nothing | Content::Image(_) | Content::Layout(_) => Ok(Ground::Scratch),
+            },
+            Root::Image(name) => bail!("internal error: {name} is no image"),
         }
     }
 
@@ -201,7 +211,9 @@ impl<'a> Evaluation<'a> {
                     .get(base)
                     .ok_or_else(|| anyhow::anyhow!("internal error: stage {base} is not known"))?,
             ),
-            Ground::Scratch | Ground::Image { .. } => Scope::on_image(self.globals, &config.config.env),
+            Ground::Scratch | Ground::Image { .. } | Ground::Directory(_) => {
+                Scope::on_image(self.globals, &config.config.env)
+            }
         };
         config.config.env = scope.of_image().to_vec();
         let mut steps = Vec::new();
@@ -213,7 +225,7 @@ impl<'a> Evaluation<'a> {
 
     fn configuration(&self, ground: &Ground, done: &[Evaluated]) -> Configuration {
         match ground {
-            Ground::Scratch => Configuration::on(Default::default()),
+            Ground::Scratch | Ground::Directory(_) => Configuration::on(Default::default()),
             Ground::Stage(base) => {
                 let base = done.iter().find(|stage| stage.number == *base);
                 let config = base.map(|base| base.config.config.clone()).unwrap_or_default();

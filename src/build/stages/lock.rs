@@ -1,10 +1,10 @@
 //! Pinning what stages name: images, and files from afar.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::downloads::shown;
 use super::evaluate::ImageName;
-use super::{Images, KnownImage, Stages};
+use super::{Images, KnownImage, Layout, Stages};
 use crate::build::base::{self, Base};
 use crate::build::cache::CacheRecord;
 use crate::build::lock::{InvalidLock, Lock, LockRequest, LockedBase, LockedFile, LockedImage, PlatformLock};
@@ -30,6 +30,11 @@ pub async fn lock(
     let task = world.progress.start("lock");
     let mut pinned = Pinned::default();
     pin(stages, &mut pinned, given, world).await?;
+    for name in stages.unused_names(&pinned.images)? {
+        world
+            .progress
+            .warn(format!("build context `{name}` is given, and nothing of the Dockerfile means it"));
+    }
     pinned.sort();
     let Pinned { images, files } = pinned;
     let evaluated = stages.evaluate(&images)?;
@@ -152,7 +157,11 @@ async fn images(
             break;
         }
         for missing in missing {
-            let found = find(&missing.image, given, world).await;
+            let image = &missing.image;
+            let found = match stages.contents.layout_of(&image.name) {
+                Some(layout) => find_in(layout, image, given, world).await,
+                None => find(image, given, world).await,
+            };
             images.add(found.map_err(|error| stages.at(&missing.span, &error))?);
         }
     }
@@ -160,10 +169,33 @@ async fn images(
 }
 
 async fn find(image: &ImageName, given: Option<&PlatformLock>, world: &World) -> Result<KnownImage> {
-    let ImageName { name, platform } = image;
-    let reference: Reference = name.parse()?;
+    let reference: Reference = image.name.parse()?;
     let locked = given.map(|locked| locked_image(locked, image)).transpose()?;
-    let (registry, digest) = place(&reference, locked, platform, world).await?;
+    let (registry, digest) = place(&reference, locked, &image.platform, world).await?;
+    known(image, registry, digest, world).await
+}
+
+/// Finds an image in an OCI layout directory.
+async fn find_in(
+    layout: &Layout,
+    image: &ImageName,
+    given: Option<&PlatformLock>,
+    world: &World,
+) -> Result<KnownImage> {
+    let registry = world.open(&layout.location())?;
+    let digest = match given {
+        Some(locked) => locked_image(locked, image)?,
+        None => {
+            let failed = || format!("cannot use {} of {}", layout.tag_or_digest(), registry.name());
+            let pinned = base::pin_in_layout(&registry, &layout.tag_or_digest(), &image.platform).await;
+            pinned.with_context(failed)?
+        }
+    };
+    known(image, registry, digest, world).await
+}
+
+async fn known(image: &ImageName, registry: Registry, digest: Digest, world: &World) -> Result<KnownImage> {
+    let ImageName { name, platform } = image;
     let image = base::describe(&digest, &registry, &world.store, &world.progress).await?;
     if image.config.platform.distance(platform).is_none() {
         world.progress.warn(format!("{name} is for {}, not for {platform}", image.config.platform));

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::canonical_name;
+use super::contents::Contents;
 use super::downloads;
 use super::evaluate::{Evaluated, Ground, Step};
 use super::mounts::Mounts;
 use super::text::Text;
-use crate::build::context::{Scan, Wanted};
+use crate::build::context::{Context, Scan, Wanted};
 use crate::build::graph::{
-    Download, Graph, Op, Pull, Run, RunMount, RunMountKind, SecretVariable, Settle, Sharing, Transfer,
-    TransferSource, VertexId, Workdir,
+    ContextTree, Download, Graph, Instruction, Op, Pull, Run, RunMount, RunMountKind, SecretVariable, Settle,
+    Sharing, Transfer, TransferSource, VertexId, Workdir,
 };
 use crate::build::lock::LockedFile;
 use crate::build::tree::rooted;
-use crate::dockerfile::{self, Kind, Mistake, Mount, Network, Owner, RunCommand, Security};
+use crate::dockerfile::{self, Ignore, Kind, Mistake, Mount, Network, Owner, RunCommand, Security};
 
 /// Where secrets are seen unless said.
 const SECRETS: &str = "/run/secrets";
@@ -28,11 +29,34 @@ const SECRET_MODE: u32 = 0o400;
 const SOCKET_MODE: u32 = 0o600;
 const SCRIPT_MODE: u32 = 0o755;
 
+/// The contexts that files are taken from.
+pub(super) struct Scans<'a> {
+    own: Scan<'a>,
+    named: BTreeMap<&'a str, Scan<'a>>,
+}
+
+impl<'a> Scans<'a> {
+    pub(super) fn new(context: &'a Context, ignore: &'a Ignore, contents: &'a Contents) -> Result<Scans<'a>> {
+        let named = contents.with_ignored();
+        let named = named.map(|(name, context, ignore)| Ok((name, Scan::new(context, ignore)?)));
+        Ok(Scans { own: Scan::new(context, ignore)?, named: named.collect::<Result<_>>()? })
+    }
+
+    /// Returns what is wanted of the context of this name; without one, of the build's own.
+    fn tree(&self, name: Option<&str>, wanted: &Wanted<'_>) -> Result<ContextTree> {
+        let Some(name) = name else { return self.own.tree(wanted) };
+        let scan = self.named.get(name);
+        let tree =
+            scan.with_context(|| format!("internal error: there is no context {name}"))?.tree(wanted)?;
+        Ok(ContextTree { name: format!("{name}: {}", tree.name), context: Some(name.to_owned()), ..tree })
+    }
+}
+
 /// Lowers stages into `graph`, one after the other.
 pub(super) struct Lowering<'a> {
     graph: &'a mut Graph,
     text: &'a Text,
-    scan: &'a Scan<'a>,
+    scans: &'a Scans<'a>,
     files: &'a [LockedFile],
     /// The last vertex of each stage, by its number.
     tops: BTreeMap<usize, VertexId>,
@@ -44,10 +68,10 @@ impl<'a> Lowering<'a> {
     pub(super) fn new(
         graph: &'a mut Graph,
         text: &'a Text,
-        scan: &'a Scan<'a>,
+        scans: &'a Scans<'a>,
         files: &'a [LockedFile],
     ) -> Lowering<'a> {
-        Lowering { graph, text, scan, files, tops: BTreeMap::new(), names: BTreeMap::new() }
+        Lowering { graph, text, scans, files, tops: BTreeMap::new(), names: BTreeMap::new() }
     }
 
     /// Adds the vertices of a stage; those that it needs were added before.
@@ -69,13 +93,36 @@ impl<'a> Lowering<'a> {
                 let pull = Pull { name: name.clone(), digest: *digest, sources: vec![] };
                 Ok(self.graph.add_once(Op::Pull(pull), None, vec![]))
             }
+            Ground::Directory(name) => self.directory(name),
         }
+    }
+
+    /// Adds a root that holds the files of a directory that a name stands for.
+    fn directory(&mut self, name: &str) -> Result<VertexId> {
+        let sources = [".".to_owned()];
+        let tree = self.scans.tree(Some(name), &Wanted { sources: &sources, ..Wanted::default() })?;
+        let instruction = Instruction { text: format!("FROM {name}"), ..Instruction::default() };
+        let transfer = Transfer {
+            instruction,
+            sources: vec![TransferSource::Path { mount: 0, path: ".".into(), from: None }],
+            target: "/".into(),
+            owner: None,
+            mode: None,
+            unpacks: false,
+            keeps_parents: false,
+            is_link: false,
+            exclude: Vec::new(),
+        };
+        let scratch = self.graph.add_once(Op::Scratch, None, vec![]);
+        let files = self.graph.add_once(Op::Context(tree), None, vec![]);
+        Ok(self.graph.add_once(Op::Transfer(transfer), Some(scratch), vec![files]))
     }
 
     /// Returns what the account calls something that files are taken from.
     fn called(&self, ground: &Ground) -> String {
         match ground {
             Ground::Scratch => "scratch".into(),
+            Ground::Directory(name) => format!("context {name}"),
             Ground::Stage(number) => self
                 .names
                 .get(number)
@@ -124,15 +171,17 @@ impl<'a> Lowering<'a> {
 
     fn copy(&mut self, step: &Step, copy: &dockerfile::Copy) -> Result<(Op, Vec<VertexId>)> {
         let mut mounts = Mounts::default();
-        let sources = &copy.transfer.sources;
         let taken = match step.from(copy.from.as_deref()) {
-            None => self.of_context(step, sources, &copy.transfer.exclude, copy.parents, &mut mounts)?,
+            None => self.of_context(step, None, &copy.transfer, copy.parents, &mut mounts)?,
+            Some(Ground::Directory(name)) => {
+                self.of_context(step, Some(name), &copy.transfer, copy.parents, &mut mounts)?
+            }
             Some(ground) => {
                 let mount = mounts.add(self.ground(ground)?);
                 let from = Some(self.called(ground));
                 let source =
                     |path: &String| TransferSource::Path { mount, path: path.clone(), from: from.clone() };
-                sources.iter().map(source).collect()
+                copy.transfer.sources.iter().map(source).collect()
             }
         };
         let transfer = Transfer { keeps_parents: copy.parents, ..transfer(step, &copy.transfer, taken) };
@@ -146,8 +195,9 @@ impl<'a> Lowering<'a> {
         }
         let (afar, near): (Vec<&String>, Vec<&String>) =
             add.transfer.sources.iter().partition(|source| downloads::is_address(source));
-        let near: Vec<String> = near.into_iter().cloned().collect();
-        let mut taken = self.of_context(step, &near, &add.transfer.exclude, false, &mut mounts)?;
+        let near =
+            dockerfile::Transfer { sources: near.into_iter().cloned().collect(), ..add.transfer.clone() };
+        let mut taken = self.of_context(step, None, &near, false, &mut mounts)?;
         for address in afar {
             let download = self.download(step, address)?;
             let name = downloads::file_name(address);
@@ -159,20 +209,21 @@ impl<'a> Lowering<'a> {
         Ok((Op::Transfer(transfer), mounts.into_vertices()))
     }
 
-    /// Names what sources mean in the context, and returns them as what is to be taken of it.
+    /// Names what sources mean in a context, and returns them as what is to be taken of it.
     fn of_context(
         &mut self,
         step: &Step,
-        sources: &[String],
-        exclude: &[String],
+        name: Option<&str>,
+        said: &dockerfile::Transfer,
         keeps_parents: bool,
         mounts: &mut Mounts,
     ) -> Result<Vec<TransferSource>> {
+        let dockerfile::Transfer { sources, exclude, .. } = said;
         if sources.is_empty() {
             return Ok(Vec::new());
         }
         let wanted = Wanted { sources, exclude, keeps_parents };
-        let tree = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
+        let tree = self.scans.tree(name, &wanted).map_err(|error| self.text.at(&step.span, &error))?;
         let mount = mounts.add(self.graph.add_once(Op::Context(tree), None, vec![]));
         let source = |path: &String| TransferSource::Path { mount, path: path.clone(), from: None };
         Ok(sources.iter().map(source).collect())
@@ -255,12 +306,17 @@ impl<'a> Lowering<'a> {
         mounts: &mut Mounts,
     ) -> Result<(usize, String)> {
         let source = rooted(source.unwrap_or_default());
-        let vertex = match step.from(from) {
+        let name = match step.from(from) {
+            Some(Ground::Directory(name)) => Some(name.as_str()),
+            Some(_) | None => None,
+        };
+        let vertex = match step.from(from).filter(|_| name.is_none()) {
             Some(ground) => self.ground(ground)?,
             None => {
                 let sources = std::slice::from_ref(&source);
                 let wanted = Wanted { sources, ..Wanted::default() };
-                let below = self.scan.tree(&wanted).map_err(|error| self.text.at(&step.span, &error))?;
+                let below =
+                    self.scans.tree(name, &wanted).map_err(|error| self.text.at(&step.span, &error))?;
                 self.graph.add_once(Op::Context(below), None, vec![])
             }
         };

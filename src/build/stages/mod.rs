@@ -3,6 +3,7 @@
 //! Correct means: what BuildKit's Dockerfile frontend produces.
 
 mod config;
+mod contents;
 mod downloads;
 mod evaluate;
 pub mod images;
@@ -16,10 +17,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, bail};
 
+pub use contents::{Content, Contents, Layout};
 pub use images::{Images, KnownImage};
 pub use steps::{Steps, canonical_name};
 
-use super::context::{Context, Scan};
+use super::context::Context;
 use super::graph::{Graph, Instruction, Op, Settle, VertexId};
 use super::lock::{LockedFile, PlatformLock};
 use super::secrets::Secrets;
@@ -29,7 +31,7 @@ use crate::oci::Platform;
 use crate::progress::Progress;
 use config::Configuration;
 use evaluate::{Evaluated, Evaluation, Ground, Wanted};
-use lower::Lowering;
+use lower::{Lowering, Scans};
 use text::Text;
 
 /// The argument that says the image's time.
@@ -50,6 +52,8 @@ pub struct DockerfileRequest {
     pub build_args: BTreeMap<String, String>,
     /// Labels that the image gets besides.
     pub labels: BTreeMap<String, String>,
+    /// What names stand for instead of its stages and images.
+    pub contents: Contents,
     /// What its commands may be told.
     pub secrets: Secrets,
     /// Whether somebody said whom the image is for: then it is, also where it is built upon another platform's.
@@ -64,6 +68,7 @@ pub struct Stages {
     stages: dockerfile::Stages,
     target: usize,
     ignore: Ignore,
+    contents: Contents,
     labels: BTreeMap<String, String>,
     platform: Platform,
     /// The time that the Dockerfile or a build argument asks for.
@@ -84,6 +89,7 @@ impl Stages {
             builder: platform_of(&Platform::host()),
             platform: platform_of(platform),
             target: request.target.clone(),
+            names: request.contents.names(),
         };
         let globals = Globals::of(&dockerfile, given);
         let globals = globals.map_err(|mistake| text.error(mistake))?;
@@ -110,6 +116,7 @@ impl Stages {
             stages,
             target,
             ignore,
+            contents: request.contents.clone(),
             labels: request.labels.clone(),
             platform: platform.clone(),
             epoch,
@@ -124,6 +131,7 @@ impl Stages {
             target: self.target,
             platform: &self.platform,
             images,
+            contents: &self.contents,
         };
         evaluation.pull_triggers()?;
         Ok(evaluation)
@@ -132,6 +140,12 @@ impl Stages {
     /// Returns the images that must be known besides these.
     fn missing(&self, images: &Images) -> Result<Vec<Wanted>> {
         self.evaluation(images)?.missing()
+    }
+
+    /// Returns the given names that nothing here means.
+    fn unused_names(&self, images: &Images) -> Result<Vec<String>> {
+        let used = self.evaluation(images)?.stages.names_used();
+        Ok(self.contents.names().into_iter().filter(|name| !used.contains(name)).collect())
     }
 
     fn evaluate(&self, images: &Images) -> Result<Vec<Evaluated>> {
@@ -143,7 +157,7 @@ impl Stages {
         let mut number = self.target;
         loop {
             match &evaluated.iter().find(|stage| stage.number == number)?.ground {
-                Ground::Scratch => return None,
+                Ground::Scratch | Ground::Directory(_) => return None,
                 Ground::Stage(base) => number = *base,
                 Ground::Image { digest, .. } => return images.iter().find(|known| known.digest == *digest),
             }
@@ -255,8 +269,8 @@ pub fn plan(
 /// Adds the stages that the target needs; returns its last vertex, and the configuration there.
 fn lower(stages: &Stages, around: Surroundings<'_>, graph: &mut Graph) -> Result<(VertexId, Configuration)> {
     let evaluated = stages.evaluate(around.images)?;
-    let scan = Scan::new(around.context, &stages.ignore)?;
-    let mut lowering = Lowering::new(graph, &stages.text, &scan, around.files);
+    let scans = Scans::new(around.context, &stages.ignore, &stages.contents)?;
+    let mut lowering = Lowering::new(graph, &stages.text, &scans, around.files);
     let mut top = None;
     for stage in &evaluated {
         top = Some((lowering.stage(stage)?, stage.config.clone()));

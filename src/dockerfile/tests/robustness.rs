@@ -235,14 +235,14 @@ fn follows(dockerfile: &Dockerfile) -> Result<(), Mistake> {
     for index in stages.needed(target)? {
         let mut scope = match stages.base(index) {
             Root::Stage(base) => Scope::on_stage(&scopes[base]),
-            Root::Scratch | Root::Image(_) => Scope::on_image(&globals, &[]),
+            Root::Scratch | Root::Image(_) | Root::Named(_) => Scope::on_image(&globals, &[]),
         };
         for instruction in &stages.stage(index).instructions {
             scope.follow(instruction)?;
         }
         assert!(scope.of_run().len() >= scope.of_image().len().min(1));
         scope.of_history();
-        stages.images_of(index);
+        stages.roots(index, true);
         scopes.insert(index, scope);
     }
     Ok(())

@@ -6,7 +6,7 @@ fn globals(text: &str, arguments: &[(&str, &str)]) -> Globals {
     let arguments = arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let platform = Platform { os: "linux".into(), architecture: "arm".into(), variant: "v7".into() };
     let builder = Platform { os: "linux".into(), architecture: "amd64".into(), variant: String::new() };
-    let given = Given { arguments: arguments.collect(), builder, platform, target: None };
+    let given = Given { arguments: arguments.collect(), builder, platform, target: None, ..Given::default() };
     Globals::of(&parse(text), given).unwrap()
 }
 

@@ -3,8 +3,13 @@
 use super::*;
 
 fn stages(text: &str) -> Result<Stages, Vec<String>> {
+    stages_with(text, &[])
+}
+
+fn stages_with(text: &str, names: &[&str]) -> Result<Stages, Vec<String>> {
     let dockerfile = parse(text);
-    let globals = Globals::of(&dockerfile, Given::default()).unwrap();
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    let globals = Globals::of(&dockerfile, Given { names, ..Given::default() }).unwrap();
     Stages::of(&dockerfile, &globals).map_err(|mistakes| {
         mistakes.into_iter().map(|mistake| format!("{}: {}", &text[mistake.span], mistake.message)).collect()
     })
@@ -45,8 +50,25 @@ fn a_target_needs_its_base_and_those_it_takes_files_from() {
     assert_eq!(needed(FOUR, None), Ok(vec![0, 3]));
     assert_eq!(needed(FOUR, Some("C")), Ok(vec![0, 1, 2]));
     assert_eq!(needed(FOUR, Some("1")), Ok(vec![1]));
-    let images = stages(FOUR).unwrap().images_of(3);
-    assert_eq!((images.len(), images[0].0.as_str()), (1, "img:1"));
+    let roots: Vec<Root> = stages(FOUR).unwrap().roots(3, true).into_iter().map(|(root, _)| root).collect();
+    assert_eq!(roots, [Root::Stage(0), Root::Stage(0), Root::Image("img:1".into())]);
+}
+
+#[test]
+fn a_given_name_stands_for_a_stage_or_an_image() {
+    let text = "FROM docker.io/library/alpine:latest\nFROM alpine:3\nFROM x AS lib\nUSER u\nONBUILD USER v\nFROM lib\n\
+                COPY --from=alpine /x /\nCOPY --from=2 /x /\nRUN --mount=from=lib true\nFROM scratch\n";
+    let stages = stages_with(text, &["alpine", "lib", "scratch", "unused"]).unwrap();
+    let named = |name: &str| Root::Named(name.to_owned());
+    let bases: Vec<Root> = (0..stages.len()).map(|index| stages.base(index).clone()).collect();
+    let expected =
+        [named("alpine"), Root::Image("alpine:3".into()), named("lib"), Root::Stage(2), Root::Scratch];
+    assert_eq!(bases, expected);
+    let roots: Vec<Root> = stages.roots(3, true).into_iter().map(|(root, _)| root).collect();
+    assert_eq!(roots, [named("alpine"), Root::Stage(2), Root::Stage(2)]);
+    assert_eq!(stages.stage(2).instructions, [], "nothing of what is written");
+    assert_eq!(stages.stage(3).instructions[0].text, "COPY --from=alpine /x /", "and none of its triggers");
+    assert_eq!(stages.names_used().into_iter().collect::<Vec<_>>(), ["alpine", "lib"]);
 }
 
 #[test]
@@ -95,7 +117,7 @@ fn a_stage_begins_with_the_triggers_of_the_one_it_builds_on() {
     };
     assert_eq!(texts(1), ["COPY --from=img /x /", "USER u", "USER v"]);
     assert_eq!(texts(2), ["USER w"]);
-    assert_eq!(stages.images_of(1)[0].0, "img");
+    assert_eq!(stages.roots(1, true)[0].0, Root::Image("img".into()));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) fn lay_out(
     epoch: Option<i64>,
 ) -> Result<()> {
     let taken = taken(tree, source);
-    let context = context.below(&tree.directory);
+    let context = context.called(tree.context.as_deref())?.below(&tree.directory);
     for entry in &taken {
         put(entry, &context, root, epoch)
             .with_context(|| format!("cannot show {} of the context", entry.path))?;

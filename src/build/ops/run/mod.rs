@@ -103,10 +103,13 @@ pub fn run(
 /// programs that keep what they made in a cache often know by times alone what to make again.
 fn renewed(files: &BTreeMap<String, bom::File>, context: &Context) -> Vec<Renewed> {
     let now = SystemTime::now();
-    let modified = |path: &str| context.open(path).ok()?.metadata().ok()?.modified().ok();
+    let modified = |file: &bom::ContextFile| {
+        let context = context.called(file.name.as_deref()).ok()?;
+        context.open(&file.path).ok()?.metadata().ok()?.modified().ok()
+    };
     let renewed = files.values().filter_map(|file| {
         let modified = match &file.source.context {
-            Some(source) => modified(&source.path).unwrap_or(now),
+            Some(source) => modified(source).unwrap_or(now),
             None if file.source.dockerfile => now,
             None => return None,
         };

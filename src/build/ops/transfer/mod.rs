@@ -67,7 +67,7 @@ pub fn transfer(op: &Transfer, site: &Site<'_>, writer: &dyn Fn() -> Result<Laye
     let mut transferring = Transferring {
         op,
         site,
-        places: Places::new(site.context, site.store),
+        places: Places::new(context_of(site)?, site.store),
         owner: op.owner.as_deref().map(|owner| files.ids(owner, root, &warn)).transpose()?,
         mode: op.mode.as_deref().map(Mode::parse).transpose()?,
         landing: Landing::new(root, files),
@@ -80,6 +80,15 @@ pub fn transfer(op: &Transfer, site: &Site<'_>, writer: &dyn Fn() -> Result<Laye
         true => transferring.write(writer()?),
         false => Ok(Delta::default()),
     }
+}
+
+/// Returns the context that is taken from: an instruction has one at most.
+fn context_of<'a>(site: &Site<'a>) -> Result<&'a Context> {
+    let name = site.mounts.iter().find_map(|mount| match mount {
+        Yield::Material(Material::Context(tree)) => tree.context.as_deref(),
+        Yield::Material(Material::Source(_) | Material::Download(_)) | Yield::Snapshot(_) => None,
+    });
+    site.context.called(name)
 }
 
 /// Something that can be taken.
