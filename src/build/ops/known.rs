@@ -25,7 +25,10 @@ impl KnownFiles<'_> {
         let is_scratch = !has_files && root.paths().next().is_none();
         chown::ids(owner, root, &|unknown| match is_scratch {
             true => Err(unknown),
-            false => Ok(warn(unknown)),
+            false => {
+                warn(unknown);
+                Ok(())
+            }
         })
     }
 
