@@ -49,6 +49,16 @@ pub fn url(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
+/// Returns a text with `***` in the place of user and password, if it is an address that has them.
+pub fn credentials(text: &str) -> String {
+    let parts = text.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (_, host) = rest[..end].rsplit_once('@')?;
+        Some(format!("{scheme}://***@{host}{}", &rest[end..]))
+    });
+    parts.unwrap_or_else(|| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +68,17 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret} {secret:?}"), "*** ***");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn an_address_hides_only_its_credentials() {
+        assert_eq!(
+            credentials("https://u:p@git.example/a.git?x=y@z#v1"),
+            "https://***@git.example/a.git?x=y@z#v1"
+        );
+        for plain in ["1.2", "u@h", "https://git.example/a@b", ""] {
+            assert_eq!(credentials(plain), plain);
+        }
     }
 
     #[test]

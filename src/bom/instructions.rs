@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Location, Package};
 use crate::digest::Digest;
+use crate::redact;
 
 /// The Dockerfile that an image was built from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,24 @@ pub struct Instruction {
     /// Whether it could reach the network: what it fetched there stands in no lock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub network: bool,
+    /// The git repositories that it added files of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<Repository>,
+}
+
+/// A commit of a git repository that an instruction added files of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    /// Its address, without credentials.
+    pub uri: String,
+    /// The ref as the Dockerfile writes it, or `HEAD`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The commit that it stood for.
+    pub commit: String,
+    /// The directory whose content was added; the whole without.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subdir: String,
 }
 
 /// A package that a command installed, as the dpkg database says after it and didn't before.
@@ -70,8 +89,8 @@ impl Dockerfile {
     /// Returns the values of arguments as they may be told.
     pub fn told(args: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let told = |(name, value): (&String, &String)| {
-            let value = if seems_secret(name) { "***" } else { value };
-            (name.clone(), value.to_owned())
+            let value = if seems_secret(name) { "***".to_owned() } else { redact::credentials(value) };
+            (name.clone(), value)
         };
         args.iter().map(told).collect()
     }

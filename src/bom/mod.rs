@@ -6,7 +6,7 @@
 mod instructions;
 mod yaml;
 
-pub use instructions::{Dockerfile, FoundPackage, Instruction, NamedContext};
+pub use instructions::{Dockerfile, FoundPackage, Instruction, NamedContext, Repository};
 pub use yaml::Subject;
 
 use std::collections::{BTreeMap, BTreeSet};

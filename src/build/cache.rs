@@ -262,7 +262,13 @@ fn place(fate: Fate) -> &'static str {
 /// The others cost nothing, or are remembered in another way.
 fn is_worth_remembering(op: &Op) -> bool {
     match op {
-        Op::Install(_) | Op::Copy(_) | Op::Change(_) | Op::Workdir(_) | Op::Transfer(_) | Op::Run(_) => true,
+        Op::Install(_)
+        | Op::Copy(_)
+        | Op::Change(_)
+        | Op::Workdir(_)
+        | Op::Repository(_)
+        | Op::Transfer(_)
+        | Op::Run(_) => true,
         Op::Scratch
         | Op::Pull(_)
         | Op::Source(_)

@@ -14,6 +14,7 @@ pub fn dot(graph: &Graph) -> String {
             | Op::Pull(_)
             | Op::Install(_)
             | Op::Copy(_)
+            | Op::Repository(_)
             | Op::Change(_)
             | Op::Configure(_)
             | Op::Settle(_)

@@ -7,8 +7,8 @@
 mod instruction;
 
 pub use instruction::{
-    ContextEntry, ContextKind, ContextTree, Download, Instruction, Run, RunMount, RunMountKind,
-    SecretVariable, Settle, Sharing, Transfer, TransferSource, Workdir,
+    ContextEntry, ContextKind, ContextTree, Download, GitDir, Instruction, Repository, Run, RunMount,
+    RunMountKind, SecretVariable, Settle, Sharing, Transfer, TransferSource, Workdir,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,8 @@ pub enum Op {
     Context(ContextTree),
     /// Names a file from afar.
     Download(Download),
+    /// Fetches a commit of a git repository.
+    Repository(Repository),
     /// Says what the whole configuration is, as a Dockerfile's instruction left it.
     Settle(Settle),
     /// Makes a working directory.
@@ -82,6 +84,7 @@ impl Op {
             | Op::Configure(_)
             | Op::Context(_)
             | Op::Download(_)
+            | Op::Repository(_)
             | Op::Transfer(_)
             | Op::Run(_) => None,
         }
@@ -375,6 +378,7 @@ impl Graph {
                 | Op::Change(_)
                 | Op::Configure(_)
                 | Op::Download(_)
+                | Op::Repository(_)
                 | Op::Settle(_)
                 | Op::Workdir(_)
                 | Op::Transfer(_)
@@ -419,6 +423,9 @@ impl Vertex {
             Op::Configure(_) => "configure".into(),
             Op::Context(tree) => format!("context {} ({} entries)", tree.name, tree.entries.len()),
             Op::Download(download) => format!("download {}", download.uri),
+            Op::Repository(Repository { uri, reference, commit, .. }) => {
+                format!("fetch {uri}#{reference} at {commit}")
+            }
             Op::Settle(_) | Op::Workdir(_) | Op::Transfer(_) | Op::Run(_) => {
                 self.instruction().map(Instruction::title).unwrap_or_default()
             }

@@ -278,6 +278,7 @@ fn with(mut lock: Lock, pinned: &Pinned, base: Option<&Base>, world: &World) -> 
     for locked in &mut lock.platforms {
         locked.images = stages::lock::locked(&pinned.images);
         locked.files.clone_from(&pinned.files);
+        locked.repositories.clone_from(&pinned.repositories);
     }
     lock
 }

@@ -4,12 +4,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use url::{Position, Url};
 
 use crate::redact::Secret;
 
 /// No secret is larger, as with BuildKit.
 const LARGEST_SECRET: u64 = 500 << 10;
+
+/// Secrets for git repositories.
+const GIT_HEADER: &str = "GIT_AUTH_HEADER";
+const GIT_TOKEN: &str = "GIT_AUTH_TOKEN";
 
 /// The secrets and agents that a build may use, by name.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +57,34 @@ impl Secrets {
         }
     }
 
+    /// Returns the `Authorization` header that git repositories at an address are asked with, where a secret says so.
+    ///
+    /// The secrets are BuildKit's: `GIT_AUTH_HEADER` is that header, `GIT_AUTH_TOKEN` a token for it; what is meant for
+    /// one host ends with a dot and that host, and comes first.
+    ///
+    /// # Errors
+    /// When a secret can't be read, or is no text.
+    pub fn git_authorization(&self, address: &str) -> Result<Option<Secret>> {
+        let host =
+            Url::parse(address).ok().map(|url| url[Position::BeforeHost..Position::AfterPort].to_owned());
+        let of_host = |name: &str| format!("{name}.{}", host.as_deref().unwrap_or_default());
+        let names = [of_host(GIT_HEADER), of_host(GIT_TOKEN), GIT_HEADER.to_owned(), GIT_TOKEN.to_owned()];
+        for name in names {
+            let Some(value) = self.value(&name)? else { continue };
+            let text = String::from_utf8(value)
+                .map_err(|_| anyhow!("cannot use the secret {name}: it is no text"))?;
+            let text = text.trim_end();
+            let basic = |token: &str| STANDARD.encode(format!("x-access-token:{token}"));
+            let is_token = name.starts_with(GIT_TOKEN);
+            return Ok(Some(Secret::new(if is_token {
+                format!("Basic {}", basic(text))
+            } else {
+                text.to_owned()
+            })));
+        }
+        Ok(None)
+    }
+
     /// Returns the socket of an ssh agent.
     pub fn agent(&self, name: &str) -> Option<&PathBuf> {
         self.agents.get(name)
@@ -80,6 +115,21 @@ mod tests {
         assert_eq!(secrets.value("memory").unwrap().unwrap(), b"s3cret");
         assert_eq!(secrets.value("other").unwrap(), None);
         assert!(!format!("{secrets:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_repository_is_asked_with_what_is_meant_for_its_host() {
+        let mut secrets = Secrets::default();
+        let asked = |secrets: &Secrets| {
+            let found = secrets.git_authorization("https://u:p@git.example:8443/a.git").unwrap();
+            found.map(|secret| secret.expose().to_owned())
+        };
+        assert_eq!(asked(&secrets), None);
+        secrets.add("GIT_AUTH_TOKEN", SecretSource::Value(Secret::new("t0ken\n")));
+        assert_eq!(asked(&secrets).as_deref(), Some("Basic eC1hY2Nlc3MtdG9rZW46dDBrZW4="));
+        secrets.add("GIT_AUTH_HEADER.git.example:8443", SecretSource::Value(Secret::new("Bearer x")));
+        secrets.add("GIT_AUTH_HEADER.other.example", SecretSource::Value(Secret::new("Bearer y")));
+        assert_eq!(asked(&secrets).as_deref(), Some("Bearer x"));
     }
 
     #[test]

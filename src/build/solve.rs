@@ -259,6 +259,7 @@ mod tests {
                 | Op::Configure(_)
                 | Op::Install(_)
                 | Op::Pull(_)
+                | Op::Repository(_)
                 | Op::Settle(_)
                 | Op::Workdir(_)
                 | Op::Transfer(_)

@@ -8,12 +8,15 @@ use super::base::{self, Base};
 use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{
-    Change, Copy, Delta, Download, Install, Instruction, NewUser, Op, Pull, Run, Snapshot, Vertex,
+    Change, Copy, Delta, Download, Install, Instruction, NewUser, Op, Pull, Repository, Run, Snapshot,
+    TransferSource, Vertex,
 };
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
 use super::ops::beside::Workshop;
-use super::ops::{self, configure, copy, install, remove, run, symlinks, transfer, unpack, workdir};
+use super::ops::{
+    self, configure, copy, install, remove, repository, run, symlinks, transfer, unpack, workdir,
+};
 use super::secrets::Secrets;
 use super::solve::{Executor, Inputs, Material, Outcome, Yield};
 use super::stages::Images;
@@ -23,6 +26,7 @@ use crate::bom::{self, Bom, BomDelta};
 use crate::debian::Installed;
 use crate::digest::Digest;
 use crate::fetch::{Fetcher, Wanted};
+use crate::git::{self, Remote};
 use crate::layer::{LayerWriter, Options, Skeleton, Stack};
 use crate::oci::{History, Image, Layer, Platform};
 use crate::progress::Progress;
@@ -77,6 +81,7 @@ impl Executor for Worker {
             Op::Source(source) => Ok(Outcome::Material(Material::Source(source.clone()))),
             Op::Context(tree) => Ok(Outcome::Material(Material::Context(tree.clone()))),
             Op::Download(download) => self.download(download),
+            Op::Repository(op) => self.changed(vertex, inputs, self.repository(op)?),
             Op::Install(op) => {
                 let delta = match &op.beside {
                     Some(beside) => self.install_beside(op, beside)?,
@@ -116,17 +121,22 @@ impl Executor for Worker {
                 self.told(&op.instruction, inputs, Delta { config: Some(op.config.clone()), ..delta })
             }
             Op::Transfer(op) => {
+                let repositories =
+                    op.sources.iter().filter_map(TransferSource::repository).cloned().collect();
                 let (context, store, scratch) = (&self.context, &self.store, &self.store.scratch()?);
                 let (mounts, root) = (inputs.mounts.as_slice(), &parent()?.skeleton);
                 let files = &self.known_files(parent()?)?;
                 let stack = &|layers: &[Layer]| self.stack(layers);
                 let warn = &|line: &str| self.progress.warn(line);
                 let site = transfer::Site { mounts, root, files, context, store, scratch, warn, stack };
-                self.told(&op.instruction, inputs, transfer::transfer(op, &site, &|| self.writer())?)
+                let delta = transfer::transfer(op, &site, &|| self.writer())?;
+                let account = bom::Instruction { repositories, ..account_of(&op.instruction) };
+                self.told_as(account, inputs, delta)
             }
             Op::Run(op) => {
                 let delta = self.command(op, key, parent()?, inputs)?;
-                self.told_of(&op.instruction, op.has_network, inputs, delta)
+                let account = bom::Instruction { network: op.has_network, ..account_of(&op.instruction) };
+                self.told_as(account, inputs, delta)
             }
         }
     }
@@ -226,6 +236,23 @@ impl Worker {
         Ok(Outcome::Material(Material::Download(op.clone())))
     }
 
+    /// Fetches a commit of a git repository.
+    fn repository(&self, op: &Repository) -> Result<Delta> {
+        let wanted = git::Wanted {
+            commit: op.commit.clone(),
+            tag: op.git_dir.as_ref().and_then(|kept| kept.tag.clone()),
+            reference: Some(op.name.clone()),
+            subdir: op.subdir.clone(),
+            keeps_git_dir: op.git_dir.is_some(),
+            has_submodules: op.has_submodules,
+        };
+        let authorization = self.secrets.git_authorization(&op.address)?;
+        let remote = Remote::new(self.fetcher.client(), &op.address, authorization)?;
+        let scratch = self.store.scratch()?;
+        let checkout = self.waiter.wait(git::checkout(&remote, &wanted, scratch.path()))?;
+        repository::repository(op, &checkout, self.writer()?)
+    }
+
     /// Brings the archives of packages.
     fn fetch<'a>(&self, packages: impl Iterator<Item = &'a LockedPackage>) -> Result<()> {
         let wanted: Vec<Wanted> = packages.map(|package| wanted(package, &self.places)).collect();
@@ -284,22 +311,14 @@ impl Worker {
 
     /// An instruction is told in its own words.
     fn told(&self, instruction: &Instruction, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {
-        self.told_of(instruction, false, inputs, delta)
+        self.told_as(account_of(instruction), inputs, delta)
     }
 
-    fn told_of(
-        &self,
-        instruction: &Instruction,
-        network: bool,
-        inputs: &Inputs<'_>,
-        mut delta: Delta,
-    ) -> Result<Outcome> {
-        delta.bom.instructions.push(bom::Instruction {
-            instruction: instruction.text.clone(),
-            layer: delta.layer.as_ref().map(|layer| layer.diff_id),
-            network,
-        });
-        self.recorded(instruction.text.clone(), inputs, delta)
+    fn told_as(&self, account: bom::Instruction, inputs: &Inputs<'_>, mut delta: Delta) -> Result<Outcome> {
+        let layer = delta.layer.as_ref().map(|layer| layer.diff_id);
+        let text = account.instruction.clone();
+        delta.bom.instructions.push(bom::Instruction { layer, ..account });
+        self.recorded(text, inputs, delta)
     }
 
     /// Every change is told in the image's history, with the image's time.
@@ -315,6 +334,11 @@ impl Worker {
         };
         Ok(Outcome::Delta(Box::new(Delta { history, skeleton, ..delta })))
     }
+}
+
+fn account_of(instruction: &Instruction) -> bom::Instruction {
+    let instruction = instruction.text.clone();
+    bom::Instruction { instruction, layer: None, network: false, repositories: Vec::new() }
 }
 
 /// Returns what files are taken from.

@@ -25,6 +25,7 @@ mod name;
 mod pattern;
 mod ports;
 mod read;
+mod repository;
 mod run;
 mod scope;
 mod signal;
@@ -46,6 +47,7 @@ pub use lexer::{Escape, Lookup};
 pub use lines::{Directive, Directives};
 pub use mistake::{Mistake, Problem};
 pub use mount::{Mount, MountWords, Owner, Sharing};
+pub use repository::Repository;
 pub use scope::{DEFAULT_PATH, Given, Globals, Platform, Scope};
 pub use stages::{Root, Stages};
 

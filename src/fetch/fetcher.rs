@@ -41,6 +41,11 @@ impl Fetcher {
         Fetcher { client, store, progress, silent: Arc::default() }
     }
 
+    /// Returns the client that it asks with.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Returns a small document; one of more than `limit` bytes is refused.
     ///
     /// It is kept with what the server says of its age, so that while it is unchanged it costs no

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, ClientBuilder};
 
@@ -108,9 +109,18 @@ impl Client {
     ///
     /// A user and a password in the URL are sent as basic authorization, and never shown.
     pub async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, Error> {
+        self.ask(url, headers, None).await
+    }
+
+    /// Sends `body` to `url`, which must bear to be asked twice; else as [`Client::get`].
+    pub async fn post(&self, url: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Response, Error> {
+        self.ask(url, headers, Some(body)).await
+    }
+
+    async fn ask(&self, url: &str, headers: &[(&str, &str)], body: Option<Bytes>) -> Result<Response, Error> {
         let mut n_done = 0;
         loop {
-            let Failure(error, retry_after) = match self.get_once(url, headers).await {
+            let Failure(error, retry_after) = match self.ask_once(url, headers, body.clone()).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
@@ -140,11 +150,18 @@ impl Client {
         &self.retry
     }
 
-    async fn get_once(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, Failure> {
+    async fn ask_once(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<Bytes>,
+    ) -> Result<Response, Failure> {
         let parsed = parse_url(url)?;
-        let request = headers
-            .iter()
-            .fold(self.http.get(parsed), |request, (name, value)| request.header(*name, *value));
+        let request = match body {
+            Some(body) => self.http.post(parsed).body(body),
+            None => self.http.get(parsed),
+        };
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = request.send().await.map_err(|error| Error::network(url, error))?;
         let status = answer.status();
         if status.is_success() || status == reqwest::StatusCode::NOT_MODIFIED {

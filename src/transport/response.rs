@@ -21,6 +21,11 @@ impl Response {
         self.inner.status().as_u16()
     }
 
+    /// Returns the address that answered in the end, after redirects.
+    pub fn address(&self) -> &url::Url {
+        self.inner.url()
+    }
+
     /// Returns a header, where it is there and text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()

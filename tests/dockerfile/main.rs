@@ -11,6 +11,7 @@ mod contexts;
 mod downloads;
 mod mistakes;
 mod platforms;
+mod repositories;
 mod runs;
 mod secrets;
 mod shop;

@@ -17,7 +17,7 @@ fn whatever_goes_wrong_later_has_its_line_too() {
         ("FROM scratch\nCOPY missing /\n", &[], "Dockerfile:2:1"),
         ("FROM scratch\nCOPY --from=@no-such a /\n", &[], "Dockerfile:2:1"),
         ("FROM @base\nRUN --security=insecure true\n", &[], "--security=insecure"),
-        ("FROM scratch\nADD https://git.example/x.git /\n", &[], "cannot add a git repository"),
+        ("FROM scratch\nADD ssh://git.example/x.git /\n", &[], "cannot add the repository"),
         ("FROM scratch\nADD --checksum=md5:1 https://archive.example/x /\n", &[], "--checksum"),
         ("FROM scratch AS a\n", &["--target", "b"], "the stages are a"),
         ("FROM $NOTHING\n", &[], "Dockerfile:1:1"),

@@ -134,7 +134,9 @@ impl Bench {
         let (mut op, sources) = parse(instruction);
         let from = op.sources.pop().and_then(|source| match source {
             TransferSource::Path { from, .. } => from,
-            TransferSource::Download { .. } | TransferSource::Text { .. } => None,
+            TransferSource::Download { .. }
+            | TransferSource::Repository { .. }
+            | TransferSource::Text { .. } => None,
         });
         let context = Context::new(self.context());
         let mut mounts = Vec::new();

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::bom;
 use crate::digest::Digest;
 use crate::oci::ContainerConfig;
 
@@ -216,6 +217,13 @@ pub enum TransferSource {
         /// Whether it is unpacked, if it is a tarball.
         unpacks: bool,
     },
+    /// All of a repository's commit: one of the vertex's mounts.
+    Repository {
+        /// Which of the vertex's mounts.
+        mount: usize,
+        /// What it is, for the account.
+        source: bom::Repository,
+    },
     /// A file whose text stands in the Dockerfile.
     Text {
         /// The name it gets in a directory.
@@ -223,6 +231,18 @@ pub enum TransferSource {
         /// Its content.
         content: String,
     },
+}
+
+impl TransferSource {
+    /// Returns the repository that it is.
+    pub fn repository(&self) -> Option<&bom::Repository> {
+        match self {
+            TransferSource::Repository { source, .. } => Some(source),
+            TransferSource::Path { .. } | TransferSource::Download { .. } | TransferSource::Text { .. } => {
+                None
+            }
+        }
+    }
 }
 
 /// Makes the directory in which later instructions work (`WORKDIR`).
@@ -326,4 +346,49 @@ pub struct Download {
     pub digest: Digest,
     /// When it was last changed, in seconds since 1970, where its server says so.
     pub mtime: Option<i64>,
+}
+
+/// A commit of a git repository, which the lock pins.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Repository {
+    /// The repository's address, without credentials.
+    pub uri: String,
+    /// Its address, with those that are written.
+    #[serde(skip)]
+    pub address: String,
+    /// The ref as it is asked for.
+    #[serde(skip)]
+    pub reference: String,
+    /// That ref's full name.
+    #[serde(skip)]
+    pub name: String,
+    /// The commit.
+    pub commit: String,
+    /// The directory whose content is taken; empty for the whole.
+    pub subdir: String,
+    /// What decides `.git`, where that stays.
+    pub git_dir: Option<GitDir>,
+    /// Whether its submodules are fetched.
+    pub has_submodules: bool,
+}
+
+/// What decides the `.git` of a checkout besides its commit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GitDir {
+    /// The full name of the ref.
+    pub name: String,
+    /// The annotated tag that leads to the commit, where the ref is one.
+    pub tag: Option<String>,
+}
+
+impl Repository {
+    /// Returns what the account says of it.
+    pub fn told(&self) -> bom::Repository {
+        bom::Repository {
+            uri: self.uri.clone(),
+            reference: self.reference.clone(),
+            commit: self.commit.clone(),
+            subdir: self.subdir.clone(),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::{Lock, LockedBase, LockedImage, LockedPackage, LockedSuite, PlatformLock};
+use super::{Lock, LockedBase, LockedImage, LockedPackage, LockedRepository, LockedSuite, PlatformLock};
 use crate::build::time::rfc3339;
 use crate::debian::Version;
 use crate::digest::Digest;
@@ -36,6 +36,7 @@ fn platform_moves(old: &PlatformLock, new: &PlatformLock) -> Vec<String> {
     moves.extend(removals(old, new));
     moves.extend(pinned(&images(old), &images(new)));
     moves.extend(pinned(&files(old), &files(new)));
+    moves.extend(pinned(&repositories(old), &repositories(new)));
     moves.extend(keys(old, new));
     moves.extend(suites(&old.suites, &new.suites));
     moves
@@ -109,7 +110,14 @@ fn files(lock: &PlatformLock) -> BTreeMap<String, Digest> {
     lock.files.iter().map(|file| (format!("file {}", file.uri), file.digest)).collect()
 }
 
-fn pinned(old: &BTreeMap<String, Digest>, new: &BTreeMap<String, Digest>) -> Vec<String> {
+fn repositories(lock: &PlatformLock) -> BTreeMap<String, String> {
+    let name = |known: &LockedRepository| {
+        format!("repository {} {}", known.uri, known.reference.as_deref().unwrap_or("HEAD"))
+    };
+    lock.repositories.iter().map(|known| (name(known), known.commit.clone())).collect()
+}
+
+fn pinned<T: Display + PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Vec<String> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let moves = names.into_iter().filter_map(|name| match (old.get(name), new.get(name)) {
         (Some(old), Some(new)) if old == new => None,
@@ -198,6 +206,7 @@ mod tests {
             taken: vec![],
             images: vec![],
             files: vec![],
+            repositories: vec![],
         };
         Lock::new(0, vec![platform])
     }

@@ -79,6 +79,9 @@ pub struct PlatformLock {
     pub images: Vec<LockedImage>,
     /// What else is fetched from afar.
     pub files: Vec<LockedFile>,
+    /// The git repositories that a Dockerfile adds, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<LockedRepository>,
 }
 
 /// An image beside the base, pinned.
@@ -218,6 +221,24 @@ pub struct LockedFile {
     pub digest: Digest,
 }
 
+/// A commit of a git repository, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedRepository {
+    /// Its address, without credentials.
+    pub uri: String,
+    /// The ref as it is written; its default branch without.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The full name of that ref; of a commit, that.
+    pub name: String,
+    /// The commit.
+    pub commit: String,
+    /// The tag object that leads to it, where the ref is an annotated tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
 impl PlatformLock {
     /// Returns all packages that something of the image is from: those to install, then those that files are taken from.
     pub fn all_packages(&self) -> impl Iterator<Item = &LockedPackage> {
@@ -339,6 +360,7 @@ mod tests {
             taken: vec![],
             images: vec![],
             files: vec![],
+            repositories: vec![],
         };
         Lock::new(7, vec![platform])
     }

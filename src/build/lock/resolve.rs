@@ -80,6 +80,7 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         remove: Vec::new(),
         images: Vec::new(),
         files: Vec::new(),
+        repositories: Vec::new(),
     };
     let asks_for_packages = wish::asks_for_packages(subject.definition);
     let epoch = match !asks_for_packages && !apt.wants_sources_of_base() {

@@ -17,6 +17,7 @@ mod members;
 mod owned;
 mod present;
 pub mod remove;
+pub mod repository;
 pub mod roots;
 pub mod run;
 pub mod symlinks;

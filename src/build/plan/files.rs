@@ -170,8 +170,8 @@ impl Copying<'_> {
         if let Some(mount) = self.root(is_it) {
             return Ok(mount);
         }
-        let (images, files) = (self.known.images, &self.known.lock.files);
-        let (top, account) = self.steps.lower(name, images, files, self.graph)?;
+        let (images, lock) = (self.known.images, self.known.lock);
+        let (top, account) = self.steps.lower(name, images, lock, self.graph)?;
         Ok(self.add_root(top, CopiedRoot::Step(account)))
     }
 

@@ -105,6 +105,7 @@ fn lock(platform: Platform) -> Lock {
         remove: Vec::new(),
         images: Vec::new(),
         files: Vec::new(),
+        repositories: vec![],
     };
     Lock::new(0, vec![locked])
 }

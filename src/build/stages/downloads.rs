@@ -2,17 +2,12 @@
 
 use url::Url;
 
+use crate::dockerfile::Repository;
+
 /// Whether a source of ADD is an address of a file.
 pub(super) fn is_address(source: &str) -> bool {
-    source.starts_with("http://") || source.starts_with("https://")
-}
-
-/// Whether a source of ADD is a repository, which is not fetched by this builder.
-pub(super) fn is_repository(source: &str) -> bool {
-    let (address, _) = source.split_once('#').unwrap_or((source, ""));
-    let path = address.split('?').next().unwrap_or(address);
-    let has_scheme = ["git://", "ssh://", "git@"].iter().any(|scheme| source.starts_with(scheme));
-    has_scheme || is_address(source) && path.ends_with(".git")
+    (source.starts_with("http://") || source.starts_with("https://"))
+        && matches!(Repository::parse(source), Ok(None))
 }
 
 /// Returns an address as it stands in lock and account: without a user's name and password.
@@ -42,16 +37,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_repositories_are_told_from_paths() {
-        assert!(is_address("https://archive.example/a.tgz") && !is_address("a/https"));
-        for repository in [
-            "https://git.example/team/tool.git#v1:sub",
-            "git@git.example:team/tool.git",
-            "ssh://git.example/x",
-        ] {
-            assert!(is_repository(repository), "{repository}");
-        }
-        assert!(!is_repository("https://archive.example/a.git.tgz") && !is_repository("dir.git"));
+    fn addresses_are_told_from_paths_and_repositories() {
+        assert!(is_address("https://archive.example/a.git.tgz") && !is_address("a/https"));
+        assert!(!is_address("https://git.example/team/tool.git#v1:sub"));
     }
 
     #[test]

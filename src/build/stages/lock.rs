@@ -4,10 +4,12 @@ use anyhow::{Context as _, Result};
 
 use super::downloads::shown;
 use super::evaluate::ImageName;
-use super::{Images, KnownImage, Layout, Stages};
+use super::{Images, KnownImage, Layout, Stages, repositories};
 use crate::build::base::{self, Base};
 use crate::build::cache::CacheRecord;
-use crate::build::lock::{InvalidLock, Lock, LockRequest, LockedBase, LockedFile, LockedImage, PlatformLock};
+use crate::build::lock::{
+    InvalidLock, Lock, LockRequest, LockedBase, LockedFile, LockedImage, LockedRepository, PlatformLock,
+};
 use crate::build::{Request, World};
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
@@ -36,7 +38,7 @@ pub async fn lock(
             .warn(format!("build context `{name}` is given, and nothing of the Dockerfile means it"));
     }
     pinned.sort();
-    let Pinned { images, files } = pinned;
+    let Pinned { images, files, repositories } = pinned;
     let evaluated = stages.evaluate(&images)?;
     let base = match stages.base(&evaluated, &images) {
         Some(known) => {
@@ -45,13 +47,18 @@ pub async fn lock(
         }
         None => None,
     };
-    task.done(&format!("{} images, {} files", images.iter().count(), files.len()));
+    let n_commits = match repositories.len() {
+        0 => String::new(),
+        n => format!(", {n} commits"),
+    };
+    task.done(&format!("{} images, {} files{n_commits}", images.iter().count(), files.len()));
     if let Some(lock) = &request.lock {
         return Ok((lock.clone(), base, images));
     }
     let asked_for = stages.epoch.or(world.source_date_epoch);
     let epoch = asked_for.unwrap_or_else(|| epoch(base.as_ref(), &images));
-    let locked = platform_lock(stages, request, &images, base.as_ref(), files);
+    let locked = platform_lock(stages, request, &images, base.as_ref());
+    let locked = PlatformLock { files, repositories, ..locked };
     Ok((Lock::new(epoch, vec![locked]), base, images))
 }
 
@@ -60,13 +67,7 @@ fn epoch(base: Option<&Base>, images: &Images) -> i64 {
     base.and_then(Base::created).or(images.latest()).unwrap_or(0)
 }
 
-fn platform_lock(
-    stages: &Stages,
-    request: &Request,
-    images: &Images,
-    base: Option<&Base>,
-    files: Vec<LockedFile>,
-) -> PlatformLock {
+fn platform_lock(stages: &Stages, request: &Request, images: &Images, base: Option<&Base>) -> PlatformLock {
     let base = base.and_then(|base| images.iter().find(|known| known.digest == base.digest));
     PlatformLock {
         platform: request.platform.clone(),
@@ -83,7 +84,8 @@ fn platform_lock(
         taken: Vec::new(),
         remove: Vec::new(),
         images: locked(images),
-        files,
+        files: Vec::new(),
+        repositories: Vec::new(),
     }
 }
 
@@ -106,6 +108,8 @@ pub struct Pinned {
     pub images: Images,
     /// The files from afar.
     pub files: Vec<LockedFile>,
+    /// The git repositories.
+    pub repositories: Vec<LockedRepository>,
 }
 
 impl Pinned {
@@ -113,6 +117,8 @@ impl Pinned {
     pub fn sort(&mut self) {
         self.files.sort_by(|a, b| a.uri.cmp(&b.uri));
         self.files.dedup();
+        self.repositories.sort();
+        self.repositories.dedup();
     }
 }
 
@@ -124,8 +130,9 @@ pub async fn pin(
     world: &World,
 ) -> Result<()> {
     images(stages, &mut pinned.images, given, world).await?;
-    let addresses = stages.addresses(&stages.evaluate(&pinned.images)?)?;
-    pinned.files.extend(files(&addresses, given, world).await?);
+    let evaluated = stages.evaluate(&pinned.images)?;
+    pinned.repositories.extend(repositories::pin(stages, &evaluated, given, world).await?);
+    pinned.files.extend(files(&stages.addresses(&evaluated)?, given, world).await?);
     Ok(())
 }
 

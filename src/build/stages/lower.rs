@@ -9,13 +9,14 @@ use super::contents::Contents;
 use super::downloads;
 use super::evaluate::{Evaluated, Ground, Step};
 use super::mounts::Mounts;
+use super::repositories;
 use super::text::Text;
 use crate::build::context::{Context, Scan, Wanted};
 use crate::build::graph::{
-    ContextTree, Download, Graph, Instruction, Op, Pull, Run, RunMount, RunMountKind, SecretVariable, Settle,
-    Sharing, Transfer, TransferSource, VertexId, Workdir,
+    self, ContextTree, Download, Graph, Instruction, Op, Pull, Run, RunMount, RunMountKind, SecretVariable,
+    Settle, Sharing, Transfer, TransferSource, VertexId, Workdir,
 };
-use crate::build::lock::LockedFile;
+use crate::build::lock::{InvalidLock, PlatformLock};
 use crate::build::tree::rooted;
 use crate::dockerfile::{self, Ignore, Kind, Mistake, Mount, Network, Owner, RunCommand, Security};
 
@@ -57,7 +58,7 @@ pub(super) struct Lowering<'a> {
     graph: &'a mut Graph,
     text: &'a Text,
     scans: &'a Scans<'a>,
-    files: &'a [LockedFile],
+    lock: &'a PlatformLock,
     /// The last vertex of each stage, by its number.
     tops: BTreeMap<usize, VertexId>,
     /// The names of stages that have one.
@@ -69,9 +70,9 @@ impl<'a> Lowering<'a> {
         graph: &'a mut Graph,
         text: &'a Text,
         scans: &'a Scans<'a>,
-        files: &'a [LockedFile],
+        lock: &'a PlatformLock,
     ) -> Lowering<'a> {
-        Lowering { graph, text, scans, files, tops: BTreeMap::new(), names: BTreeMap::new() }
+        Lowering { graph, text, scans, lock, tops: BTreeMap::new(), names: BTreeMap::new() }
     }
 
     /// Adds the vertices of a stage; those that it needs were added before.
@@ -193,16 +194,31 @@ impl<'a> Lowering<'a> {
         if let Some(mistake) = needless_checksum(step, add) {
             return Err(self.text.error(mistake));
         }
-        let (afar, near): (Vec<&String>, Vec<&String>) =
-            add.transfer.sources.iter().partition(|source| downloads::is_address(source));
-        let near =
-            dockerfile::Transfer { sources: near.into_iter().cloned().collect(), ..add.transfer.clone() };
+        let mut repositories = Vec::new();
+        let mut others = Vec::new();
+        for source in &add.transfer.sources {
+            let repository = repositories::repository(step, add, source);
+            match repository.map_err(|mistake| self.text.error(mistake))? {
+                Some(repository) => repositories.push(repository),
+                None => others.push(source.clone()),
+            }
+        }
+        let (afar, near): (Vec<String>, Vec<String>) =
+            others.into_iter().partition(|source| downloads::is_address(source));
+        let near = dockerfile::Transfer { sources: near, ..add.transfer.clone() };
         let mut taken = self.of_context(step, None, &near, false, &mut mounts)?;
         for address in afar {
-            let download = self.download(step, address)?;
-            let name = downloads::file_name(address);
+            let download = self.download(step, &address)?;
+            let name = downloads::file_name(&address);
             let mount = mounts.add(self.graph.add_once(Op::Download(download), None, vec![]));
             taken.push(TransferSource::Download { mount, name, unpacks: add.unpack == Some(true) });
+        }
+        for repository in repositories {
+            let op = self.repository(step, &repository)?;
+            let source = op.told();
+            let scratch = self.graph.add_once(Op::Scratch, None, vec![]);
+            let mount = mounts.add(self.graph.add_once(Op::Repository(op), Some(scratch), vec![]));
+            taken.push(TransferSource::Repository { mount, source });
         }
         let transfer =
             Transfer { unpacks: add.unpack.unwrap_or(true), ..transfer(step, &add.transfer, taken) };
@@ -231,10 +247,18 @@ impl<'a> Lowering<'a> {
 
     fn download(&self, step: &Step, address: &str) -> Result<Download> {
         let uri = downloads::shown(address);
-        let locked = self.files.iter().find(|file| file.uri == uri);
+        let locked = self.lock.files.iter().find(|file| file.uri == uri);
         let missing = || anyhow!("cannot use lock: it does not hold {uri}\nhint: write it anew");
         let locked = locked.ok_or_else(|| self.text.at(&step.span, &missing()))?;
         Ok(Download { uri, address: address.to_owned(), digest: locked.digest, mtime: None })
+    }
+
+    fn repository(&self, step: &Step, repository: &dockerfile::Repository) -> Result<graph::Repository> {
+        let locked = repositories::locked(self.lock, repository);
+        let missing =
+            || InvalidLock::Unfit(vec![format!("it does not hold {}", downloads::shown(&repository.remote))]);
+        let locked = locked.ok_or_else(|| self.text.at(&step.span, &missing().into()))?;
+        Ok(repositories::lowered(repository, locked))
     }
 
     fn run(&mut self, step: &Step, run: &dockerfile::Run<Mount>) -> Result<(Op, Vec<VertexId>)> {
@@ -332,7 +356,9 @@ fn insecure(step: &Step) -> Mistake {
 }
 
 fn needless_checksum(step: &Step, add: &dockerfile::Add) -> Option<Mistake> {
-    let is_near = |source: &String| !downloads::is_address(source) && !downloads::is_repository(source);
+    let is_near = |source: &String| {
+        !downloads::is_address(source) && matches!(dockerfile::Repository::parse(source), Ok(None))
+    };
     let is_needless = add.checksum.is_some() && add.transfer.sources.iter().any(is_near);
     let message =
         "cannot check a file of the context by its checksum: only what is fetched from afar has one";

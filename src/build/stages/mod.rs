@@ -10,12 +10,13 @@ pub mod images;
 pub mod lock;
 mod lower;
 mod mounts;
+mod repositories;
 mod steps;
 mod text;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
 pub use contents::{Content, Contents, Layout};
 pub use images::{Images, KnownImage};
@@ -23,7 +24,7 @@ pub use steps::{Steps, canonical_name};
 
 use super::context::Context;
 use super::graph::{Graph, Instruction, Op, Settle, VertexId};
-use super::lock::{LockedFile, PlatformLock};
+use super::lock::PlatformLock;
 use super::secrets::Secrets;
 use crate::digest::Digest;
 use crate::dockerfile::{self, Dockerfile, Given, Globals, Ignore, Kind, Mistake};
@@ -71,6 +72,7 @@ pub struct Stages {
     contents: Contents,
     labels: BTreeMap<String, String>,
     platform: Platform,
+    secrets: Secrets,
     /// The time that the Dockerfile or a build argument asks for.
     epoch: Option<i64>,
 }
@@ -119,6 +121,7 @@ impl Stages {
             contents: request.contents.clone(),
             labels: request.labels.clone(),
             platform: platform.clone(),
+            secrets: request.secrets.clone(),
             epoch,
         })
     }
@@ -179,10 +182,6 @@ impl Stages {
                 let mistake = |message: String, hint: &str| {
                     self.text.error(Mistake { span: step.span.clone(), message, hint: hint.to_owned() })
                 };
-                if downloads::is_repository(source) {
-                    let hint = "fetch it in an earlier step, and COPY it from the context";
-                    bail!(mistake("cannot add a git repository: that is not built yet".into(), hint));
-                }
                 if downloads::is_address(source) {
                     let written = add.checksum.as_deref().map(str::parse::<Digest>).transpose();
                     let written = written.map_err(|error| {
@@ -221,7 +220,7 @@ struct UnknownTarget {
 struct Surroundings<'a> {
     context: &'a Context,
     images: &'a Images,
-    files: &'a [LockedFile],
+    lock: &'a PlatformLock,
 }
 
 /// Says what is not an error and yet worth knowing.
@@ -258,7 +257,7 @@ pub fn plan(
     context: &Context,
 ) -> Result<Graph> {
     let mut graph = Graph::new(stages.platform.clone(), epoch);
-    let around = Surroundings { context, images, files: &lock.files };
+    let around = Surroundings { context, images, lock };
     let (top, Configuration { mut config, author, .. }) = lower(stages, around, &mut graph)?;
     config.labels.extend(stages.labels.clone());
     let instruction = Instruction { text: "estaleiro: configure".into(), ..Instruction::default() };
@@ -270,7 +269,7 @@ pub fn plan(
 fn lower(stages: &Stages, around: Surroundings<'_>, graph: &mut Graph) -> Result<(VertexId, Configuration)> {
     let evaluated = stages.evaluate(around.images)?;
     let scans = Scans::new(around.context, &stages.ignore, &stages.contents)?;
-    let mut lowering = Lowering::new(graph, &stages.text, &scans, around.files);
+    let mut lowering = Lowering::new(graph, &stages.text, &scans, around.lock);
     let mut top = None;
     for stage in &evaluated {
         top = Some((lowering.stage(stage)?, stage.config.clone()));

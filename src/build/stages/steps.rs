@@ -12,7 +12,7 @@ use crate::build::World;
 use crate::build::context::Context;
 use crate::build::definition::{self, Definition, Diagnostics, Spanned};
 use crate::build::graph::{Graph, Op, VertexId};
-use crate::build::lock::{LockedFile, PlatformLock};
+use crate::build::lock::PlatformLock;
 use crate::build::text;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference, canonical_json};
@@ -88,12 +88,12 @@ impl Steps {
         &self,
         name: &str,
         images: &Images,
-        files: &[LockedFile],
+        lock: &PlatformLock,
         graph: &mut Graph,
     ) -> Result<(VertexId, bom::Step)> {
         let step = self.steps.get(name);
         let step = step.with_context(|| format!("internal error: step {name} was not read"))?;
-        let around = Surroundings { context: &step.context, images, files };
+        let around = Surroundings { context: &step.context, images, lock };
         let (top, _) = lower(&step.stages, around, graph)?;
         Ok((top, step.account(name, graph, top)))
     }

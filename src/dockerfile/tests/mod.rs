@@ -6,6 +6,7 @@ mod ignored;
 mod instructions;
 mod lines;
 mod refused;
+mod repositories;
 mod robustness;
 mod scope;
 mod stages;

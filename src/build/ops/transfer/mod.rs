@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::known::KnownFiles;
 use crate::bom::{self, BomDelta, FileSource};
 use crate::build::context::Context;
-use crate::build::graph::{Delta, Download, Transfer, TransferSource};
+use crate::build::graph::{Delta, Download, Snapshot, Transfer, TransferSource};
 use crate::build::solve::{Material, Yield};
 use crate::build::tree::{Match, Node, Pick, Role, Step, cleaned, join, split};
 use crate::layer::{Entry, Kind, LayerWriter, Metadata, Skeleton, Stack};
@@ -113,19 +113,11 @@ struct Transferring<'a> {
 }
 
 impl<'a> Transferring<'a> {
-    fn take(&mut self, source: &TransferSource) -> Result<()> {
+    fn take(&mut self, source: &'a TransferSource) -> Result<()> {
         match source {
             TransferSource::Path { mount, path, from } => match self.mount(*mount)? {
                 Yield::Material(Material::Context(tree)) => self.take_path(path, &Entries::new(tree).top()),
-                Yield::Snapshot(snapshot) => {
-                    if !self.places.images.contains_key(mount) {
-                        let stack = (self.site.stack)(&snapshot.image.layers)?;
-                        self.places.images.insert(*mount, stack);
-                    }
-                    let image = image::Image { mount: *mount, name: from.as_deref(), bom: &snapshot.bom };
-                    let root = self.places.images[mount].root()?;
-                    self.take_path(path, &image.top(root))
-                }
+                Yield::Snapshot(snapshot) => self.take_of_image(*mount, snapshot, path, from.as_deref()),
                 Yield::Material(Material::Source(_) | Material::Download(_)) => {
                     bail!("internal error: a tree was expected")
                 }
@@ -136,6 +128,10 @@ impl<'a> Transferring<'a> {
                     bail!("internal error: a download was expected")
                 }
             },
+            TransferSource::Repository { mount, .. } => match self.mount(*mount)? {
+                Yield::Snapshot(snapshot) => self.take_of_image(*mount, snapshot, "/", None),
+                Yield::Material(_) => bail!("internal error: a commit was expected"),
+            },
             TransferSource::Text { name, content } => {
                 let mut entry = Entry::file(Vec::new(), MODE_OF_TEXT, content.len() as u64);
                 entry.metadata.mtime = i64::MAX;
@@ -143,6 +139,20 @@ impl<'a> Transferring<'a> {
                 self.take_file(name, entry, Bytes::Text(content.clone()), source)
             }
         }
+    }
+
+    fn take_of_image(
+        &mut self,
+        mount: usize,
+        snapshot: &'a Snapshot,
+        path: &str,
+        name: Option<&'a str>,
+    ) -> Result<()> {
+        if !self.places.images.contains_key(&mount) {
+            self.places.images.insert(mount, (self.site.stack)(&snapshot.image.layers)?);
+        }
+        let root = self.places.images[&mount].root()?;
+        self.take_path(path, &image::Image { mount, name, bom: &snapshot.bom }.top(root))
     }
 
     fn take_download(&mut self, name: &str, download: &Download, unpacks: bool) -> Result<()> {
