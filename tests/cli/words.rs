@@ -153,6 +153,10 @@ To build a Dockerfile:
           FILE.dockerignore is there
       --build-arg <NAME[=VALUE]>
           A value for an ARG; without `=VALUE` it is taken from the environment; may be repeated
+      --build-context <NAME=VALUE>
+          What a name stands for in FROM, COPY --from and RUN --mount=from=, instead of the stage or
+          image of that name: a directory, docker-image://REFERENCE, or
+          oci-layout://DIR[:TAG][@DIGEST]; may be repeated
       --target <STAGE>
           The stage to build, by name or number [default: the last]
       --label <NAME=VALUE>
