@@ -9,7 +9,7 @@ use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{
     Change, Copy, Delta, Download, Install, Instruction, NewUser, Op, Pull, Repository, Run, Snapshot,
-    TransferSource, Vertex,
+    Transfer, TransferSource, Vertex,
 };
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
@@ -121,17 +121,12 @@ impl Executor for Worker {
                 self.told(&op.instruction, inputs, Delta { config: Some(op.config.clone()), ..delta })
             }
             Op::Transfer(op) => {
-                let repositories =
-                    op.sources.iter().filter_map(TransferSource::repository).cloned().collect();
-                let (context, store, scratch) = (&self.context, &self.store, &self.store.scratch()?);
-                let (mounts, root) = (inputs.mounts.as_slice(), &parent()?.skeleton);
-                let files = &self.known_files(parent()?)?;
-                let stack = &|layers: &[Layer]| self.stack(layers);
-                let warn = &|line: &str| self.progress.warn(line);
-                let site = transfer::Site { mounts, root, files, context, store, scratch, warn, stack };
-                let delta = transfer::transfer(op, &site, &|| self.writer())?;
-                let account = bom::Instruction { repositories, ..account_of(&op.instruction) };
-                self.told_as(account, inputs, delta)
+                let sources = op.sources.iter().filter_map(TransferSource::repository);
+                let account = bom::Instruction {
+                    repositories: sources.cloned().collect(),
+                    ..account_of(&op.instruction)
+                };
+                self.told_as(account, inputs, self.transfer(op, parent()?, inputs)?)
             }
             Op::Run(op) => {
                 let delta = self.command(op, key, parent()?, inputs)?;
@@ -192,6 +187,20 @@ impl Worker {
         let states = states.map(String::from_utf8_lossy);
         let site = self.site(&installed, states.as_deref())?;
         install::install(op, base.as_deref(), &site, self.writer()?)
+    }
+
+    fn transfer(&self, op: &Transfer, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
+        let site = transfer::Site {
+            mounts: &inputs.mounts,
+            root: &parent.skeleton,
+            files: &self.known_files(parent)?,
+            context: &self.context,
+            store: &self.store,
+            scratch: &self.store.scratch()?,
+            warn: &|line| self.progress.warn(line),
+            stack: &|layers| self.stack(layers),
+        };
+        transfer::transfer(op, &site, &|| self.writer())
     }
 
     fn command(&self, op: &Run, key: &Digest, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
