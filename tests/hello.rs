@@ -32,6 +32,15 @@ impl Hello {
     fn state(&self) -> PathBuf {
         self.directory.path().join("state")
     }
+
+    /// The lock that the build attached: the archive may move on between one build and the next.
+    fn lock(&self) -> PathBuf {
+        let referrers = json(&self.layout().join("referrers.json"));
+        let is_lock = |entry: &&Value| entry["artifactType"].as_str().unwrap().contains("estaleiro.lock");
+        let lock = referrers["manifests"].as_array().unwrap().iter().find(is_lock).unwrap();
+        let manifest = json(&blob(&self.layout(), lock["digest"].as_str().unwrap()));
+        blob(&self.layout(), manifest["layers"][0]["digest"].as_str().unwrap())
+    }
 }
 
 fn hello() -> &'static Hello {
@@ -173,6 +182,14 @@ fn no_lists_caches_logs_or_archives_are_in_a_layer() {
     assert!(!hello().root().join("etc/apt/sources.list").exists());
 }
 
+/// What refers to the image but the cache record, which knows more of the archive where they were asked.
+fn account_and_lock(layout: &Path) -> Vec<Value> {
+    let mut referrers = json(&layout.join("referrers.json"))["manifests"].as_array().unwrap().clone();
+    referrers.retain(|entry| !entry["artifactType"].as_str().unwrap().contains("cache"));
+    assert_eq!(referrers.len(), 2);
+    referrers
+}
+
 #[test]
 fn another_time_host_umask_and_locale_make_the_same_digest() {
     let directory = tempfile::tempdir().unwrap();
@@ -181,14 +198,16 @@ fn another_time_host_umask_and_locale_make_the_same_digest() {
     let mut command = Command::new("unshare");
     command
         .args(["--uts", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_estaleiro")])
-        .args(["build", "examples/hello", "--output", &format!("oci:{}", layout.display()), "--state"])
+        .args(["build", "examples/hello", "--output", &format!("oci:{}", layout.display()), "--lock"])
+        .arg(hello().lock())
+        .arg("--state")
         .arg(directory.path().join("state"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("LC_ALL", "de_DE.UTF-8")
         .env("TZ", "Asia/Tokyo");
     succeeded(&mut command);
     assert_eq!(json(&layout.join("index.json")), json(&hello().layout().join("index.json")));
-    assert_eq!(json(&layout.join("referrers.json")), json(&hello().layout().join("referrers.json")));
+    assert_eq!(account_and_lock(&layout), account_and_lock(&hello().layout()));
 }
 
 #[test]
@@ -234,7 +253,7 @@ fn locked_copy(directory: &Path) -> (PathBuf, PathBuf) {
     fs::remove_dir_all(state.join("records/vertex-1")).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello");
     run("cp", &["-a", source.to_str().unwrap(), example.to_str().unwrap()]);
-    succeeded(estaleiro().args(["lock", example.to_str().unwrap(), "--state"]).arg(hello().state()));
+    fs::copy(hello().lock(), example.join("estaleiro.lock")).unwrap();
     (example, state)
 }
 
