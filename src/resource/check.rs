@@ -11,8 +11,9 @@ use super::reach;
 pub async fn check(request: &CheckRequest) -> Result<Vec<Version>> {
     let source = &request.source;
     let registry = reach::registry(source, Path::new("."))?;
-    let current = registry.resolve(&source.tag).await?;
-    let current = current.map(|manifest| Version { tag: source.tag.clone(), digest: manifest.digest });
+    let tag = source.default_tag();
+    let current = registry.resolve(tag).await?;
+    let current = current.map(|manifest| Version { tag: tag.to_owned(), digest: manifest.digest });
     let mut versions = Vec::new();
     if let Some(given) = &request.version
         && current.as_ref().is_none_or(|current| current.digest != given.digest)

@@ -10,6 +10,8 @@ mod params;
 mod protocol;
 mod put;
 mod reach;
+mod select;
+mod semver;
 mod source;
 
 pub use check::check;
@@ -20,4 +22,6 @@ pub use protocol::{
     CheckRequest, GetRequest, Metadata, PutRequest, Response, Version, check_response, read_request,
 };
 pub use put::put;
+pub use select::{Numbers, Pattern, Select};
+pub use semver::{Constraint, InvalidConstraint, LooseVersion};
 pub use source::{AptKey, AptSource, Credentials, Repository, Source};

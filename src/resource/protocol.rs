@@ -170,7 +170,7 @@ fn version(value: Value, source: &Source) -> Result<Option<Version>, InvalidRequ
         (tag, Some(digest)) => {
             let digest =
                 digest.parse().map_err(|_| fields.refusal("digest", "expected sha256: and 64 digits"))?;
-            Ok(Some(Version { tag: tag.unwrap_or_else(|| source.tag.clone()), digest }))
+            Ok(Some(Version { tag: tag.unwrap_or_else(|| source.default_tag().to_owned()), digest }))
         }
         (Some(_), None) => Err(fields.refusal("tag", "the version field `digest` is missing")),
     }
@@ -198,7 +198,7 @@ mod tests {
             json!({"source": source(), "version": {}, "params": {}}),
         ] {
             let request = CheckRequest::parse(&request.to_string()).unwrap();
-            assert_eq!((request.source.tag.as_str(), request.version), ("1", None));
+            assert_eq!((request.source.tag.as_deref(), request.version), (Some("1"), None));
         }
     }
 

@@ -66,7 +66,10 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
         lock: lock(params, &recipe, directory, sources)?,
         recipe,
         platform: reach::platform(source),
-        destination: Destination { location: reach::location(source, sources), tag: source.tag.clone() },
+        destination: Destination {
+            location: reach::location(source, sources),
+            tag: source.default_tag().to_owned(),
+        },
         is_without_cache: params.no_cache,
         keeps_failed: params.keep_failed,
     })

@@ -22,7 +22,7 @@ pub(super) fn location(source: &Source, directory: &Path) -> Location {
     match &source.repository {
         Repository::Remote(reference) => Location::Remote(reference.clone()),
         Repository::Layout(path) => {
-            Location::Layout { directory: directory.join(path), tag: source.tag.clone() }
+            Location::Layout { directory: directory.join(path), tag: source.default_tag().to_owned() }
         }
     }
 }

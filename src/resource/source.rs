@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::fields::{Fields, InvalidRequest};
+use super::select::Select;
 use crate::build::lock::logins::{Login, Machine};
 use crate::oci::{Platform, Reference};
 use crate::redact::Secret;
@@ -13,29 +14,20 @@ use crate::redact::Secret;
 const WHAT: &str = "source field";
 
 /// What registry-image knows besides, and what is still to come; `aws_…` and `azure_…` as well.
-const PLANNED: [&str; 13] = [
-    "annotation_regex",
-    "cache_from",
-    "content_trust",
-    "created_at_sort",
-    "label_regex",
-    "pre_release_prefixes",
-    "pre_releases",
-    "registry_mirror",
-    "semver_constraint",
-    "signing_key",
-    "tag_prefix",
-    "tag_regex",
-    "variant",
-];
+const PLANNED: [&str; 5] = ["cache_from", "content_trust", "registry_mirror", "signing_key", "tag_prefix"];
+
+/// The tag that is meant where neither the source nor anybody else says one.
+const DEFAULT_TAG: &str = "latest";
 
 /// The source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Which image.
     pub repository: Repository,
-    /// The tag that is checked, got and put.
-    pub tag: String,
+    /// The tag that is checked and put; without, tags are versions, as [`select`](Self::select) has it.
+    pub tag: Option<String>,
+    /// Which images of the repository are versions.
+    pub select: Select,
     /// Who asks; nobody in particular without.
     pub credentials: Option<Credentials>,
     /// Whether plain http is good enough, for whatever host.
@@ -107,6 +99,11 @@ pub struct AptKey {
 }
 
 impl Source {
+    /// Returns the tag that is put where a put says none.
+    pub fn default_tag(&self) -> &str {
+        self.tag.as_deref().unwrap_or(DEFAULT_TAG)
+    }
+
     /// Reads a source.
     pub(super) fn from_value(value: Value) -> Result<Source, InvalidRequest> {
         let mut fields = Fields::new(WHAT, value)?;
@@ -118,8 +115,8 @@ impl Source {
         let platform = platform(&mut fields)?;
         let apt = apt(&mut fields)?;
         let debug = fields.flag("debug")?;
-        let tag = tag.unwrap_or_else(|| "latest".into());
-        if !is_tag(&tag) {
+        let select = Select::from_fields(&mut fields)?;
+        if tag.as_deref().is_some_and(|tag| !is_tag(tag)) {
             let why =
                 "a tag has up to 128 letters, digits, `_`, `.` and `-`, and doesn't begin with `.` or `-`";
             return Err(fields.refusal("tag", why));
@@ -129,7 +126,7 @@ impl Source {
         fields.finish(is_planned)?;
         let way_out = "name the image's repository, as `repository: registry.example/team/app`";
         let repository = repository.unwrap_or_else(|| Err(Fields::missing(WHAT, "repository", way_out)))?;
-        Ok(Source { repository, tag, credentials, insecure, ca_certs, platform, apt, debug })
+        Ok(Source { repository, tag, select, credentials, insecure, ca_certs, platform, apt, debug })
     }
 }
 
@@ -263,7 +260,8 @@ mod tests {
     fn a_repository_is_enough() {
         let source = Source::from_value(json!({"repository": "registry.example/team/app"})).unwrap();
         assert_eq!(source.repository.name(), "registry.example/team/app");
-        assert_eq!((source.tag.as_str(), source.insecure, source.debug), ("latest", false, false));
+        assert_eq!((source.default_tag(), source.insecure, source.debug), ("latest", false, false));
+        assert_eq!(source.tag, None);
         assert_eq!((source.credentials, source.platform), (None, None));
         assert_eq!(source.apt, AptSource::default());
     }
@@ -284,7 +282,7 @@ mod tests {
         }));
         let source = source.unwrap();
         assert_eq!(source.repository, Repository::Layout("images/app".into()));
-        assert_eq!((source.tag.as_str(), source.insecure, source.debug), ("7", true, true));
+        assert_eq!((source.default_tag(), source.insecure, source.debug), ("7", true, true));
         assert_eq!(source.credentials.as_ref().unwrap().password.expose(), "hunter2");
         assert_eq!(source.ca_certs, [certificate]);
         assert_eq!(source.platform.as_ref().unwrap().to_string(), "linux/arm64");
@@ -300,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_tag_may_be_a_number_and_must_be_a_tag() {
-        assert_eq!(Source::from_value(with("tag", json!(1.5))).unwrap().tag, "1.5");
+        assert_eq!(Source::from_value(with("tag", json!(1.5))).unwrap().tag.as_deref(), Some("1.5"));
         for tag in
             [json!("-x"), json!("a b"), json!("a/b"), json!("1@sha256"), json!("1:2"), json!("x".repeat(129))]
         {
