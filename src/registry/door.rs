@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::auth::{Auth, Scope};
 use super::retry::Attempts;
-use super::wire::{Response, Wire};
+use super::wire::{Response, Wire, label};
 use super::{Access, Reason};
 
 /// The way to one repository of a remote registry.
@@ -57,6 +57,14 @@ impl Ask {
 
     pub(super) fn body(self, body: Bytes) -> Ask {
         Ask { body, ..self }
+    }
+
+    /// Returns the request for people.
+    pub(super) fn label(&self) -> String {
+        match &self.target {
+            Target::Path(path) => format!("{} /{path}", self.method),
+            Target::Url(url) => label(&self.method, url),
+        }
     }
 }
 

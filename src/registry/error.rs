@@ -78,6 +78,9 @@ pub enum Reason {
     /// The token is no longer good.
     #[error("the token expired while the request was under way")]
     Expired,
+    /// An upload is no longer known.
+    #[error("the registry has forgotten the upload")]
+    Forgotten,
     /// It is not there.
     #[error("it is not there")]
     Missing,
@@ -135,7 +138,7 @@ impl Reason {
         match self {
             Reason::Answered { status, .. } => is_transient_status(*status),
             Reason::Broken { is_permanent, .. } => !is_permanent,
-            Reason::Truncated { .. } | Reason::Expired => true,
+            Reason::Truncated { .. } | Reason::Expired | Reason::Forgotten => true,
             Reason::Refused { .. }
             | Reason::Missing
             | Reason::Unexpected(_)

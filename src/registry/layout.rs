@@ -13,10 +13,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
+use super::body::{Meter, PIECE};
 use super::location::is_tag;
 use super::referrers::SharedIndex;
 use super::remote::{check_size, manifest_type, verified};
-use super::upload::{Meter, PIECE};
 use super::{MANIFEST_LIMIT, Pushed, Reason};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};

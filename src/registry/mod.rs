@@ -9,6 +9,8 @@
 
 mod access;
 mod auth;
+mod body;
+mod chunks;
 mod door;
 mod error;
 mod layout;

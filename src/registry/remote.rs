@@ -4,6 +4,7 @@
 //! uploads are in `upload.rs`.
 
 use std::io::Write;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,11 +14,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::auth::Scope;
+use super::body::Meter;
 use super::door::{Ask, Door, Target};
 use super::error::or_none;
 use super::location::is_tag;
 use super::referrers::SharedIndex;
-use super::upload::Meter;
 use super::wire::Response;
 use super::{Access, MANIFEST_LIMIT, Reason};
 use crate::digest::Digest;
@@ -50,13 +51,20 @@ pub(super) struct Remote {
     pub(super) repository: String,
     /// Held while the list of referrers is rewritten: our own attachments don't fight each other.
     list: tokio::sync::Mutex<()>,
+    /// Whether this registry took a blob in chunks that it had refused whole.
+    pub(super) prefers_chunks: AtomicBool,
 }
 
 impl Remote {
     pub(super) fn open(reference: &Reference, access: &Access) -> Result<Remote, Reason> {
         let host = host_of(&reference.registry);
         let door = Door::new(&host, &reference.repository, access)?;
-        Ok(Remote { door, repository: reference.repository.clone(), list: tokio::sync::Mutex::default() })
+        Ok(Remote {
+            door,
+            repository: reference.repository.clone(),
+            list: tokio::sync::Mutex::default(),
+            prefers_chunks: AtomicBool::new(false),
+        })
     }
 
     pub(super) async fn resolve(&self, name: &str) -> Result<Option<Descriptor>, Reason> {
@@ -116,7 +124,7 @@ impl Remote {
         let mut meter = Meter::start(Some(task), blob.size);
         let mut attempts = self.door.attempts();
         loop {
-            meter.restart();
+            meter.restart_at(0);
             match self.download(blob, store, &mut meter).await {
                 Err(reason) if attempts.another(&reason).await => {}
                 result => return result,
@@ -350,7 +358,9 @@ fn is_unsupported(reason: &Reason) -> bool {
 fn described(response: &Response) -> Option<Descriptor> {
     let digest = response.header(&CONTENT_DIGEST)?.parse().ok()?;
     let media_type = response.media_type().filter(|kind| MANIFEST_TYPES.contains(kind))?;
-    Some(Descriptor::new(media_type, digest, response.content_length()?))
+    // Some servers say of every answer to a HEAD that it has no length.
+    let size = response.content_length().filter(|&size| size > 0)?;
+    Some(Descriptor::new(media_type, digest, size))
 }
 
 /// Returns what a manifest is: what the head of the answer says, unless that is too general.

@@ -1,56 +1,36 @@
 //! How a blob gets into a remote repository: found there, taken over from another one, or uploaded.
 //!
-//! An upload is one POST and one PUT whose body is streamed; whatever breaks it, it starts again
-//! from the POST. Nothing is held in memory but a few pieces of the file.
+//! An upload is one POST and one PUT whose body is streamed. Where a registry, or what stands before
+//! it, doesn't take so much at once, or the connection broke on the way, the blob goes in chunks
+//! (`chunks.rs`), which begin again where the registry has got to. Nothing is held in memory but a few
+//! pieces of the file.
 
-use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use futures_util::stream;
-use reqwest::header;
-use reqwest::{Body, Method, StatusCode, Url};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::mpsc::{self, error::SendTimeoutError};
+use reqwest::{Method, StatusCode, Url, header};
 
 use super::auth::Scope;
+use super::body::{Meter, Source};
+use super::chunks::CHUNK;
 use super::door::{Ask, Target};
 use super::remote::Remote;
-use super::wire::{Response, silent};
+use super::wire::Response;
 use super::{Pushed, Reason};
 use crate::oci::Descriptor;
 use crate::progress::Task;
-
-/// How large the pieces are that are read and sent, in bytes.
-pub(super) const PIECE: usize = 256 << 10;
-
-/// How many pieces may be read and not yet sent.
-const N_PIECES: usize = 2;
-
-/// Where a blob's bytes come from.
-pub(super) enum Source {
-    File(PathBuf),
-    Bytes(Bytes),
-}
-
-impl From<PathBuf> for Source {
-    fn from(path: PathBuf) -> Source {
-        Source::File(path)
-    }
-}
-
-impl From<Vec<u8>> for Source {
-    fn from(bytes: Vec<u8>) -> Source {
-        Source::Bytes(bytes.into())
-    }
-}
 
 /// What came of the wish to take a blob over.
 enum Mount {
     Done,
     Upload(Url),
     Refused,
+}
+
+/// How the bytes of a blob are sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Whole,
+    Chunks,
 }
 
 impl Remote {
@@ -102,6 +82,7 @@ impl Remote {
         }
     }
 
+    /// Sends a blob, one way or the other; either may be refused once, and both may break.
     async fn upload(
         &self,
         blob: &Descriptor,
@@ -111,49 +92,65 @@ impl Remote {
     ) -> Result<(), Reason> {
         let mut meter = Meter::start(task, blob.size);
         let mut attempts = self.door.attempts();
+        let mut way = self.first_way();
+        let mut is_other_way_open = true;
         loop {
-            meter.restart();
-            match self.upload_once(blob, source, session.take(), &mut meter).await {
-                Err(reason) if attempts.another(&reason).await => {}
-                result => return result,
+            meter.restart_at(0);
+            let sent = match way {
+                Way::Whole => self.upload_whole(blob, source, session.take(), &mut meter).await,
+                Way::Chunks => self.upload_in_chunks(blob, source, session.take(), &mut meter).await,
+            };
+            let Err(reason) = sent else { break };
+            if is_other_way_open && is_refusal_of_the_way(&reason) {
+                (way, is_other_way_open) = (way.other(), false);
+            } else if way.may_begin_again(&reason) && attempts.another(&reason).await {
+                if self.has_blob(&blob.digest).await? {
+                    break;
+                }
+                if is_other_way_open && meter.n_moved() > CHUNK {
+                    way = Way::Chunks;
+                }
+            } else {
+                return Err(reason);
             }
+        }
+        if !is_other_way_open {
+            self.prefers_chunks.store(way == Way::Chunks, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn first_way(&self) -> Way {
+        match self.prefers_chunks.load(Ordering::Relaxed) {
+            true => Way::Chunks,
+            false => Way::Whole,
         }
     }
 
-    async fn upload_once(
+    async fn upload_whole(
         &self,
         blob: &Descriptor,
         source: &Source,
         session: Option<Url>,
         meter: &mut Meter<'_>,
     ) -> Result<(), Reason> {
-        let mut session = match session {
-            Some(session) => session,
-            None => self.begin_upload().await?,
-        };
-        session.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
-        let ask = Ask::new(Method::PUT, Target::Url(session), Scope::Push)
+        let session = self.session(session).await?;
+        let ask = finishing(session, blob)
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_LENGTH, &blob.size.to_string());
-        self.send_body(&ask, source, meter).await.map(|_| ())
+        self.send(&ask, source, 0..blob.size, meter).await.map(|_| ())
     }
 
-    async fn begin_upload(&self) -> Result<Url, Reason> {
-        let ask = Ask::new(Method::POST, self.uploads(""), Scope::Push);
-        self.door.request_once(&ask).await?.location()
-    }
-
-    async fn send_body(&self, ask: &Ask, source: &Source, meter: &mut Meter<'_>) -> Result<Response, Reason> {
-        let reader = source.open().await?;
-        let (sender, receiver) = mpsc::channel(N_PIECES);
-        let pieces = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| {
-            receiver.recv().await.map(|piece| (piece, receiver))
-        });
-        // The answer may come before all pieces are taken; then nobody waits for the feeding to end.
-        tokio::select! {
-            response = self.door.request_streaming(ask, Body::wrap_stream(pieces)) => response,
-            () = feed(reader, sender, meter, self.door.silence()) => Err(silent("the upload".into())),
+    /// Returns where an upload goes that was begun, or begins one.
+    async fn session(&self, begun: Option<Url>) -> Result<Url, Reason> {
+        match begun {
+            Some(session) => Ok(session),
+            None => self.begin().await?.location(),
         }
+    }
+
+    pub(super) async fn begin(&self) -> Result<Response, Reason> {
+        self.door.request(&Ask::new(Method::POST, self.uploads(""), Scope::Push)).await
     }
 
     fn uploads(&self, query: &str) -> Target {
@@ -161,87 +158,28 @@ impl Remote {
     }
 }
 
-impl Source {
-    /// Whether there is something to send: who only hopes for a mount may not have the bytes.
-    fn is_there(&self) -> bool {
+impl Way {
+    fn other(self) -> Way {
         match self {
-            Source::File(path) => path.exists(),
-            Source::Bytes(_) => true,
+            Way::Whole => Way::Chunks,
+            Way::Chunks => Way::Whole,
         }
     }
 
-    async fn open(&self) -> Result<Box<dyn AsyncRead + Send + Unpin + '_>, Reason> {
-        match self {
-            Source::File(path) => {
-                let file = tokio::fs::File::open(path).await.map_err(Reason::io("open", path))?;
-                Ok(Box::new(file))
-            }
-            Source::Bytes(bytes) => Ok(Box::new(bytes.as_ref())),
-        }
+    /// Chunks have been tried again one by one, unless the whole upload is gone.
+    fn may_begin_again(self, reason: &Reason) -> bool {
+        self == Way::Whole || matches!(reason, Reason::Forgotten)
     }
 }
 
-/// Hands the reader's pieces over as fast as they are taken; ends when nothing moved for `silence`.
-async fn feed(
-    mut reader: Box<dyn AsyncRead + Send + Unpin + '_>,
-    sender: mpsc::Sender<Result<Vec<u8>, io::Error>>,
-    meter: &mut Meter<'_>,
-    silence: Duration,
-) {
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = (&mut reader).take(PIECE as u64).read_to_end(&mut piece).await;
-        let n_bytes = piece.len() as u64;
-        if n_bytes == 0 && read.is_ok() {
-            break;
-        }
-        let is_over = read.is_err();
-        match sender.send_timeout(read.map(|_| piece), silence).await {
-            Ok(()) if !is_over => meter.moved(n_bytes),
-            Err(SendTimeoutError::Timeout(_)) => return,
-            Ok(()) | Err(SendTimeoutError::Closed(_)) => break,
-        }
-    }
-    // All is handed over, or nobody wants it any more: now the answer has to come.
-    drop(sender);
-    tokio::time::sleep(silence).await;
+/// Returns the request that ends the upload of `blob`.
+pub(super) fn finishing(mut session: Url, blob: &Descriptor) -> Ask {
+    session.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
+    Ask::new(Method::PUT, Target::Url(session), Scope::Push)
 }
 
-/// Counts the bytes of one blob, and tells them once, however often they are sent.
-pub(super) struct Meter<'a> {
-    task: Option<&'a Task>,
-    n_moved: u64,
-    n_told: u64,
-}
-
-impl<'a> Meter<'a> {
-    pub(super) fn start(task: Option<&'a Task>, n_bytes: u64) -> Meter<'a> {
-        task.inspect(|task| task.expect(n_bytes));
-        Meter { task, n_moved: 0, n_told: 0 }
-    }
-
-    pub(super) fn restart(&mut self) {
-        self.n_moved = 0;
-    }
-
-    pub(super) fn moved(&mut self, n_bytes: u64) {
-        self.n_moved += n_bytes;
-        let n_new = self.n_moved.saturating_sub(self.n_told);
-        self.n_told += n_new;
-        self.task.inspect(|task| task.advance(n_new));
-    }
-
-    pub(super) fn check_not_beyond(&self, size: u64) -> Result<(), Reason> {
-        match self.n_moved > size {
-            true => Err(Reason::Unexpected(format!("expected {size} bytes, got more"))),
-            false => Ok(()),
-        }
-    }
-
-    pub(super) fn check_reached(&self, size: u64) -> Result<(), Reason> {
-        match self.n_moved < size {
-            true => Err(Reason::Truncated { expected: size, got: self.n_moved }),
-            false => Ok(()),
-        }
-    }
+/// Whether an answer like this may mean that the blob is to come another way.
+fn is_refusal_of_the_way(reason: &Reason) -> bool {
+    let Reason::Answered { status, .. } = reason else { return false };
+    !reason.is_transient() && (status.is_client_error() || *status == StatusCode::NOT_IMPLEMENTED)
 }

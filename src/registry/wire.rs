@@ -160,7 +160,7 @@ fn printable(text: &str) -> String {
     text.chars().take(MESSAGE_LIMIT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn label(method: &Method, url: &Url) -> String {
+pub(super) fn label(method: &Method, url: &Url) -> String {
     format!("{method} {}", redact::url(url.as_str()))
 }
 

@@ -5,13 +5,18 @@
 mod asked;
 #[path = "../support/certificate.rs"]
 mod certificate;
+mod chunks;
 mod credentials;
 mod debian;
 mod fake;
 mod faults;
 mod layouts;
+mod matrix;
 mod real;
+#[path = "../support/mod.rs"]
+mod support;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};

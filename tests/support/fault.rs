@@ -13,6 +13,8 @@ pub enum Fault {
     StatusWith(u16, Vec<(&'static str, String)>),
     /// The connection is reset before anything is answered; no work is done.
     Reset,
+    /// The connection is reset after so many bytes of the request's body; no work is done.
+    ResetAfter(u64),
     /// The work is done, but the connection is reset before the answer is sent.
     LoseAnswer,
     /// The answer announces its full length; the connection ends after so many bytes of it.
@@ -23,6 +25,8 @@ pub enum Fault {
     StallAfter(u64),
     /// The first byte of the answer's body is another one.
     WrongBytes,
+    /// The answer's body lacks its last byte, and its length says so.
+    Shorter,
 }
 
 /// For ever, where a number of times is asked for.

@@ -199,12 +199,16 @@ async fn answer(
         Some(Fault::Status(status)) => plain(*status),
         Some(Fault::StatusWith(status, headers)) => with_headers(plain(*status), headers),
         Some(Fault::Reset) => cut.now(),
+        Some(Fault::ResetAfter(n_bytes)) => {
+            receive(request, &record, *n_bytes).await;
+            cut.now()
+        }
         Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::LoseAnswer) => {
             (shared.handler)(count_received(request, &record)).await;
             cut.now()
         }
-        Some(Fault::Truncate(_) | Fault::StallAfter(_) | Fault::WrongBytes) | None => {
+        Some(Fault::Truncate(_) | Fault::StallAfter(_) | Fault::WrongBytes | Fault::Shorter) | None => {
             (shared.handler)(count_received(request, &record)).await
         }
     };
@@ -214,7 +218,15 @@ async fn answer(
         Some(Fault::Truncate(limit)) => end_after(response, limit, Ending::Closed),
         Some(Fault::StallAfter(limit)) => end_after(response, limit, Ending::Silent),
         Some(Fault::WrongBytes) => with_wrong_byte(response),
-        Some(Fault::Status(_) | Fault::StatusWith(..) | Fault::Reset | Fault::Stall | Fault::LoseAnswer)
+        Some(Fault::Shorter) => shorter(response).await,
+        Some(
+            Fault::Status(_)
+            | Fault::StatusWith(..)
+            | Fault::Reset
+            | Fault::ResetAfter(_)
+            | Fault::Stall
+            | Fault::LoseAnswer,
+        )
         | None => response,
     }
 }
@@ -272,6 +284,20 @@ fn count_received(request: Request, record: &Record) -> Request {
         let count = move |chunk: &Result<Bytes, axum::Error>| add(&counter, chunk);
         Body::from_stream(body.into_data_stream().inspect(count))
     })
+}
+
+/// Takes so many bytes of a request's body, or all of it.
+async fn receive(request: Request, record: &Record, n_bytes: u64) {
+    let mut body = count_received(request, record).into_body().into_data_stream();
+    while record.received.load(Ordering::SeqCst) < n_bytes && body.next().await.is_some() {}
+}
+
+async fn shorter(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    bytes.truncate(bytes.len().saturating_sub(1));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(bytes))
 }
 
 fn count_sent(response: Response, counter: Arc<AtomicU64>) -> Response {

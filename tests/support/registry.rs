@@ -45,6 +45,10 @@ pub struct Options {
     pub page_size: usize,
     /// Whether a `Location` has no host.
     pub relative_locations: bool,
+    /// How many bytes of a blob it takes in one request.
+    pub largest_body: u64,
+    /// Whether it takes blobs in chunks.
+    pub takes_chunks: bool,
 }
 
 impl Default for Options {
@@ -55,6 +59,8 @@ impl Default for Options {
             auth: Auth::None,
             page_size: 1000,
             relative_locations: true,
+            largest_body: u64::MAX,
+            takes_chunks: true,
         }
     }
 }
@@ -204,6 +210,12 @@ impl TestRegistry {
 
     /// Forgets all tokens given out.
     pub fn expire_tokens(&self) {
-        self.state.tokens.lock().unwrap().clear();
+        self.token_expiry()();
+    }
+
+    /// Returns what makes the registry forget all tokens given out, for a time still to come.
+    pub fn token_expiry(&self) -> impl Fn() + Send + use<> {
+        let state = self.state.clone();
+        move || state.tokens.lock().unwrap().clear()
     }
 }

@@ -81,6 +81,12 @@ async fn proceed_at(
     is_last: bool,
 ) -> Response {
     let Some((file, length)) = state.contents().open_upload(repository, id) else { return unknown() };
+    if !is_last && !state.options().takes_chunks {
+        return Reply::error(405, "UNSUPPORTED", "no chunks here").done();
+    }
+    if length_of(&request) > state.options().largest_body {
+        return Reply::error(413, "SIZE_INVALID", "too much at once").done();
+    }
     if begins_at(&request).is_some_and(|first| first != length) {
         return Reply::error(416, "RANGE_INVALID", &format!("the next byte is {length}")).done();
     }
@@ -96,6 +102,11 @@ async fn proceed_at(
         },
         (true, _) => Reply::error(400, "DIGEST_INVALID", "no digest").done(),
     }
+}
+
+fn length_of(request: &Request) -> u64 {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    length.and_then(|text| text.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
 fn begins_at(request: &Request) -> Option<u64> {
