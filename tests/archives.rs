@@ -24,9 +24,6 @@ use support::archive::Wrong;
 use support::http::{self, Handler, Server};
 use support::{Archive, Compression, Deb, Key, ServedArchive};
 
-#[path = "support/certificate.rs"]
-mod certificate;
-
 fn jq() -> Deb {
     Deb::new("jq", "1.6-2").file("/usr/bin/jq", 0o755, "jq")
 }
@@ -297,7 +294,7 @@ fn answer_over_tls(stream: TcpStream, config: Arc<rustls::ServerConfig>, served:
 #[test]
 fn an_archive_with_a_certificate_of_its_own_is_reached_once_that_is_trusted_and_never_left_for_plain_http() {
     let directory = tempfile::tempdir().unwrap();
-    certificate::make(directory.path());
+    support::certificate::make(directory.path());
     let served = Arc::new(archive().serve());
     let address = start_tls(directory.path(), served.clone());
     let mut site = Site::of_archive(&served);

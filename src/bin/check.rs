@@ -7,8 +7,9 @@ use estaleiro::resource::{CheckRequest, InvalidRequest, check, check_response, r
 use estaleiro::run;
 
 fn main() -> ExitCode {
-    run::to_end::<InvalidRequest, _>(&Progress::stderr(), |_| async {
+    let progress = Progress::stderr();
+    run::to_end::<InvalidRequest, _>(&progress, |_| async {
         let request = CheckRequest::parse(&read_request(std::io::stdin())?)?;
-        Ok(check_response(&check(&request).await?).into_bytes())
+        Ok(check_response(&check(&request, &progress).await?).into_bytes())
     })
 }

@@ -25,7 +25,7 @@ use crate::store::Store;
 /// The kind of the store's records of bases.
 const RECORD: &str = "base-2";
 /// No configuration is larger.
-const LARGEST_CONFIG: u64 = 8 << 20;
+pub const LARGEST_CONFIG: u64 = 8 << 20;
 
 /// What must be known of a base image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -210,11 +210,13 @@ fn chosen((descriptor, bytes): &(Descriptor, Vec<u8>), platform: &Platform) -> R
     }
 }
 
-fn is_index(media_type: &str) -> bool {
+/// Whether a manifest of this type lists images for several platforms.
+pub fn is_index(media_type: &str) -> bool {
     [media_type::INDEX, media_type::DOCKER_INDEX].contains(&media_type)
 }
 
-fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor> {
+/// Finds the image for `platform` in an index, or the one for the next older variant of it.
+pub fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor> {
     let platforms =
         || index.manifests.iter().filter_map(|manifest| Some((manifest.platform.as_ref()?, manifest)));
     let distances =

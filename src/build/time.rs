@@ -8,18 +8,29 @@ pub fn rfc3339(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// Reads an RFC 3339 time; fractions of a second are cut off.
+/// Reads an RFC 3339 time, in seconds since 1970; fractions of a second are cut off.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    parse_rfc3339_exact(text).map(|(seconds, _)| seconds)
+}
+
+/// Reads an RFC 3339 time, in seconds since 1970 and nanoseconds from there on.
+pub fn parse_rfc3339_exact(text: &str) -> Option<(i64, u32)> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
     let mut date = date.splitn(3, '-').map(str::parse::<i64>);
     let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
     let (clock, offset) = split_offset(time)?;
-    let mut clock = clock.split('.').next()?.splitn(3, ':').map(str::parse::<i64>);
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut clock = clock.splitn(3, ':').map(str::parse::<i64>);
     let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
     let is_date = (0..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
     let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
-    (is_date && is_time)
-        .then(|| days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset)
+    let seconds = || days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    (is_date && is_time).then(|| Some((seconds(), nanoseconds(fraction)?)))?
+}
+
+/// Returns the first nine digits behind a decimal point as nanoseconds.
+fn nanoseconds(digits: &str) -> Option<u32> {
+    digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| format!("{digits:0<9}")[..9].parse().ok())?
 }
 
 fn split_offset(time: &str) -> Option<(&str, i64)> {
@@ -73,6 +84,14 @@ mod tests {
     #[test]
     fn offsets_and_fractions_are_understood() {
         assert_eq!(parse_rfc3339("1970-01-01T01:30:00.999999999+01:30"), Some(0));
+        for (text, expected) in [
+            ("1970-01-01T00:00:01.5Z", Some((1, 500_000_000))),
+            ("1970-01-01T00:00:01.0000000019Z", Some((1, 1))),
+            ("1970-01-01T00:00:01Z", Some((1, 0))),
+            ("1970-01-01T00:00:01.xZ", None),
+        ] {
+            assert_eq!(parse_rfc3339_exact(text), expected, "{text}");
+        }
         assert_eq!(parse_rfc3339("yesterday"), None);
         assert_eq!(parse_rfc3339("1970-13-01T00:00:00Z"), None);
     }

@@ -37,6 +37,11 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// Whether it is Docker Hub's.
+    pub fn is_of_docker_hub(&self) -> bool {
+        self.registry == DEFAULT_REGISTRY
+    }
+
     /// Returns its short name, as people write it: without Docker Hub's name, and without `latest`.
     pub fn familiar(&self) -> String {
         let is_latest = self.digest.is_none() && self.tag.as_deref() == Some("latest");

@@ -24,4 +24,4 @@ pub use protocol::{
 pub use put::put;
 pub use select::{Numbers, Pattern, Select};
 pub use semver::{Constraint, InvalidConstraint, LooseVersion};
-pub use source::{AptKey, AptSource, Credentials, Repository, Source};
+pub use source::{AptKey, AptSource, Credentials, Mirror, Repository, Source};

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::source::{Repository, Source};
 use crate::build::{Accesses, AptKey, AptSource, Settings, World};
-use crate::oci::Platform;
+use crate::oci::{Platform, Reference};
 use crate::progress::Progress;
 use crate::registry::{Access, Credentials, Location, Registry};
 use crate::sandbox::Cancel;
@@ -15,6 +15,21 @@ use crate::sandbox::Cancel;
 /// Opens the repository of a source; an OCI layout lies below `directory`.
 pub(super) fn registry(source: &Source, directory: &Path) -> Result<Registry> {
     Ok(Registry::open(&location(source, directory), &access(source))?)
+}
+
+/// Opens the repository of a source at its mirror of Docker Hub, if it has one and the repository is there.
+///
+/// The mirror is shown its own credentials, and nobody else's.
+pub(super) fn mirror(source: &Source) -> Result<Option<Registry>> {
+    let (Repository::Remote(reference), Some(mirror)) = (&source.repository, &source.mirror) else {
+        return Ok(None);
+    };
+    if !reference.is_of_docker_hub() {
+        return Ok(None);
+    }
+    let place = Location::Remote(Reference { registry: mirror.host.clone(), ..reference.clone() });
+    let access = access_with(source, mirror.credentials.as_ref());
+    Ok(Some(Registry::open(&place, &access)?))
 }
 
 /// Returns where a source's images are.
@@ -33,7 +48,10 @@ pub(super) fn platform(source: &Source) -> Platform {
 }
 
 fn access(source: &Source) -> Access {
-    let credentials = source.credentials.as_ref();
+    access_with(source, source.credentials.as_ref())
+}
+
+fn access_with(source: &Source, credentials: Option<&super::source::Credentials>) -> Access {
     Access {
         credentials: credentials.map(|credentials| Credentials {
             username: credentials.username.clone(),

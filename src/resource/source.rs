@@ -14,7 +14,7 @@ use crate::redact::Secret;
 const WHAT: &str = "source field";
 
 /// What registry-image knows besides, and what is still to come; `aws_…` and `azure_…` as well.
-const PLANNED: [&str; 5] = ["cache_from", "content_trust", "registry_mirror", "signing_key", "tag_prefix"];
+const PLANNED: [&str; 4] = ["cache_from", "content_trust", "signing_key", "tag_prefix"];
 
 /// The tag that is meant where neither the source nor anybody else says one.
 const DEFAULT_TAG: &str = "latest";
@@ -30,6 +30,8 @@ pub struct Source {
     pub select: Select,
     /// Who asks; nobody in particular without.
     pub credentials: Option<Credentials>,
+    /// What is asked first about what is on Docker Hub.
+    pub mirror: Option<Mirror>,
     /// Whether plain http is good enough, for whatever host.
     pub insecure: bool,
     /// Certificate authorities, PEM, trusted beside the system's.
@@ -76,6 +78,15 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// A registry that has what Docker Hub has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Host and port.
+    pub host: String,
+    /// Who asks there.
+    pub credentials: Option<Credentials>,
+}
+
 /// What the pipeline says of archives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AptSource {
@@ -110,6 +121,7 @@ impl Source {
         let repository = fields.text("repository")?;
         let tag = fields.text_or_number("tag")?;
         let credentials = credentials(&mut fields)?;
+        let mirror = mirror(&mut fields)?;
         let insecure = fields.flag("insecure")?;
         let ca_certs = ca_certs(&mut fields)?;
         let platform = platform(&mut fields)?;
@@ -126,7 +138,7 @@ impl Source {
         fields.finish(is_planned)?;
         let way_out = "name the image's repository, as `repository: registry.example/team/app`";
         let repository = repository.unwrap_or_else(|| Err(Fields::missing(WHAT, "repository", way_out)))?;
-        Ok(Source { repository, tag, select, credentials, insecure, ca_certs, platform, apt, debug })
+        Ok(Source { repository, tag, select, credentials, mirror, insecure, ca_certs, platform, apt, debug })
     }
 }
 
@@ -172,6 +184,28 @@ fn credentials(fields: &mut Fields) -> Result<Option<Credentials>, InvalidReques
         (Some(_), None) => Err(fields.refusal("username", "the source field `password` is missing")),
         (None, Some(_)) => Err(fields.refusal("password", "the source field `username` is missing")),
     }
+}
+
+fn mirror(fields: &mut Fields) -> Result<Option<Mirror>, InvalidRequest> {
+    let Some(mut object) = fields.object("registry_mirror")? else { return Ok(None) };
+    let host = object.text("host")?;
+    let credentials = credentials(&mut object)?;
+    let mirror = match host {
+        None => {
+            Err(object.refusal("host", "it is missing; write the mirror's host, and its port if it has one"))
+        }
+        Some(host) if !is_host(&host) => {
+            Err(object.refusal("host", "expected a host, and perhaps a port, as `mirror.example:5000`"))
+        }
+        Some(host) => Ok(Some(Mirror { host, credentials })),
+    };
+    object.finish(|_| false).and(mirror)
+}
+
+/// Whether nothing but a host and a port is in it; which they are, the registry's address shows.
+fn is_host(text: &str) -> bool {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') && text.chars().all(is_good)
 }
 
 fn ca_certs(fields: &mut Fields) -> Result<Vec<String>, InvalidRequest> {
@@ -369,6 +403,11 @@ mod tests {
             ("ca_certs", json!(["hunter2"]), "`ca_certs`"),
             ("username", json!("hunter2"), "`username`"),
             ("password", json!("hunter2"), "`password`"),
+            ("registry_mirror", json!("hunter2"), "`registry_mirror`"),
+            ("registry_mirror", json!({"username": "hunter2"}), "`registry_mirror.username`"),
+            ("registry_mirror", json!({"host": "https://hunter2"}), "`registry_mirror.host`"),
+            ("registry_mirror", json!({"host": "a:hunter2@mirror.example"}), "`registry_mirror.host`"),
+            ("registry_mirror", json!({"hosts": "hunter2"}), "`registry_mirror.hosts`"),
         ] {
             let text = error(with(name, value));
             assert!(text.contains(place), "{text}");

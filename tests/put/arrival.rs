@@ -135,7 +135,8 @@ fn the_implicit_get_may_leave_the_layers_where_they_are() {
 #[test]
 fn a_tag_that_moved_is_a_new_version_and_the_old_one_can_still_be_got() {
     let registry = TestRegistry::start();
-    let source = pier::source(&registry.host(), "app");
+    let mut source = pier::source(&registry.host(), "app");
+    source["tag"] = json!("latest");
     let mut resource = Concourse::new().resource(source.clone());
     assert_eq!(resource.check().unwrap(), [], "there is nothing yet");
     let yard = Yard::new(APP);

@@ -1,6 +1,6 @@
 //! Debian's docker-registry: a real one, which keeps no list of referrers.
 
-use super::certificate;
+use super::support::certificate;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

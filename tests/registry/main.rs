@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test says by it what it takes for granted")]
 
 mod asked;
-#[path = "../support/certificate.rs"]
-mod certificate;
 mod chunks;
 mod credentials;
 mod debian;

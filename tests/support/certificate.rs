@@ -1,10 +1,16 @@
-//! A certificate authority and a certificate of its for 127.0.0.1, made anew by openssl.
+//! A certificate authority and a certificate of its, made anew by openssl.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Makes `ca.pem`, `ca-key.pem`, `cert.pem` and `cert-key.pem` in `directory`.
+/// Makes `ca.pem`, `ca-key.pem`, `cert.pem` and `cert-key.pem` in `directory`, for 127.0.0.1.
 pub(crate) fn make(directory: &Path) {
+    make_for(directory, "IP:127.0.0.1");
+}
+
+/// Makes them for other names, as `DNS:registry.example,IP:127.0.0.1`.
+pub(crate) fn make_for(directory: &Path, names: &str) {
+    let names = format!("subjectAltName={names}");
     make_one(directory, "ca", &["-subj", "/CN=test"]);
     let (ca, key) = (directory.join("ca.pem"), directory.join("ca-key.pem"));
     let leaf = [
@@ -15,8 +21,7 @@ pub(crate) fn make(directory: &Path) {
         "-subj",
         "/CN=127.0.0.1",
     ];
-    let extensions =
-        ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+    let extensions = ["-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
     make_one(directory, "cert", &[&leaf[..], &extensions[..]].concat());
 }
 

@@ -212,14 +212,19 @@ impl Resource {
 
     /// Checks from the newest known version on; returns what the program answered.
     pub fn check(&mut self) -> Result<Vec<Version>, Failure> {
-        let request = request(&self.source, &Value::Null, self.versions.last());
-        let (stdout, _) = self.run(&self.concourse.check, None, &request)?;
+        let (answered, _) = self.check_from(self.versions.last())?;
+        self.order(&answered);
+        Ok(answered)
+    }
+
+    /// Checks from a version on and remembers nothing; returns what the program answered, and what people saw.
+    pub fn check_from(&self, given: Option<&Version>) -> Result<(Vec<Version>, String), Failure> {
+        let request = request(&self.source, &Value::Null, given);
+        let (stdout, stderr) = self.run(&self.concourse.check, None, &request)?;
         let Value::Array(answered) = only_value(&stdout) else {
             panic!("check answers a list, not {stdout}")
         };
-        let answered: Vec<Version> = answered.iter().map(version).collect();
-        self.order(&answered);
-        Ok(answered)
+        Ok((answered.iter().map(version).collect(), stderr))
     }
 
     /// If any answered version is new, all answered ones are put behind the others, in their order.

@@ -3,9 +3,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use super::certificate;
+
+/// `alice:hunter2`, hashed by bcrypt.
+const HTPASSWD: &str = "alice:$2b$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n";
 
 /// A running registry; it is killed with its value.
 pub struct DockerRegistry {
@@ -22,7 +28,23 @@ impl DockerRegistry {
 
     /// Starts one; `more` is added to its configuration (YAML).
     pub fn with(more: &str) -> DockerRegistry {
+        DockerRegistry::in_directory(tempfile::tempdir().unwrap(), more)
+    }
+
+    /// Starts one that speaks TLS, with a certificate for `names` (`IP:127.0.0.1`) by an authority that nobody knows,
+    /// and only lets in `alice` with the password `hunter2`.
+    pub fn guarded(names: &str) -> DockerRegistry {
         let directory = tempfile::tempdir().unwrap();
+        certificate::make_for(directory.path(), names);
+        fs::copy(directory.path().join("ca.pem"), directory.path().join("ca.crt")).unwrap();
+        fs::write(directory.path().join("htpasswd"), HTPASSWD).unwrap();
+        let more = "  tls:\n    certificate: DIRECTORY/cert.pem\n    key: DIRECTORY/cert-key.pem\nauth:\n  htpasswd:\n    \
+                    realm: test\n    path: DIRECTORY/htpasswd\n";
+        let more = more.replace("DIRECTORY", directory.path().to_str().unwrap());
+        DockerRegistry::in_directory(directory, &more)
+    }
+
+    fn in_directory(directory: tempfile::TempDir, more: &str) -> DockerRegistry {
         let storage = directory.path().join("storage");
         let configuration = directory.path().join("config.yml");
         let text = format!(
@@ -51,6 +73,16 @@ impl DockerRegistry {
     /// Returns host and port.
     pub fn host(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Returns the certificate of a guarded one's authority, PEM.
+    pub fn certificate_authority(&self) -> String {
+        fs::read_to_string(self.directory.path().join("ca.pem")).unwrap()
+    }
+
+    /// Returns where skopeo finds that (`--dest-cert-dir`).
+    pub fn certificate_directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Returns an image's name here.

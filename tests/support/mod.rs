@@ -11,6 +11,7 @@
 )]
 
 pub mod archive;
+pub mod certificate;
 pub mod concourse;
 pub mod deb;
 pub mod docker_registry;
