@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | F0 | [`digest`] [`progress`] [`redact`] | what everybody needs |
 //! | F1 | [`oci`] [`store`] [`debian`] [`transport`] | values and formats; blobs by digest; one HTTP client |
-//! | F2 | [`registry`] [`sandbox`] [`fetch`] [`git`] [`layer`] | the doors to the outside |
+//! | F2 | [`registry`] [`login`] [`sandbox`] [`fetch`] [`git`] [`layer`] | the doors to the outside |
 //! | F3 | [`apt`] [`bom`] [`dockerfile`] | parse and decide |
 //! | F4 | [`build`] | from a definition to an image and its bill of materials |
 //! | F5 | [`resource`] [`run`] | what Concourse sees; how a program runs to its end |
@@ -23,6 +23,7 @@ pub mod dockerfile;
 pub mod fetch;
 pub mod git;
 pub mod layer;
+pub mod login;
 pub mod oci;
 pub mod progress;
 pub mod redact;

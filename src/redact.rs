@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 
 /// A text that is never printed: its `Debug` and `Display` show `***`.
@@ -38,6 +39,17 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// Returns a text with `***` in the place of each of these secrets, as they are or as an address has them.
+pub fn all(text: String, secrets: &[String]) -> String {
+    let encoded = |secret: &String| utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+    let mut words: Vec<String> =
+        secrets.iter().flat_map(|secret| [secret.clone(), encoded(secret)]).collect();
+    words.retain(|word| !word.is_empty());
+    // One secret may be a part of another.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words.iter().fold(text, |text, word| text.replace(word, "***"))
+}
+
 /// Returns `url` without user, password, query and fragment: what may stand in a log or an error.
 pub fn url(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
@@ -68,6 +80,13 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret} {secret:?}"), "*** ***");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn secrets_are_taken_out_as_they_are_and_as_addresses_have_them() {
+        let secrets = ["hunter2".to_owned(), "hunter2/x y".to_owned(), String::new()];
+        let said = "no hunter2, hunter2/x y, ?p=hunter2%2Fx%20y".to_owned();
+        assert_eq!(all(said, &secrets), "no ***, ***, ?p=***");
     }
 
     #[test]

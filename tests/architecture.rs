@@ -17,7 +17,7 @@ use source::{Source, words};
 const FLOORS: [&[&str]; 6] = [
     &["digest", "progress", "redact"],
     &["oci", "store", "debian", "transport"],
-    &["registry", "sandbox", "fetch", "git", "layer"],
+    &["registry", "login", "sandbox", "fetch", "git", "layer"],
     &["apt", "bom", "buildpack", "dockerfile", "package"],
     &["build"],
     &["resource", "run"],

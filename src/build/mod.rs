@@ -112,7 +112,7 @@ pub struct Built {
 /// The walk: builds the image and publishes it with its account.
 pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let product = Product::read(request, &world.progress)?;
-    let registry = world.open(&request.destination.location)?;
+    let registry = world.open(&request.destination.location).await?;
     let recalled = cache::recall(&registry, &request.destination.tag, &world.progress).await?;
     let locked = product.lock(request, &recalled, Kept::new(), world).await?;
     let locked = Locked { lock: unless_the_same(locked.lock, &recalled), ..locked };
@@ -209,7 +209,7 @@ impl Work<'_> {
             self.world.store.clone(),
             self.world.progress.clone(),
             waiter.clone(),
-            self.sources(&recalled)?,
+            self.sources(&recalled).await?,
         );
         let worker = Worker {
             store: self.world.store.clone(),
@@ -308,7 +308,7 @@ impl Work<'_> {
     }
 
     /// The base's layers lie in its registry, those of the last build in the destination.
-    fn sources(&self, recalled: &[VertexRecord]) -> Result<Vec<BlobSource>> {
+    async fn sources(&self, recalled: &[VertexRecord]) -> Result<Vec<BlobSource>> {
         let digests = recalled.iter().filter_map(|record| Some(record.layer()?.digest)).collect();
         let mut sources = vec![BlobSource { registry: self.registry.clone(), digests }];
         let locked = self.lock.platform(&self.request.platform)?;
@@ -316,7 +316,7 @@ impl Work<'_> {
         if let (Some(base), Some(locked)) = (self.base.as_ref().filter(|base| !is_known(base)), &locked.base)
         {
             let location = Location::Remote(locked.name.parse()?);
-            sources.push(BlobSource::of_image(self.world.open(&location)?, &base.image));
+            sources.push(BlobSource::of_image(self.world.open(&location).await?, &base.image));
         }
         let images = self.images.iter();
         sources.extend(images.map(|known| BlobSource::of_image(known.registry.clone(), &known.image)));

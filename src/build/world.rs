@@ -10,7 +10,9 @@ use super::base::Facts;
 use super::lock::logins::Login;
 use super::machine;
 use crate::fetch::Fetcher;
+use crate::login::{self, Keychain};
 use crate::oci::Reference;
+use crate::oci::reference::registry_of;
 use crate::progress::Progress;
 use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
@@ -48,8 +50,26 @@ pub struct Accesses {
     pub default: Access,
     /// By host and port.
     pub by_host: BTreeMap<String, Access>,
+    /// Holds credentials for those that have none here.
+    pub keychain: Keychain,
     /// Registries that are asked before another one, by that one's host and port.
     pub mirrors: BTreeMap<String, String>,
+}
+
+impl Accesses {
+    /// Returns how the registry of an image is reached.
+    ///
+    /// # Errors
+    /// When the keychain can't be asked.
+    pub async fn of(&self, image: &Reference) -> Result<Access, login::Error> {
+        let named = self.by_host.get(&image.registry);
+        let named = named.or_else(|| self.by_host.get(&registry_of(&image.registry)?));
+        let mut access = named.unwrap_or(&self.default).clone();
+        if access.credentials.is_none() {
+            access.credentials = self.keychain.find(image).await?;
+        }
+        Ok(access)
+    }
 }
 
 /// What the pipeline says of archives, for definitions that don't.
@@ -120,12 +140,15 @@ impl World {
     }
 
     /// Opens a registry or layout, with the credentials that are meant for its host.
-    pub fn open(&self, location: &Location) -> Result<Registry> {
+    ///
+    /// # Errors
+    /// When they can't be looked up, or the place can't be used.
+    pub async fn open(&self, location: &Location) -> Result<Registry> {
         let access = match location {
-            Location::Remote(reference) => self.accesses.by_host.get(&reference.registry),
-            Location::Layout { .. } => None,
+            Location::Remote(reference) => self.accesses.of(reference).await?,
+            Location::Layout { .. } => self.accesses.default.clone(),
         };
-        Ok(Registry::open(location, access.unwrap_or(&self.accesses.default))?)
+        Ok(Registry::open(location, &access)?)
     }
 }
 

@@ -71,6 +71,16 @@ pub(crate) struct WorldArgs {
     /// The password for the registry; better given in the environment.
     #[arg(long, env = "ESTALEIRO_PASSWORD", hide_env_values = true)]
     pub(crate) password: Option<String>,
+    /// A docker config.json with credentials for other registries, or `none` [default: $REGISTRY_AUTH_FILE, else
+    /// $XDG_RUNTIME_DIR/containers/auth.json and $DOCKER_CONFIG/config.json or ~/.docker/config.json].
+    #[arg(long, value_name = "FILE", env = "ESTALEIRO_AUTHFILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// The certificate that is shown to the registry if it asks for one, as a PEM file.
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The private key of that certificate, as a PEM file.
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
     /// Reach the registry by plain http.
     #[arg(long)]
     pub(crate) insecure: bool,

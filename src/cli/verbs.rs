@@ -1,6 +1,7 @@
 //! What each verb does.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,11 @@ use estaleiro::build::report;
 use estaleiro::build::{
     self, Accesses, AptSource, Built, DefinitionRequest, Destination, Recipe, Request, Settings, World,
 };
+use estaleiro::login::Keychain;
 use estaleiro::oci::Platform;
 use estaleiro::progress::Progress;
 use estaleiro::redact::Secret;
-use estaleiro::registry::{Access, Credentials, Location, Registry};
+use estaleiro::registry::{Access, ClientCertificate, Credentials, Location, Registry};
 use estaleiro::sandbox::Cancel;
 use estaleiro::transport;
 
@@ -86,7 +88,7 @@ pub(crate) async fn graph(args: GraphArgs, progress: Progress, cancel: Cancel) -
 }
 
 pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
-    let registry = Registry::open(&args.image, &access(&args.world)?)?;
+    let registry = Registry::open(&args.image, &access_to(&args.image, &args.world).await?)?;
     let media_type = match args.format {
         Format::Yaml => bom::YAML_MEDIA_TYPE,
     };
@@ -225,11 +227,33 @@ pub(super) fn world(
         accesses: Accesses {
             by_host: registry.map(|host| (host, access)).into_iter().collect(),
             default: others,
+            keychain: keychain(args)?,
             mirrors: mirrors(&args.registry_mirrors)?,
         },
         apt: AptSource { credentials: build::machine::logins(&args.apt_config), ..AptSource::default() },
     };
     World::new(settings, progress, cancel)
+}
+
+/// Returns how an image's registry is reached.
+async fn access_to(image: &Location, args: &WorldArgs) -> Result<Access> {
+    let default = access(args)?;
+    match image {
+        Location::Remote(reference) => {
+            Ok(Accesses { default, keychain: keychain(args)?, ..Accesses::default() }.of(reference).await?)
+        }
+        Location::Layout { .. } => Ok(default),
+    }
+}
+
+fn keychain(args: &WorldArgs) -> Result<Keychain> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let keychain = match &args.authfile {
+        Some(path) if path == Path::new("none") => Ok(Keychain::default()),
+        Some(path) => Keychain::open(path),
+        None => Keychain::of_user(variable),
+    };
+    Ok(keychain.map_err(|error| WrongRequest(error.to_string()))?)
 }
 
 /// Returns the one registry that credentials are for: the one that is pushed to, else the base image's.
@@ -270,6 +294,15 @@ fn certificates(path: &PathBuf) -> Result<String, WrongRequest> {
     Ok(text)
 }
 
+fn client_certificate((certificate, key): (&PathBuf, &PathBuf)) -> Result<ClientCertificate, WrongRequest> {
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path).map_err(|failed| {
+            WrongRequest(format!("cannot read certificate or key {}: {failed}", path.display()))
+        })
+    };
+    Ok(ClientCertificate { certificate: read(certificate)?, key: Secret::new(read(key)?) })
+}
+
 fn access(args: &WorldArgs) -> Result<Access> {
     let credentials = match (&args.username, &args.password) {
         (Some(username), Some(password)) => {
@@ -284,6 +317,12 @@ fn access(args: &WorldArgs) -> Result<Access> {
         credentials,
         insecure: args.insecure,
         ca_certs: args.ca_certs.iter().map(certificates).collect::<Result<_, _>>()?,
+        client_certificate: args
+            .client_cert
+            .as_ref()
+            .zip(args.client_key.as_ref())
+            .map(client_certificate)
+            .transpose()?,
         ..Access::default()
     })
 }

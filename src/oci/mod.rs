@@ -10,7 +10,7 @@ mod image;
 mod json;
 mod manifest;
 mod platform;
-mod reference;
+pub mod reference;
 
 pub use config::{Config, ContainerConfig, Empty, History};
 pub use descriptor::{Annotations, Descriptor};

@@ -8,6 +8,9 @@ use crate::digest::Digest;
 /// The registry that a name without one means.
 const DEFAULT_REGISTRY: &str = "docker.io";
 
+/// Its old name, which docker understands to this day.
+const OLD_DEFAULT_REGISTRY: &str = "index.docker.io";
+
 /// The name of an image, as `registry/repository:tag@digest`.
 ///
 /// Names without a registry are Docker Hub's, as everywhere: `debian` is `docker.io/library/debian`.
@@ -21,6 +24,24 @@ pub struct Reference {
     pub tag: Option<String>,
     /// The digest, where one is written.
     pub digest: Option<Digest>,
+}
+
+/// Returns the registry that a text means, as [`Reference::registry`] has it; none if it means none.
+///
+/// Docker's configuration and other programs write them as URLs too; Docker Hub has several names.
+pub fn registry_of(text: &str) -> Option<String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let host = host.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    match host.as_str() {
+        _ if !host.chars().all(is_name)
+            || !host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') =>
+        {
+            None
+        }
+        OLD_DEFAULT_REGISTRY | "registry-1.docker.io" => Some(DEFAULT_REGISTRY.into()),
+        _ => Some(host),
+    }
 }
 
 /// Why a text names no image.
@@ -103,6 +124,7 @@ fn checked_tag(tag: &str) -> Result<String, String> {
 fn split_registry(name: &str) -> (String, String) {
     match name.split_once('/') {
         Some((host, path)) if looks_like_a_host(host) => {
+            let host = if host == OLD_DEFAULT_REGISTRY { DEFAULT_REGISTRY } else { host };
             let library = if host == DEFAULT_REGISTRY && !path.contains('/') { "library/" } else { "" };
             (host.to_owned(), format!("{library}{path}"))
         }
@@ -151,11 +173,29 @@ mod tests {
             ("debian:bookworm", "docker.io/library/debian:bookworm"),
             ("concourse/concourse:7", "docker.io/concourse/concourse:7"),
             ("docker.io/debian", "docker.io/library/debian"),
+            ("index.docker.io/concourse/concourse", "docker.io/concourse/concourse"),
             ("localhost/app", "localhost/app"),
             ("127.0.0.1:5000/a/b:1.2-x", "127.0.0.1:5000/a/b:1.2-x"),
             ("registry.example/team/app_x", "registry.example/team/app_x"),
         ] {
             assert_eq!(given.parse::<Reference>().unwrap().to_string(), full);
+        }
+    }
+
+    #[test]
+    fn a_registry_has_one_name_however_it_is_written() {
+        for (given, registry) in [
+            ("registry.example", Some("registry.example")),
+            ("https://Registry.example:5000/v2/", Some("registry.example:5000")),
+            ("http://[::1]:5000", Some("[::1]:5000")),
+            ("https://index.docker.io/v1/", Some("docker.io")),
+            ("registry-1.docker.io", Some("docker.io")),
+            ("", None),
+            ("https://", None),
+            ("user@registry.example", None),
+            ("a b", None),
+        ] {
+            assert_eq!(registry_of(given).as_deref(), registry, "{given}");
         }
     }
 

@@ -3,26 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Retry;
-use crate::redact::Secret;
-
-/// A user name and password, or what a registry takes in their place. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user's name.
-    pub username: String,
-    /// The password or access token.
-    pub password: Secret,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(***)")
-    }
-}
+use super::{ClientCertificate, Credentials, Retry};
 
 /// How a registry may be reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// Who asks; nobody in particular without.
     pub credentials: Option<Credentials>,
@@ -30,6 +14,8 @@ pub struct Access {
     pub insecure: bool,
     /// Certificate authorities, PEM, trusted beside the system's.
     pub ca_certs: Vec<String>,
+    /// The certificate that is shown to the registry, if it asks for one.
+    pub client_certificate: Option<ClientCertificate>,
     /// How often and how fast a failed request is made again.
     pub retry: Retry,
     /// How long a connection may be silent before it counts as broken.
@@ -42,6 +28,7 @@ impl Default for Access {
             credentials: None,
             insecure: false,
             ca_certs: Vec::new(),
+            client_certificate: None,
             retry: Retry::default(),
             silence: Duration::from_secs(120),
         }
@@ -49,9 +36,10 @@ impl Default for Access {
 }
 
 impl Access {
-    /// Whether this host may be spoken to in plain http.
-    pub(super) fn allows_plain_http(&self, host: &str) -> bool {
-        self.insecure || is_near(host)
+    /// Whether this host may be spoken to in plain http; a port may follow it.
+    pub fn allows_plain_http(&self, host: &str) -> bool {
+        let port = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        self.insecure || is_near(host) || port.is_some_and(|(host, _)| is_near(host))
     }
 }
 
@@ -68,11 +56,21 @@ fn is_near(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact::Secret;
 
     #[test]
     fn plain_http_is_for_hosts_nearby() {
         let access = Access::default();
-        for host in ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "10.0.0.7", "192.168.1.2", "nas.local"] {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "127.0.0.1:5000",
+            "127.1.2.3",
+            "[::1]",
+            "10.0.0.7",
+            "192.168.1.2",
+            "nas.local",
+        ] {
             assert!(access.allows_plain_http(host), "{host}");
         }
         for host in

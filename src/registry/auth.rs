@@ -1,11 +1,13 @@
 //! What a registry wants to see before it answers: nothing, a password, or a token.
 //!
 //! A token is fetched when a registry asks for one, once for each set of scopes, and anew when it
-//! is no longer taken. See the distribution project's "Token Authentication Specification".
+//! is no longer taken. See the distribution project's "Token Authentication Specification" and, for
+//! identity tokens, its "Oauth2 Token Authentication".
 //! `oci-client` can do this for one repository, but asks for one scope only (a mount needs two) and
 //! doesn't tell which status the token server answered (a 503 is worth another try, a 401 is not).
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,10 +18,13 @@ use tokio::sync::Mutex;
 
 use super::wire::{Response, Wire};
 use super::{Access, Credentials, Reason};
-use crate::redact::Secret;
+use crate::redact::{self, Secret};
 
 /// How large the answer of a token server may be, in bytes.
 const TOKEN_LIMIT: u64 = 1 << 20;
+
+/// What we call ourselves to token servers.
+const CLIENT_ID: &str = "estaleiro";
 
 /// What is to be done in a repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +61,8 @@ pub(super) struct Auth {
     repository: String,
     access: Access,
     state: Mutex<State>,
+    /// The tokens that were shown, lest a registry's words show one to people.
+    issued: StdMutex<Vec<Secret>>,
 }
 
 #[derive(Default)]
@@ -66,7 +73,8 @@ struct State {
 
 impl Auth {
     pub(super) fn new(repository: &str, access: &Access) -> Auth {
-        Auth { repository: repository.to_owned(), access: access.clone(), state: Mutex::default() }
+        let (repository, access) = (repository.to_owned(), access.clone());
+        Auth { repository, access, state: Mutex::default(), issued: StdMutex::default() }
     }
 
     /// Returns the `Authorization` for a request, fetching a token if need be.
@@ -75,7 +83,7 @@ impl Auth {
         let mut state = self.state.lock().await;
         let text = match &state.challenge {
             None => return Ok(None),
-            Some(Challenge::Basic) => match &self.access.credentials {
+            Some(Challenge::Basic) => match self.password() {
                 None => return Ok(None),
                 Some(credentials) => basic(credentials),
             },
@@ -84,6 +92,7 @@ impl Auth {
                 None => {
                     let token = self.fetch(wire, realm, service.as_deref(), scope).await?;
                     let text = bearer(&token);
+                    self.issued().push(token.clone());
                     state.tokens.insert(scope.clone(), token);
                     text
                 }
@@ -107,13 +116,20 @@ impl Auth {
 
     /// Takes every secret out of what somebody said.
     pub(super) fn scrub(&self, text: String) -> String {
-        let Some(credentials) = &self.access.credentials else { return text };
-        let password = credentials.password.expose();
-        let secrets = [password.to_owned(), encoded(credentials)];
-        secrets
-            .iter()
-            .filter(|secret| !secret.is_empty())
-            .fold(text, |text, secret| text.replace(secret, "***"))
+        let mut secrets: Vec<String> = self.issued().iter().map(|token| token.expose().to_owned()).collect();
+        if let Some(credentials) = &self.access.credentials {
+            secrets.extend([credentials.password.expose().to_owned(), encoded(credentials)]);
+        }
+        redact::all(text, &secrets)
+    }
+
+    fn issued(&self) -> MutexGuard<'_, Vec<Secret>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns name and password; an identity token is for token servers alone.
+    fn password(&self) -> Option<&Credentials> {
+        self.access.credentials.as_ref().filter(|credentials| credentials.identity_token().is_none())
     }
 
     pub(super) fn has_credentials(&self) -> bool {
@@ -127,11 +143,16 @@ impl Auth {
         service: Option<&str>,
         scope: &Scope,
     ) -> Result<Secret, Reason> {
-        let mut request = Request::new(Method::GET, self.token_url(realm, service, scope)?);
-        if let Some(credentials) = &self.access.credentials {
-            request.headers_mut().insert(header::AUTHORIZATION, sensitive(&basic(credentials))?);
-        }
-        let mut response = wire.exchange(request).await?;
+        let realm = self.realm(realm)?;
+        let identity = self.access.credentials.as_ref().and_then(Credentials::identity_token);
+        let mut response = match identity {
+            Some(token) => {
+                // What follows a redirect would take the token along.
+                let wire = Wire::direct(&self.access)?;
+                wire.exchange(self.exchange_of(token, realm, service, scope)).await?
+            }
+            None => wire.exchange(self.question(realm, service, scope)?).await?,
+        };
         match response.status() {
             StatusCode::OK => token_in(&response.read(TOKEN_LIMIT).await?),
             _ => Err(self.reason(response).await),
@@ -150,22 +171,44 @@ impl Auth {
         }
     }
 
-    fn token_url(&self, realm: &str, service: Option<&str>, scope: &Scope) -> Result<Url, Reason> {
+    /// Reads where the token server is, and refuses one that is not spoken to in private.
+    fn realm(&self, realm: &str) -> Result<Url, Reason> {
         let unexpected = |why: &str| Reason::Unexpected(format!("the registry's token server {why}"));
-        let mut url = Url::parse(realm).map_err(|_| unexpected("has no URL"))?;
-        let is_allowed = match url.scheme() {
-            "https" => true,
-            "http" => self.access.allows_plain_http(url.host_str().unwrap_or_default()),
-            _ => false,
-        };
-        if !is_allowed {
-            return Err(unexpected("is not reached by https"));
+        let url = Url::parse(realm).map_err(|_| unexpected("has no URL"))?;
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if self.access.allows_plain_http(url.host_str().unwrap_or_default()) => Ok(url),
+            _ => Err(unexpected("is not reached by https")),
         }
+    }
+
+    /// Asks for a token with name and password, or as nobody in particular.
+    fn question(&self, mut url: Url, service: Option<&str>, scope: &Scope) -> Result<Request, Reason> {
         let words = scope.words(&self.repository);
         url.query_pairs_mut()
             .extend_pairs(service.map(|service| ("service", service)))
             .extend_pairs(words.iter().map(|word| ("scope", word)));
-        Ok(url)
+        let mut request = Request::new(Method::GET, url);
+        if let Some(credentials) = self.password() {
+            request.headers_mut().insert(header::AUTHORIZATION, sensitive(&basic(credentials))?);
+        }
+        Ok(request)
+    }
+
+    /// Asks for a token in exchange for an identity token (RFC 6749, section 6).
+    fn exchange_of(&self, identity: &Secret, url: Url, service: Option<&str>, scope: &Scope) -> Request {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("refresh_token", identity.expose())
+            .append_pair("client_id", CLIENT_ID)
+            .extend_pairs(service.map(|service| ("service", service)))
+            .append_pair("scope", &scope.words(&self.repository).join(" "))
+            .finish();
+        let mut request = Request::new(Method::POST, url);
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, form_type);
+        *request.body_mut() = Some(form.into());
+        request
     }
 }
 

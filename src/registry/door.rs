@@ -96,6 +96,10 @@ impl Door {
 
     /// Sends a request, a second time if the registry asks for (other) credentials.
     pub(super) async fn request_once(&self, ask: &Ask) -> Result<Response, Reason> {
+        self.ask_once(ask).await.map_err(|reason| self.scrubbed(reason))
+    }
+
+    async fn ask_once(&self, ask: &Ask) -> Result<Response, Reason> {
         let (response, shown) = self.send(ask).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.checked(response).await;
@@ -107,6 +111,10 @@ impl Door {
 
     /// Sends a request whose body can be had only once; the caller watches whether it moves.
     pub(super) async fn request_streaming(&self, ask: &Ask, body: Body) -> Result<Response, Reason> {
+        self.ask_streaming(ask, body).await.map_err(|reason| self.scrubbed(reason))
+    }
+
+    async fn ask_streaming(&self, ask: &Ask, body: Body) -> Result<Response, Reason> {
         let (mut request, shown) = self.prepare(ask).await?;
         *request.body_mut() = Some(body);
         let response = self.wire.exchange_unwatched(request).await?;
@@ -121,6 +129,10 @@ impl Door {
     /// Returns how long the registry may be silent.
     pub(super) fn silence(&self) -> Duration {
         self.wire.silence
+    }
+
+    fn scrubbed(&self, reason: Reason) -> Reason {
+        reason.map_texts(|text| self.auth.scrub(text))
     }
 
     async fn checked(&self, response: Response) -> Result<Response, Reason> {

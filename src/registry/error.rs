@@ -129,6 +129,26 @@ impl Reason {
         move |source| Reason::Io { action, path, source }
     }
 
+    /// Changes what others said, and where they pointed to.
+    pub(super) fn map_texts(mut self, change: impl Fn(String) -> String) -> Reason {
+        let texts = match &mut self {
+            Reason::Refused { message, .. } => vec![message],
+            Reason::Answered { request, message, .. } => vec![request, message],
+            Reason::Broken { request, cause, .. } => vec![request, cause],
+            Reason::Unexpected(text) => vec![text],
+            Reason::Truncated { .. }
+            | Reason::Expired
+            | Reason::Forgotten
+            | Reason::Missing
+            | Reason::Store(_)
+            | Reason::Io { .. } => Vec::new(),
+        };
+        for text in texts {
+            *text = change(std::mem::take(text));
+        }
+        self
+    }
+
     pub(super) fn mismatch(expected: &Digest, got: &Digest, what: &str) -> Reason {
         Reason::Unexpected(format!("expected {what} to be {expected}, got {got}"))
     }

@@ -23,7 +23,7 @@ mod wire;
 
 use std::sync::Arc;
 
-pub use access::{Access, Credentials};
+pub use access::Access;
 pub use error::{Error, Reason};
 pub use location::{InvalidLocation, Location};
 pub use referrers::{Artifact, Bundle};
@@ -32,7 +32,7 @@ use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest, media_type};
 use crate::progress::Task;
 use crate::store::Store;
-pub use crate::transport::Retry;
+pub use crate::transport::{ClientCertificate, Credentials, Retry};
 use layout::Layout;
 use remote::Remote;
 

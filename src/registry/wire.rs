@@ -41,10 +41,20 @@ pub(super) struct Response {
 
 impl Wire {
     pub(super) fn new(access: &Access) -> Result<Wire, Reason> {
+        Wire::with_redirects(access, REDIRECT_LIMIT)
+    }
+
+    /// Makes a wire for what nobody but the host that is asked may see: a redirect is an error.
+    pub(super) fn direct(access: &Access) -> Result<Wire, Reason> {
+        Wire::with_redirects(access, 0)
+    }
+
+    fn with_redirects(access: &Access, n_redirects: usize) -> Result<Wire, Reason> {
         let mut options = transport::Options {
             ca_certs: access.ca_certs.clone(),
+            client_certificate: access.client_certificate.clone(),
             read_timeout: NO_TIMEOUT,
-            n_redirects: REDIRECT_LIMIT,
+            n_redirects,
             ..transport::Options::default()
         };
         options.connect_timeout = options.connect_timeout.min(access.silence);

@@ -71,6 +71,16 @@ impl Fields {
         }
     }
 
+    /// Takes a text that may be written as a number, or as the object whose JSON it is.
+    pub(super) fn text_or_json(&mut self, name: &'static str) -> Result<Option<String>, InvalidRequest> {
+        if let Some(value @ Value::Object(_)) = self.rest.get(name) {
+            let text = value.to_string();
+            self.take(name);
+            return Ok(Some(text));
+        }
+        self.text_or_number(name)
+    }
+
     /// Takes a truth value; absent, it is false.
     pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, InvalidRequest> {
         match self.take(name) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
+use super::cloud::signed_in;
 use super::protocol::{GetRequest, Metadata, Response};
 use super::reach;
 use crate::bom;
@@ -34,6 +35,7 @@ const ARTIFACTS: [(&str, &str); 2] =
 ///
 /// A mirror is asked first, and the registry itself where that fails.
 pub async fn get(request: &GetRequest, destination: &Path, progress: Progress) -> Result<Response> {
+    let request = &GetRequest { source: signed_in(&request.source).await?, ..request.clone() };
     let origin = reach::registry(&request.source, Path::new("."))?;
     let get = Get { request, origin: &origin, destination, progress: &progress };
     if let Some(mirror) = reach::mirror(&request.source)? {

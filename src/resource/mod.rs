@@ -3,6 +3,7 @@
 //! The verbs are thin: what they decide and do is `build`'s.
 
 mod check;
+mod cloud;
 mod dockerfile;
 mod fields;
 mod get;
@@ -10,11 +11,13 @@ mod params;
 mod protocol;
 mod put;
 mod reach;
+mod registries;
 mod select;
 mod semver;
 mod source;
 
 pub use check::check;
+pub use cloud::Cloud;
 pub use fields::InvalidRequest;
 pub use get::get;
 pub use params::{DefinitionParams, DockerfileParams, Format, GetParams, PutParams, SecretParam, Written};
@@ -24,4 +27,4 @@ pub use protocol::{
 pub use put::put;
 pub use select::{Numbers, Pattern, Select};
 pub use semver::{Constraint, InvalidConstraint, LooseVersion};
-pub use source::{AptKey, AptSource, Credentials, Mirror, Repository, Source};
+pub use source::{AptKey, AptSource, Mirror, Repository, Source};

@@ -119,6 +119,7 @@ impl GetRequest {
     /// Reads a request of `in`.
     pub fn parse(text: &str) -> Result<GetRequest, InvalidRequest> {
         let mut parts = Parts::parse(text)?;
+        parts.move_credentials();
         let source = Source::from_value(parts.take("source"))?;
         let params = GetParams::from_value(parts.take("params"))?;
         let version = version(parts.take("version"), &source)?;
@@ -131,6 +132,7 @@ impl PutRequest {
     /// Reads a request of `out`.
     pub fn parse(text: &str) -> Result<PutRequest, InvalidRequest> {
         let mut parts = Parts::parse(text)?;
+        parts.move_credentials();
         let source = Source::from_value(parts.take("source"))?;
         let params = PutParams::from_value(parts.take("params"))?;
         Ok(PutRequest { source, params })
@@ -153,6 +155,18 @@ impl Parts {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 Err(InvalidRequest::new("cannot read the request on stdin: expected a JSON object"))
             }
+        }
+    }
+
+    /// Credentials among the params win over the source's: they may be made for this one step, as with registry-image.
+    fn move_credentials(&mut self) {
+        let Some(Value::Object(params)) = self.0.get_mut("params") else { return };
+        let is_credential = |name: &str| matches!(name, "username" | "password") || name.starts_with("aws_");
+        let (moved, left) = std::mem::take(params).into_iter().partition(|(name, _)| is_credential(name));
+        *params = left;
+        let moved: Map<String, Value> = moved;
+        if let Some(Value::Object(source)) = self.0.get_mut("source") {
+            source.extend(moved);
         }
     }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::registries::merged;
 use super::source::{Repository, Source};
 use crate::build::{Accesses, AptKey, AptSource, Settings, World};
 use crate::oci::{Platform, Reference};
 use crate::progress::Progress;
-use crate::registry::{Access, Credentials, Location, Registry};
+use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
 
 /// Opens the repository of a source; an OCI layout lies below `directory`.
@@ -28,7 +29,9 @@ pub(super) fn mirror(source: &Source) -> Result<Option<Registry>> {
         return Ok(None);
     }
     let place = Location::Remote(Reference { registry: mirror.host.clone(), ..reference.clone() });
-    let access = access_with(source, mirror.credentials.as_ref());
+    let access =
+        Access { credentials: mirror.credentials.clone(), client_certificate: None, ..source.access.clone() };
+    let access = merged(access, source.registries.get(&mirror.host));
     Ok(Some(Registry::open(&place, &access)?))
 }
 
@@ -47,42 +50,42 @@ pub(super) fn platform(source: &Source) -> Platform {
     source.platform.clone().unwrap_or_else(Platform::host)
 }
 
+/// Returns how a source's own registry is reached.
 fn access(source: &Source) -> Access {
-    access_with(source, source.credentials.as_ref())
-}
-
-fn access_with(source: &Source, credentials: Option<&super::source::Credentials>) -> Access {
-    Access {
-        credentials: credentials.map(|credentials| Credentials {
-            username: credentials.username.clone(),
-            password: credentials.password.clone(),
-        }),
-        insecure: source.insecure,
-        ca_certs: source.ca_certs.clone(),
-        ..Access::default()
-    }
-}
-
-/// Returns the world of a put: the source's credentials are for its own registry and for no other.
-pub(super) fn world(source: &Source, progress: Progress, cancel: Cancel) -> Result<World> {
-    let by_host = match &source.repository {
-        Repository::Remote(reference) => BTreeMap::from([(reference.registry.clone(), access(source))]),
-        Repository::Layout(_) => BTreeMap::new(),
+    let further = match &source.repository {
+        Repository::Remote(reference) => source.registries.get(&reference.registry),
+        Repository::Layout(_) => None,
     };
-    let others = Access { ca_certs: source.ca_certs.clone(), ..Access::default() };
+    merged(source.access.clone(), further)
+}
+
+/// Returns how registries are reached: each one's credentials are for itself and for no other.
+fn accesses(source: &Source) -> Accesses {
+    let others = Access { ca_certs: source.access.ca_certs.clone(), ..Access::default() };
+    let further = source.registries.iter();
+    let mut by_host: BTreeMap<String, Access> =
+        further.map(|(host, access)| (host.clone(), merged(access.clone(), Some(&others)))).collect();
+    if let Repository::Remote(reference) = &source.repository {
+        by_host.insert(reference.registry.clone(), access(source));
+    }
+    Accesses { default: others, by_host, ..Accesses::default() }
+}
+
+/// Returns the world of a put.
+pub(super) fn world(source: &Source, progress: Progress, cancel: Cancel) -> Result<World> {
     let keys = source.apt.keys.iter();
     let settings = Settings {
         state: None,
         apt_config: "/etc/apt".into(),
         uses_machine_sources: false,
-        accesses: Accesses { default: others, by_host, ..Accesses::default() },
+        accesses: accesses(source),
         apt: AptSource {
             repositories: source.apt.repositories.clone(),
             keys: keys.map(|key| AptKey { name: key.name.clone(), armoured: key.armoured.clone() }).collect(),
             mirrors: source.apt.mirrors.clone(),
             credentials: source.apt.credentials.clone(),
         },
-        ca_certs: source.ca_certs.clone(),
+        ca_certs: source.access.ca_certs.clone(),
     };
     World::new(settings, progress, cancel)
 }

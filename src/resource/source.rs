@@ -1,19 +1,22 @@
 //! The `source` of a resource: which image, how its registry is reached, where packages come from.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::cloud::Cloud;
 use super::fields::{Fields, InvalidRequest};
+use super::registries;
 use super::select::Select;
 use crate::build::lock::logins::{Login, Machine};
 use crate::oci::{Platform, Reference};
 use crate::redact::Secret;
+use crate::registry::{Access, Credentials};
 
 const WHAT: &str = "source field";
 
-/// What registry-image knows besides, and what is still to come; `aws_…` and `azure_…` as well.
+/// What registry-image knows besides, and what is still to come.
 const PLANNED: [&str; 4] = ["cache_from", "content_trust", "signing_key", "tag_prefix"];
 
 /// The tag that is meant where neither the source nor anybody else says one.
@@ -28,14 +31,14 @@ pub struct Source {
     pub tag: Option<String>,
     /// Which images of the repository are versions.
     pub select: Select,
-    /// Who asks; nobody in particular without.
-    pub credentials: Option<Credentials>,
+    /// How its registry is reached: what is said of that, and nothing that is said of another one.
+    pub access: Access,
+    /// The cloud that gives the credentials, and for ECR the registry.
+    pub cloud: Option<Cloud>,
     /// What is asked first about what is on Docker Hub.
     pub mirror: Option<Mirror>,
-    /// Whether plain http is good enough, for whatever host.
-    pub insecure: bool,
-    /// Certificate authorities, PEM, trusted beside the system's.
-    pub ca_certs: Vec<String>,
+    /// How other registries are reached, by host.
+    pub registries: BTreeMap<String, Access>,
     /// Whom the image is for; this machine's platform without.
     pub platform: Option<Platform>,
     /// Where packages come from, for definitions that don't say.
@@ -60,21 +63,6 @@ impl Repository {
             Repository::Remote(reference) => reference.name(),
             Repository::Layout(directory) => format!("oci:{}", directory.display()),
         }
-    }
-}
-
-/// A user's name and password, for the repository's registry alone.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user's name.
-    pub username: String,
-    /// The password or access token.
-    pub password: Secret,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(***)")
     }
 }
 
@@ -120,10 +108,10 @@ impl Source {
         let mut fields = Fields::new(WHAT, value)?;
         let repository = fields.text("repository")?;
         let tag = fields.text_or_number("tag")?;
-        let credentials = credentials(&mut fields)?;
+        let access = registries::own(&mut fields)?;
+        let cloud = Cloud::read(&mut fields)?;
         let mirror = mirror(&mut fields)?;
-        let insecure = fields.flag("insecure")?;
-        let ca_certs = ca_certs(&mut fields)?;
+        let registries = registries::by_host(&mut fields)?;
         let platform = platform(&mut fields)?;
         let apt = apt(&mut fields)?;
         let debug = fields.flag("debug")?;
@@ -133,17 +121,21 @@ impl Source {
                 "a tag has up to 128 letters, digits, `_`, `.` and `-`, and doesn't begin with `.` or `-`";
             return Err(fields.refusal("tag", why));
         }
+        let repository = repository.map(|text| match &cloud {
+            Some(cloud) => cloud.completed(text),
+            None => text,
+        });
         let repository =
             repository.map(|text| parse_repository(&text).map_err(|why| fields.refusal("repository", &why)));
         fields.finish(is_planned)?;
         let way_out = "name the image's repository, as `repository: registry.example/team/app`";
         let repository = repository.unwrap_or_else(|| Err(Fields::missing(WHAT, "repository", way_out)))?;
-        Ok(Source { repository, tag, select, credentials, mirror, insecure, ca_certs, platform, apt, debug })
+        Ok(Source { repository, tag, select, access, cloud, mirror, registries, platform, apt, debug })
     }
 }
 
 fn is_planned(name: &str) -> bool {
-    PLANNED.contains(&name) || name.starts_with("aws_") || name.starts_with("azure_")
+    PLANNED.contains(&name)
 }
 
 /// The reason shows nothing of the text, which may hold a password.
@@ -173,23 +165,10 @@ fn is_tag(text: &str) -> bool {
     name.is_ok_and(|name| name.digest.is_none() && name.tag.as_deref() == Some(text))
 }
 
-fn credentials(fields: &mut Fields) -> Result<Option<Credentials>, InvalidRequest> {
-    let username = fields.text("username")?;
-    let password = fields.text_or_number("password")?;
-    match (username, password) {
-        (None, None) => Ok(None),
-        (Some(username), Some(password)) => {
-            Ok(Some(Credentials { username, password: Secret::new(password) }))
-        }
-        (Some(_), None) => Err(fields.refusal("username", "the source field `password` is missing")),
-        (None, Some(_)) => Err(fields.refusal("password", "the source field `username` is missing")),
-    }
-}
-
 fn mirror(fields: &mut Fields) -> Result<Option<Mirror>, InvalidRequest> {
     let Some(mut object) = fields.object("registry_mirror")? else { return Ok(None) };
     let host = object.text("host")?;
-    let credentials = credentials(&mut object)?;
+    let credentials = registries::credentials(&mut object)?;
     let mirror = match host {
         None => {
             Err(object.refusal("host", "it is missing; write the mirror's host, and its port if it has one"))
@@ -206,14 +185,6 @@ fn mirror(fields: &mut Fields) -> Result<Option<Mirror>, InvalidRequest> {
 fn is_host(text: &str) -> bool {
     let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') && text.chars().all(is_good)
-}
-
-fn ca_certs(fields: &mut Fields) -> Result<Vec<String>, InvalidRequest> {
-    let certificates = fields.texts("ca_certs")?;
-    match certificates.iter().all(|text| text.contains("-----BEGIN CERTIFICATE-----")) {
-        true => Ok(certificates),
-        false => Err(fields.refusal("ca_certs", "expected a list of certificates in PEM")),
-    }
 }
 
 fn platform(fields: &mut Fields) -> Result<Option<Platform>, InvalidRequest> {
@@ -294,9 +265,10 @@ mod tests {
     fn a_repository_is_enough() {
         let source = Source::from_value(json!({"repository": "registry.example/team/app"})).unwrap();
         assert_eq!(source.repository.name(), "registry.example/team/app");
-        assert_eq!((source.default_tag(), source.insecure, source.debug), ("latest", false, false));
+        assert_eq!((source.default_tag(), source.debug), ("latest", false));
         assert_eq!(source.tag, None);
-        assert_eq!((source.credentials, source.platform), (None, None));
+        assert_eq!((source.access, source.registries), (Access::default(), BTreeMap::new()));
+        assert_eq!(source.platform, None);
         assert_eq!(source.apt, AptSource::default());
     }
 
@@ -316,9 +288,9 @@ mod tests {
         }));
         let source = source.unwrap();
         assert_eq!(source.repository, Repository::Layout("images/app".into()));
-        assert_eq!((source.default_tag(), source.insecure, source.debug), ("7", true, true));
-        assert_eq!(source.credentials.as_ref().unwrap().password.expose(), "hunter2");
-        assert_eq!(source.ca_certs, [certificate]);
+        assert_eq!((source.default_tag(), source.access.insecure, source.debug), ("7", true, true));
+        assert_eq!(source.access.credentials.as_ref().unwrap().password.expose(), "hunter2");
+        assert_eq!(source.access.ca_certs, [certificate]);
         assert_eq!(source.platform.as_ref().unwrap().to_string(), "linux/arm64");
         assert_eq!(source.apt.repositories.len(), 1);
         assert_eq!(source.apt.keys, [AptKey { name: "archive".into(), armoured: key.into() }]);
@@ -369,8 +341,7 @@ mod tests {
 
     #[test]
     fn what_registry_image_has_besides_is_refused_by_name() {
-        let more = ["aws_region", "aws_role_arns", "azure_acr"];
-        for name in PLANNED.iter().chain(&more) {
+        for name in PLANNED {
             let text = error(with(name, json!("hunter2")));
             assert!(text.contains(&format!("`{name}`: it is not built yet")), "{text}");
             assert!(!text.contains("hunter2"), "{text}");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, ClientBuilder};
+use reqwest::{Certificate, ClientBuilder, Identity};
 
-use super::{Error, Response};
+use super::{ClientCertificate, Error, Response};
 use crate::redact;
 
 /// How a [`Client`] behaves.
@@ -16,6 +16,10 @@ use crate::redact;
 pub struct Options {
     /// Certificate authorities beside the machine's own, each a PEM text of one or more certificates.
     pub ca_certs: Vec<String>,
+    /// The certificate that is shown to servers that ask for one.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Whether `HTTP_PROXY` and its kin are heeded.
+    pub uses_proxies: bool,
     /// What is sent as `User-Agent`.
     pub user_agent: String,
     /// How long a connection may take to come about.
@@ -32,6 +36,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             ca_certs: Vec::new(),
+            client_certificate: None,
+            uses_proxies: true,
             user_agent: format!("estaleiro/{}", env!("CARGO_PKG_VERSION")),
             connect_timeout: Duration::from_secs(20),
             read_timeout: Duration::from_secs(60),
@@ -42,7 +48,7 @@ impl Default for Options {
 }
 
 /// How often, and after what time, a request is tried again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// How many tries there are in all.
     pub n_tries: u32,
@@ -96,9 +102,14 @@ impl Client {
     pub fn new(options: &Options) -> Result<Client, Error> {
         install_tls_provider();
         let certificates = certificates(&options.ca_certs)?;
-        let http = match builder(options).tls_certs_merge(certificates.clone()).build() {
+        let identity = options.client_certificate.as_ref().map(identity).transpose()?;
+        let builder = || {
+            let builder = builder(options);
+            identity.iter().cloned().fold(builder, ClientBuilder::identity)
+        };
+        let http = match builder().tls_certs_merge(certificates.clone()).build() {
             // A machine without any certificates can still fetch over http, and trust the given ones.
-            Err(_) => builder(options).tls_certs_only(certificates).build(),
+            Err(_) => builder().tls_certs_only(certificates).build(),
             Ok(http) => Ok(http),
         };
         let http = http.map_err(|error| Error::Tls { reason: super::error::innermost(&error) })?;
@@ -197,7 +208,9 @@ fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
 }
 
 fn builder(options: &Options) -> ClientBuilder {
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder();
+    let builder = if options.uses_proxies { builder } else { builder.no_proxy() };
+    builder
         .user_agent(&options.user_agent)
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
@@ -224,6 +237,14 @@ fn refusal(attempt: &Attempt<'_>, limit: usize) -> Option<String> {
         "http" | "https" => None,
         _ => Some(format!("it redirects to {next}")),
     }
+}
+
+/// The reason shows nothing of the key.
+fn identity(client: &ClientCertificate) -> Result<Identity, Error> {
+    let pem = format!("{}\n{}", client.certificate.trim(), client.key.expose().trim());
+    Identity::from_pem(pem.as_bytes()).map_err(|_| Error::Tls {
+        reason: "the client's certificate and key: expected both in PEM, the key not encrypted".to_owned(),
+    })
 }
 
 fn certificates(ca_certs: &[String]) -> Result<Vec<Certificate>, Error> {

@@ -131,6 +131,14 @@ Options:
       --username <USERNAME>            The user name for the registry [env: ESTALEIRO_USERNAME]
       --password <PASSWORD>            The password for the registry; better given in the
                                        environment [env: ESTALEIRO_PASSWORD]
+      --authfile <FILE>                A docker config.json with credentials for other registries,
+                                       or `none` [default: $REGISTRY_AUTH_FILE, else
+                                       $XDG_RUNTIME_DIR/containers/auth.json and
+                                       $DOCKER_CONFIG/config.json or ~/.docker/config.json] [env:
+                                       ESTALEIRO_AUTHFILE=]
+      --client-cert <FILE>             The certificate that is shown to the registry if it asks for
+                                       one, as a PEM file
+      --client-key <FILE>              The private key of that certificate, as a PEM file
       --insecure                       Reach the registry by plain http
       --registry-mirror <HOST=MIRROR>  Ask MIRROR before the registry HOST for the images that a
                                        Dockerfile names; may be repeated [env:

@@ -57,6 +57,92 @@ async fn refused_credentials_are_said_so_and_not_shown() {
 }
 
 #[tokio::test]
+async fn an_identity_token_is_exchanged_with_the_token_server_and_shown_to_nobody_else() {
+    static TOKENS: OnceLock<String> = OnceLock::new();
+    let tokens = Fake::start(|asked, _| match asked.form("refresh_token").as_deref() {
+        Some("hunter2") => answer_with(200, &[], r#"{"access_token":"T","refresh_token":"new"}"#),
+        _ => answer_with(401, &[], r#"{"errors":[{"code":"DENIED","message":"no hunter3"}]}"#),
+    })
+    .await;
+    TOKENS.set(tokens.host.clone()).unwrap();
+    let fake = Fake::start_with_ping(|asked, _| {
+        let challenge = format!(r#"Bearer realm="http://{}/token",service="s""#, TOKENS.get().unwrap());
+        match asked.authorization.as_deref() {
+            Some("Bearer T") => answer(404),
+            _ => answer_with(401, &[("www-authenticate", &challenge)], ""),
+        }
+    })
+    .await;
+    let with_identity =
+        |token: &str| Access { credentials: Some(Credentials::identity(Secret::new(token))), ..access() };
+    let registry = open(&fake.host, "app", &with_identity("hunter2"));
+    assert_eq!(registry.resolve("1").await.unwrap(), None);
+    let asked = tokens.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!((asked[0].line().as_str(), asked[0].authorization.as_deref()), ("POST /token", None));
+    let expected = "grant_type=refresh_token&refresh_token=hunter2&client_id=estaleiro&service=s&scope=repository%3Aapp%3Apull";
+    assert_eq!(asked[0].body, expected);
+    assert!(fake.asked().iter().all(|asked| asked.authorization.as_deref() != Some("Bearer hunter2")));
+    let error =
+        open(&fake.host, "app", &with_identity("hunter3")).resolve("1").await.unwrap_err().to_string();
+    assert!(error.contains("the registry refused the credentials (401 Unauthorized: no ***)"), "{error}");
+}
+
+#[tokio::test]
+async fn an_identity_token_follows_no_redirect() {
+    static PLACES: OnceLock<[String; 2]> = OnceLock::new();
+    let elsewhere = Fake::start(|_, _| answer_with(200, &[], r#"{"token":"T"}"#)).await;
+    let fake = Fake::start_with_ping(|asked, _| {
+        let [fake, elsewhere] = PLACES.get().unwrap();
+        match asked.path.as_str() {
+            "/token" => answer_with(307, &[("location", &format!("http://{elsewhere}/token"))], ""),
+            _ => answer_with(
+                401,
+                &[("www-authenticate", &format!(r#"Bearer realm="http://{fake}/token""#))],
+                "",
+            ),
+        }
+    })
+    .await;
+    PLACES.set([fake.host.clone(), elsewhere.host.clone()]).unwrap();
+    let credentials = Some(Credentials::identity(Secret::new("hunter2")));
+    let access = Access { credentials, ..access() };
+    let error = open(&fake.host, "app", &access).resolve("1").await.unwrap_err().to_string();
+    assert!(error.contains("redirects"), "{error}");
+    assert_eq!(elsewhere.lines(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_passwords_only_sees_no_identity_token() {
+    let fake =
+        Fake::start_with_ping(|_, _| answer_with(401, &[("www-authenticate", "Basic realm=x")], "")).await;
+    let credentials = Some(Credentials::identity(Secret::new("hunter2")));
+    let access = Access { credentials, ..access() };
+    open(&fake.host, "app", &access).resolve("1").await.unwrap_err();
+    assert!(fake.asked().iter().all(|asked| asked.authorization.is_none()));
+}
+
+#[tokio::test]
+async fn a_token_that_the_registry_echoes_is_not_shown() {
+    static HOST: OnceLock<String> = OnceLock::new();
+    let fake = Fake::start_with_ping(|asked, _| {
+        let challenge = format!(r#"Bearer realm="http://{}/token""#, HOST.get().unwrap());
+        match (asked.path.as_str(), &asked.authorization) {
+            ("/token", _) => answer_with(200, &[], r#"{"token":"canary"}"#),
+            (_, None) => answer_with(401, &[("www-authenticate", &challenge)], ""),
+            (_, Some(shown)) => {
+                let body = format!(r#"{{"errors":[{{"code":"X","message":"why {shown}?"}}]}}"#);
+                answer_with(400, &[], body)
+            }
+        }
+    })
+    .await;
+    HOST.set(fake.host.clone()).unwrap();
+    let error = open(&fake.host, "app", &access()).manifest("1").await.unwrap_err().to_string();
+    assert!(error.ends_with("400 Bad Request: why Bearer ***?"), "{error}");
+}
+
+#[tokio::test]
 async fn an_upload_whose_token_expires_starts_again_with_a_new_one() {
     static HOST: OnceLock<String> = OnceLock::new();
     let fake = Fake::start_with_ping(|asked, n_before| {

@@ -28,9 +28,21 @@ impl DebianRegistry {
         DebianRegistry::start_with(", tls: {certificate: DIRECTORY/cert.pem, key: DIRECTORY/cert-key.pem}")
     }
 
+    /// Starts one that speaks TLS to those alone who have a certificate of the same authority.
+    pub(crate) fn start_with_client_certificates() -> DebianRegistry {
+        DebianRegistry::start_with(
+            ", tls: {certificate: DIRECTORY/cert.pem, key: DIRECTORY/cert-key.pem, clientcas: [DIRECTORY/ca.pem]}",
+        )
+    }
+
     /// Returns the certificate of its certificate authority, PEM.
     pub(crate) fn certificate_authority(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("ca.pem")).unwrap()
+        self.pem("ca")
+    }
+
+    /// Returns a certificate or key that was made for it.
+    pub(crate) fn pem(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(format!("{name}.pem"))).unwrap()
     }
 
     fn start_with(more: &str) -> DebianRegistry {

@@ -25,6 +25,12 @@ impl Asked {
         let separator = if self.query.is_empty() { "" } else { "?" };
         format!("{} {}{separator}{}", self.method, self.path, self.query)
     }
+
+    /// Returns a value of the form in the body.
+    pub(crate) fn form(&self, name: &str) -> Option<String> {
+        let mut pairs = url::form_urlencoded::parse(&self.body);
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
 }
 
 type Answerer = dyn Fn(&Asked, usize) -> Response<Body> + Send + Sync;

@@ -30,7 +30,9 @@ use estaleiro::digest::Digest;
 use estaleiro::oci::{Annotations, Descriptor, History, Image, Index, Layer, Manifest, Platform, media_type};
 use estaleiro::progress::{Progress, Task};
 use estaleiro::redact::Secret;
-use estaleiro::registry::{Access, Artifact, Credentials, Location, Pushed, Registry, Retry};
+use estaleiro::registry::{
+    Access, Artifact, ClientCertificate, Credentials, Location, Pushed, Registry, Retry,
+};
 use estaleiro::store::Store;
 
 use debian::DebianRegistry;

@@ -59,6 +59,26 @@ async fn a_registry_nearby_may_speak_tls() {
 }
 
 #[tokio::test]
+async fn a_registry_may_ask_for_a_client_certificate() {
+    let server = DebianRegistry::start_with_client_certificates();
+    let ca_certs = vec![server.certificate_authority()];
+    let stranger = open(&server.host, "app", &Access { ca_certs: ca_certs.clone(), ..access() });
+    stranger.resolve("1").await.unwrap_err();
+    let shown = |certificate: &str, key: &str| {
+        let key = Secret::new(server.pem(key));
+        let certificate = ClientCertificate { certificate: server.pem(certificate), key };
+        Access { ca_certs: ca_certs.clone(), client_certificate: Some(certificate), ..access() }
+    };
+    let registry = open(&server.host, "app", &shown("cert", "cert-key"));
+    let desk = Desk::new();
+    let pushed = push_image(&registry, &desk, "1").await;
+    assert_eq!(registry.resolve("1").await.unwrap().map(|found| found.digest), Some(pushed.digest));
+    let location = format!("{}/app", server.host).parse().unwrap();
+    let error = Registry::open(&location, &shown("cert", "cert")).err().unwrap().to_string();
+    assert!(error.contains("cannot set up TLS: the client's certificate and key"), "{error}");
+}
+
+#[tokio::test]
 async fn what_refers_to_an_image_is_listed_at_a_tag_where_the_registry_keeps_no_list() {
     let server = DebianRegistry::start();
     let registry = open(&server.host, "app", &access());

@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod concourse;
 pub mod deb;
 pub mod docker_registry;
+pub mod far;
 pub mod fault;
 pub mod git;
 pub mod http;

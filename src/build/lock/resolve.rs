@@ -138,7 +138,7 @@ pub async fn load_base(
     subject: &Subject<'_>,
     world: &World,
 ) -> Result<(LockedBase, Base)> {
-    let registry = world.open(&Location::Remote(reference.clone()))?;
+    let registry = world.open(&Location::Remote(reference.clone())).await?;
     let digest = match locked {
         Some(locked) => locked.digest,
         None => base::pin("base image", &registry, reference, subject.platform).await?,

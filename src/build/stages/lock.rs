@@ -189,7 +189,7 @@ async fn find_in(
     given: Option<&PlatformLock>,
     world: &World,
 ) -> Result<KnownImage> {
-    let registry = world.open(&layout.location())?;
+    let registry = world.open(&layout.location()).await?;
     let digest = match given {
         Some(locked) => locked_image(locked, image)?,
         None => {
@@ -218,14 +218,14 @@ async fn place(
     world: &World,
 ) -> Result<(Registry, Digest)> {
     if let Some(place) = world.place_of(reference) {
-        let registry = world.open(&Location::Remote(place.clone()))?;
+        let registry = world.open(&Location::Remote(place.clone())).await?;
         let wanted = locked.map_or_else(|| place.clone(), |digest| place.with_digest(digest));
         match base::pin("image", &registry, &wanted, platform).await {
             Ok(digest) => return Ok((registry, locked.unwrap_or(digest))),
             Err(error) => world.progress.warn(format!("{error:#}")),
         }
     }
-    let registry = world.open(&Location::Remote(reference.clone()))?;
+    let registry = world.open(&Location::Remote(reference.clone())).await?;
     let digest = match locked {
         Some(digest) => digest,
         None => base::pin("image", &registry, reference, platform).await?,

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Result;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::cloud::signed_in;
 use super::protocol::{CheckRequest, Version};
 use super::reach;
 use super::source::Source;
@@ -25,7 +26,7 @@ const N_AT_ONCE: usize = 16;
 ///
 /// What a mirror knows is believed; if it knows nothing or fails, the registry itself is asked.
 pub async fn check(request: &CheckRequest, progress: &Progress) -> Result<Vec<Version>> {
-    let source = &request.source;
+    let source = &signed_in(&request.source).await?;
     let given = request.version.as_ref();
     if let Some(registry) = reach::mirror(source)? {
         let place = Place { registry, source, given, progress };
