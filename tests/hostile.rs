@@ -9,6 +9,10 @@ mod support;
 mod archives;
 #[path = "hostile/base.rs"]
 mod base;
+#[path = "hostile/canary.rs"]
+mod canary;
+#[path = "support/certificate.rs"]
+mod certificate;
 #[path = "hostile/credentials.rs"]
 mod credentials;
 #[path = "hostile/debs.rs"]

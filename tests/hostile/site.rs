@@ -196,6 +196,13 @@ pub(crate) fn names_in(directory: &Path) -> Vec<String> {
     names
 }
 
+/// Returns every file below a directory; of layers also what is in them.
+pub(crate) fn everything_in(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    collect(directory, std::time::SystemTime::UNIX_EPOCH, &mut files);
+    files
+}
+
 fn collect(path: &Path, since: std::time::SystemTime, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_dir() {

@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/certificate.rs"]
+mod certificate;
+
 mod again;
 mod archives;
 mod arrival;
@@ -15,5 +18,6 @@ mod dockerfiles;
 mod order;
 mod params;
 mod pier;
+mod proxies;
 mod registries;
 mod sources;

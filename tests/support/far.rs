@@ -114,3 +114,31 @@ async fn read(request: Request) -> Asked {
         body: axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default(),
     }
 }
+
+/// Returns what was sent before the body, word for word, on one line.
+pub fn words(request: &Request) -> String {
+    let headers = request.headers().iter();
+    let headers: Vec<String> = headers
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    format!("{} {} {}", request.method(), request.uri(), headers.join("; "))
+}
+
+/// Repeats `words` wherever an answer has room for them: in headers, and where it is an error in the body.
+pub fn echo(mut response: Response, words: &str) -> Response {
+    let value = |text: String| axum::http::HeaderValue::from_str(&text).unwrap();
+    let is_error = response.status().as_u16() >= 400;
+    let headers = response.headers_mut();
+    headers.append("set-cookie", value(format!("echo={words}")));
+    headers.append("warning", value(format!("299 - {words:?}")));
+    headers.append("www-authenticate", value(format!("Echo realm={words:?}")));
+    if is_error {
+        let encoded: String = url::form_urlencoded::byte_serialize(words.as_bytes()).collect();
+        headers.insert("location", value(format!("/{encoded}")));
+        headers.remove("content-length");
+        let errors = serde_json::json!({"errors": [{"code": "ECHO", "message": words, "detail": words}],
+            "error": words, "error_description": words, "message": words});
+        *response.body_mut() = axum::body::Body::from(errors.to_string());
+    }
+    response
+}

@@ -17,6 +17,10 @@ use futures_util::FutureExt;
 pub use access::Auth;
 use contents::Contents;
 
+use axum::extract::Request;
+use axum::response::Response;
+
+use super::far;
 use super::fault::Faults;
 use super::http::{Handler, Log, Server};
 
@@ -49,6 +53,8 @@ pub struct Options {
     pub largest_body: u64,
     /// Whether it takes blobs in chunks.
     pub takes_chunks: bool,
+    /// Whether it repeats what it is told, credentials too, in the headers of all answers and the bodies of errors.
+    pub echoes: bool,
 }
 
 impl Default for Options {
@@ -61,6 +67,7 @@ impl Default for Options {
             relative_locations: true,
             largest_body: u64::MAX,
             takes_chunks: true,
+            echoes: false,
         }
     }
 }
@@ -71,6 +78,7 @@ struct State {
     options: Mutex<Options>,
     contents: Mutex<Contents>,
     tokens: Mutex<BTreeMap<String, Vec<access::Grant>>>,
+    heard: Mutex<Vec<String>>,
 }
 
 impl State {
@@ -104,9 +112,10 @@ impl TestRegistry {
                 options: Mutex::new(options),
                 contents: Mutex::new(Contents::new()),
                 tokens: Mutex::default(),
+                heard: Mutex::default(),
             });
             kept = Some(state.clone());
-            let handler: Handler = Arc::new(move |request| answer::answer(state.clone(), request).boxed());
+            let handler: Handler = Arc::new(move |request| listen(state.clone(), request).boxed());
             handler
         });
         TestRegistry { server, state: kept.unwrap() }
@@ -208,6 +217,16 @@ impl TestRegistry {
         self.state.contents().n_open_uploads()
     }
 
+    /// Returns what was said to it before the bodies, word for word.
+    pub fn heard(&self) -> Vec<String> {
+        self.state.heard.lock().unwrap().clone()
+    }
+
+    /// Returns the directory that its blobs are in.
+    pub fn blobs(&self) -> std::path::PathBuf {
+        self.state.contents().blob_path(&Digest::of(b"")).parent().unwrap().to_owned()
+    }
+
     /// Forgets all tokens given out.
     pub fn expire_tokens(&self) {
         self.token_expiry()();
@@ -218,4 +237,12 @@ impl TestRegistry {
         let state = self.state.clone();
         move || state.tokens.lock().unwrap().clear()
     }
+}
+
+async fn listen(state: Arc<State>, request: Request) -> Response {
+    let words = far::words(&request);
+    state.heard.lock().unwrap().push(words.clone());
+    let echoes = state.options().echoes;
+    let response = answer::answer(state, request).await;
+    if echoes { far::echo(response, &words) } else { response }
 }
