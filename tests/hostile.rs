@@ -11,8 +11,6 @@ mod archives;
 mod base;
 #[path = "hostile/canary.rs"]
 mod canary;
-#[path = "support/certificate.rs"]
-mod certificate;
 #[path = "hostile/credentials.rs"]
 mod credentials;
 #[path = "hostile/debs.rs"]

@@ -10,12 +10,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::certificate;
 use crate::site::{Site, everything_in};
 use crate::support::concourse::Put;
 use crate::support::far::{self, Asked, Far};
 use crate::support::registry::{Auth, Options};
-use crate::support::{Concourse, TestImage, TestRegistry, http};
+use crate::support::{Concourse, TestImage, TestRegistry, certificate, http};
 
 const PASSWORD: &str = "canary-password";
 const REGISTRIES: &str = "canary-registries";

@@ -5,9 +5,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../support/certificate.rs"]
-mod certificate;
-
 mod again;
 mod archives;
 mod arrival;

@@ -7,8 +7,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::certificate;
-use crate::support::{Concourse, DockerRegistry, TestImage, TestRegistry};
+use crate::support::{Concourse, DockerRegistry, TestImage, TestRegistry, certificate};
 
 /// `user:canary-proxy`.
 const AUTHORIZATION: &str = "proxy-authorization: Basic dXNlcjpjYW5hcnktcHJveHk=";
