@@ -5,6 +5,9 @@ use std::fmt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 
+/// How much of what came from outside is shown, in characters.
+const LONGEST_LINE: usize = 300;
+
 /// A text that is never printed: its `Debug` and `Display` show `***`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
@@ -61,6 +64,11 @@ pub fn url(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
+/// Makes one short line of what came from outside: nothing in it moves a terminal's cursor, or fills a log.
+pub fn line(text: &str) -> String {
+    text.chars().take(LONGEST_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// Returns a text with `***` in the place of user and password, if it is an address that has them.
 pub fn credentials(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| {
@@ -74,6 +82,12 @@ pub fn credentials(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_from_outside_is_a_short_line() {
+        assert_eq!(line("a\nb\x1b[2Jc"), "a b [2Jc");
+        assert_eq!(line(&"é".repeat(1000)), "é".repeat(300));
+    }
 
     #[test]
     fn a_secret_does_not_show_itself() {

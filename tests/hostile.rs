@@ -17,10 +17,16 @@ mod credentials;
 mod debs;
 #[path = "hostile/interruption.rs"]
 mod interruption;
+#[path = "hostile/layers.rs"]
+mod layers;
 #[path = "hostile/packages.rs"]
 mod packages;
+#[path = "hostile/registries.rs"]
+mod registries;
 #[path = "hostile/requests.rs"]
 mod requests;
+#[path = "hostile/rogue.rs"]
+mod rogue;
 #[path = "hostile/site.rs"]
 mod site;
 #[path = "hostile/space.rs"]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::future::try_join_all;
@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::layer::{Entry, Kind, Skeleton};
 use crate::oci::{Config, Descriptor, Image, Index, Layer, Manifest, Platform, Reference, media_type};
 use crate::progress::Progress;
+use crate::redact;
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -305,10 +306,15 @@ async fn manifest_of(digest: &Digest, registry: &Registry) -> Result<Manifest> {
 }
 
 fn image_of(manifest: &Manifest, registry: &Registry, store: &Store) -> Result<Image> {
-    let config: Config =
-        serde_json::from_slice(&store.read_blob(&manifest.config.digest, LARGEST_CONFIG)?)
-            .with_context(|| format!("cannot read the configuration of image {}", registry.name()))?;
+    let bytes = store.read_blob(&manifest.config.digest, LARGEST_CONFIG)?;
+    let config = parse_config(&bytes, registry)?;
     Ok(Image { layers: layers(manifest, &config)?, config })
+}
+
+/// Reads the configuration of an image of `registry`.
+pub fn parse_config(bytes: &[u8], registry: &Registry) -> Result<Config> {
+    let parsed = serde_json::from_slice(bytes).map_err(|error| anyhow!(redact::line(&error.to_string())));
+    parsed.with_context(|| format!("cannot read the configuration of image {}", registry.name()))
 }
 
 fn layers(manifest: &Manifest, config: &Config) -> Result<Vec<Layer>> {

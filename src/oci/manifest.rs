@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::redact;
+
 use super::{Annotations, Descriptor, canonical_json, media_type};
 
 /// Why bytes are no manifest or index.
@@ -58,8 +60,9 @@ struct Versioned<'a, T> {
 impl Manifest {
     /// Reads a manifest; an index is refused as such.
     pub fn parse(bytes: &[u8]) -> Result<Manifest, InvalidManifest> {
-        let error = |reason: String| InvalidManifest { what: "manifest", reason };
-        let wire = oci_spec::image::ImageManifest::from_reader(bytes).map_err(|e| error(e.to_string()))?;
+        let error = |reason: String| InvalidManifest { what: "manifest", reason: redact::line(&reason) };
+        let wire: oci_spec::image::ImageManifest =
+            serde_json::from_slice(bytes).map_err(|e| error(e.to_string()))?;
         refuse_other_kind(bytes, "manifests").map_err(error)?;
         Ok(Manifest {
             media_type: wire.media_type().as_ref().map_or(media_type::MANIFEST.into(), ToString::to_string),
@@ -85,8 +88,9 @@ impl Index {
 
     /// Reads an index; a manifest is refused as such.
     pub fn parse(bytes: &[u8]) -> Result<Index, InvalidManifest> {
-        let error = |reason: String| InvalidManifest { what: "index", reason };
-        let wire = oci_spec::image::ImageIndex::from_reader(bytes).map_err(|e| error(e.to_string()))?;
+        let error = |reason: String| InvalidManifest { what: "index", reason: redact::line(&reason) };
+        let wire: oci_spec::image::ImageIndex =
+            serde_json::from_slice(bytes).map_err(|e| error(e.to_string()))?;
         refuse_other_kind(bytes, "layers").map_err(error)?;
         Ok(Index {
             media_type: wire.media_type().as_ref().map_or(media_type::INDEX.into(), ToString::to_string),

@@ -3,6 +3,7 @@
 //! What is asked and how the answers are read; how a request gets there is the door's business, and
 //! uploads are in `upload.rs`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use super::{Access, MANIFEST_LIMIT, Reason};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Reference, media_type};
 use crate::progress::Task;
+use crate::redact;
 use crate::store::Store;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -34,6 +36,9 @@ const PAGE_LIMIT: usize = 10_000;
 
 /// How many tags, or referrers, are listed at most.
 const LIST_LIMIT: usize = 1_000_000;
+
+/// How long a list is at most, over all its pages, in bytes.
+const LIST_BYTES: usize = 64 << 20;
 
 /// How long a round of reading and writing the list of referrers is thought to take at most.
 const LONGEST_ROUND: Duration = Duration::from_secs(1);
@@ -273,7 +278,8 @@ impl Remote {
         let mut tags = Vec::new();
         let listed = self.pages(format!("v2/{}/tags/list?n=1000", self.repository), |_, body| {
             let page: Page = serde_json::from_slice(body)
-                .map_err(|e| Reason::Unexpected(format!("the list of tags cannot be read: {e}")))?;
+                .map_err(|e| redact::line(&e.to_string()))
+                .map_err(|why| Reason::Unexpected(format!("the list of tags cannot be read: {why}")))?;
             tags.extend(page.tags.unwrap_or_default());
             Ok(tags.len())
         });
@@ -287,14 +293,16 @@ impl Remote {
         path: String,
         mut take: impl FnMut(&Response, &[u8]) -> Result<usize, Reason>,
     ) -> Result<(), Reason> {
-        let mut target = Target::Path(path);
+        let (mut target, mut n_bytes, mut seen) = (Target::Path(path), 0, BTreeSet::new());
         for _ in 0..PAGE_LIMIT {
             let (response, body) = self.page(target).await?;
-            if take(&response, &body)? > LIST_LIMIT {
+            n_bytes += body.len();
+            if take(&response, &body)? > LIST_LIMIT || n_bytes > LIST_BYTES {
                 break;
             }
-            match next_page(&response) {
-                Some(next) => target = Target::Url(next),
+            match next_page(&response)? {
+                Some(next) if seen.insert(Digest::of(next.as_str())) => target = Target::Url(next),
+                Some(_) => break,
                 None => return Ok(()),
             }
         }
@@ -367,7 +375,8 @@ fn described(response: &Response) -> Option<Descriptor> {
 ///
 /// Bytes that call themselves something else could be taken for another kind (CVE-2021-41190).
 pub(super) fn manifest_type(announced: Option<&str>, bytes: &[u8]) -> Result<String, Reason> {
-    let unexpected = |why: String| Reason::Unexpected(format!("the manifest cannot be read: {why}"));
+    let unexpected =
+        |why: String| Reason::Unexpected(format!("the manifest cannot be read: {}", redact::line(&why)));
     let fields: serde_json::Map<String, Value> =
         serde_json::from_slice(bytes).map_err(|e| unexpected(e.to_string()))?;
     let own = fields.get("mediaType").and_then(Value::as_str);
@@ -403,8 +412,19 @@ pub(super) fn verified(blob: &Descriptor, bytes: Vec<u8>) -> Result<Vec<u8>, Rea
     }
 }
 
-/// Returns the next page's URL (RFC 8288).
-fn next_page(response: &Response) -> Option<url::Url> {
+/// Returns the next page's URL (RFC 8288), which is at the same host.
+fn next_page(response: &Response) -> Result<Option<url::Url>, Reason> {
+    let next = linked(response);
+    match next.as_ref().filter(|next| next.host_str() != response.url().host_str()) {
+        None => Ok(next),
+        Some(next) => Err(Reason::Unexpected(format!(
+            "it goes on at {}, which is another host",
+            redact::url(next.as_str())
+        ))),
+    }
+}
+
+fn linked(response: &Response) -> Option<url::Url> {
     let is_next = |link: &&str| link.contains("rel=\"next\"") || link.contains("rel=next");
     let header = response.header(&header::LINK)?;
     let (target, _) = header.split(',').find(is_next)?.trim().strip_prefix('<')?.split_once('>')?;

@@ -15,9 +15,6 @@ use crate::{redact, transport};
 /// How much of an error's body is read, in bytes.
 const ERROR_LIMIT: u64 = 16 << 10;
 
-/// How much of what a registry says about an error is shown, in characters.
-const MESSAGE_LIMIT: usize = 300;
-
 /// How often a request is redirected at most.
 const REDIRECT_LIMIT: usize = 5;
 
@@ -160,14 +157,9 @@ impl Response {
         let messages: Vec<String> = envelope.errors.into_iter().map(|error| error.message).collect();
         match messages.concat().is_empty() {
             true => String::new(),
-            false => format!(": {}", printable(&scrub(messages.join("; ")))),
+            false => format!(": {}", redact::line(&scrub(messages.join("; ")))),
         }
     }
-}
-
-/// Makes one short line of what came from outside.
-fn printable(text: &str) -> String {
-    text.chars().take(MESSAGE_LIMIT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 pub(super) fn label(method: &Method, url: &Url) -> String {
@@ -188,5 +180,5 @@ fn broken(request: String, error: reqwest::Error) -> Reason {
         | transport::Error::Status { .. }
         | transport::Error::Tls { .. }) => error.to_string(),
     };
-    Reason::Broken { request, cause: printable(&cause), is_permanent }
+    Reason::Broken { request, cause: redact::line(&cause), is_permanent }
 }

@@ -160,7 +160,7 @@ fn parse_repository(text: &str) -> Result<Repository, String> {
 }
 
 /// A tag is what stands as one in an image's name.
-fn is_tag(text: &str) -> bool {
+pub(super) fn is_tag(text: &str) -> bool {
     let name = format!("a:{text}").parse::<Reference>();
     name.is_ok_and(|name| name.digest.is_none() && name.tag.as_deref() == Some(text))
 }

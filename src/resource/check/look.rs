@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::super::reach;
 use super::super::select::{Pattern, Select};
@@ -10,7 +10,7 @@ use super::super::source::Source;
 use crate::build::base;
 use crate::build::time::parse_rfc3339_exact;
 use crate::digest::Digest;
-use crate::oci::{Annotations, Config, Index, Manifest, media_type};
+use crate::oci::{Annotations, Index, Manifest, media_type};
 use crate::registry::Registry;
 
 /// What an image says of itself.
@@ -52,9 +52,7 @@ impl Look {
             return Ok(Look { labels: BTreeMap::new(), annotations: manifest.annotations, created: None });
         }
         let bytes = registry.read_blob(&manifest.config, base::LARGEST_CONFIG).await?;
-        let config: Config = serde_json::from_slice(&bytes).with_context(|| {
-            format!("cannot read the configuration {} of an image", manifest.config.digest)
-        })?;
+        let config = base::parse_config(&bytes, registry)?;
         let created = config.created.as_deref().and_then(parse_rfc3339_exact);
         Ok(Look { labels: config.config.labels, annotations: manifest.annotations, created })
     }

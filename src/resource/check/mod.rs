@@ -4,6 +4,7 @@ mod look;
 mod numbers;
 mod tags;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::cloud::signed_in;
 use super::protocol::{CheckRequest, Version};
 use super::reach;
-use super::source::Source;
+use super::source::{Source, is_tag};
 use crate::digest::Digest;
 use crate::progress::Progress;
 use crate::registry::{self, Reason, Registry};
@@ -22,22 +23,25 @@ use look::Look;
 /// How many requests are under way at a time.
 const N_AT_ONCE: usize = 16;
 
+/// How many warnings are given before the rest is only counted.
+const N_WARNINGS: usize = 10;
+
 /// Lists the versions that a source wants, oldest first; from the given one on, where their order allows it.
 ///
 /// What a mirror knows is believed; if it knows nothing or fails, the registry itself is asked.
 pub async fn check(request: &CheckRequest, progress: &Progress) -> Result<Vec<Version>> {
     let source = &signed_in(&request.source).await?;
-    let given = request.version.as_ref();
+    let place =
+        |registry| Place { registry, source, given: request.version.as_ref(), progress, n_odd: Cell::new(0) };
     if let Some(registry) = reach::mirror(source)? {
-        let place = Place { registry, source, given, progress };
+        let place = place(registry);
         match place.versions().await {
             Ok(found) if !found.is_empty() => return Ok(found),
             Ok(_) => progress.warn(format!("the mirror {} has no version", place.registry.name())),
             Err(error) => progress.warn(format!("{error:#}")),
         }
     }
-    let registry = reach::registry(source, Path::new("."))?;
-    Place { registry, source, given, progress }.versions().await
+    place(reach::registry(source, Path::new("."))?).versions().await
 }
 
 /// Where versions are looked for, and which.
@@ -46,15 +50,21 @@ struct Place<'a> {
     source: &'a Source,
     given: Option<&'a Version>,
     progress: &'a Progress,
+    /// How much came that could not be understood.
+    n_odd: Cell<usize>,
 }
 
 impl Place<'_> {
     async fn versions(&self) -> Result<Vec<Version>> {
-        match (&self.source.tag, &self.source.select.tag_regex) {
+        let found = match (&self.source.tag, &self.source.select.tag_regex) {
             (Some(tag), _) => self.of_tag(tag).await,
             (None, Some(pattern)) => self.matching(pattern).await,
             (None, None) => self.numbered().await,
+        };
+        if let more @ 1.. = self.n_odd.get().saturating_sub(N_WARNINGS) {
+            self.progress.warn(format!("{more} more cannot be understood either"));
         }
+        found
     }
 
     /// Lists the given version, if it still exists, and then the one that the tag stands for now.
@@ -70,11 +80,11 @@ impl Place<'_> {
         self.filtered(versions).await
     }
 
-    /// Returns all tags, each once, in the registry's order.
+    /// Returns all tags, each once, in the registry's order; what cannot be one is none.
     async fn tags(&self) -> Result<Vec<String>> {
         let mut tags = self.registry.tags().await?;
         let mut seen = BTreeSet::new();
-        tags.retain(|tag| seen.insert(tag.clone()));
+        tags.retain(|tag| is_tag(tag) && seen.insert(tag.clone()));
         Ok(tags)
     }
 
@@ -97,7 +107,10 @@ impl Place<'_> {
         };
         match found {
             Err(error) if is_odd(&error) => {
-                self.progress.warn(format!("{error:#}"));
+                self.n_odd.set(self.n_odd.get() + 1);
+                if self.n_odd.get() <= N_WARNINGS {
+                    self.progress.warn(format!("{error:#}"));
+                }
                 Ok(None)
             }
             found => found,
