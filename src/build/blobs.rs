@@ -265,7 +265,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::layer::{Kind, LayerWriter, Options, Stack, diff};
+    use crate::layer::{Compression, Kind, LayerWriter, Options, Stack, diff};
 
     /// A store, and layers as others write them.
     struct Place {
@@ -281,7 +281,7 @@ mod tests {
         }
 
         fn layer(&self, entries: &[Entry]) -> Layer {
-            let options = Options { epoch: 0, threads: 1, level: 1 };
+            let options = Options { epoch: 0, threads: 1, compression: Compression::Gzip(1) };
             let mut writer = LayerWriter::new(self.store.blob_writer().unwrap(), options).unwrap();
             entries.iter().for_each(|entry| writer.entry(entry, &mut std::io::empty()).unwrap());
             writer.finish().unwrap().layer

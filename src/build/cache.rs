@@ -18,12 +18,13 @@ use super::cause::Parts;
 use super::graph::{Delta, Op, Vertex};
 use super::lock::Lock;
 use super::solve::{Executor, Inputs, Outcome};
+use super::world::World;
 use crate::bom::BomDelta;
 use crate::digest::Digest;
 use crate::layer::SkeletonDelta;
 use crate::oci::{Descriptor, History, Image, Layer, Manifest, canonical_json};
 use crate::progress::Progress;
-use crate::registry::{Artifact, Registry};
+use crate::registry::{Artifact, Location, Registry};
 use crate::store::Store;
 
 /// The media type, and artifact type, of a cache record.
@@ -86,6 +87,24 @@ pub async fn recall(registry: &Registry, tag: &str, progress: &Progress) -> Resu
     Ok(record)
 }
 
+/// Reads the cache record of a further image, and opens its registry; one that can't be had is done without.
+pub async fn recall_from(location: &Location, world: &World) -> (Option<Registry>, CacheRecord) {
+    let recalled = async {
+        let registry = world.open(location).await?;
+        let record = recall(&registry, &location.tag_or_digest(), &world.progress).await?;
+        Ok::<_, anyhow::Error>((registry, record))
+    };
+    let unused = |why: &str| {
+        world.progress.warn(format!("cache_from {location}: {why}"));
+        (None, CacheRecord::default())
+    };
+    match recalled.await {
+        Ok((_, record)) if record.vertices.is_empty() => unused("it has no cache record that could be used"),
+        Ok((registry, record)) => (Some(registry), record),
+        Err(error) => unused(&format!("{error:#}")),
+    }
+}
+
 async fn record_of(subject: &Descriptor, manifest: &[u8], registry: &Registry) -> Result<CacheRecord> {
     let Some(newest) = attach::newest(registry, &subject.digest, MEDIA_TYPE).await? else {
         return Ok(CacheRecord::default());
@@ -97,6 +116,22 @@ async fn record_of(subject: &Descriptor, manifest: &[u8], registry: &Registry) -
 }
 
 impl CacheRecord {
+    /// Returns the record, and what of `other` it doesn't know itself.
+    pub fn or(mut self, other: CacheRecord) -> CacheRecord {
+        if self.vertices.is_empty() {
+            return other;
+        }
+        let known: BTreeSet<Digest> = self.vertices.iter().map(|vertex| vertex.key).collect();
+        self.vertices.extend(other.vertices.into_iter().filter(|vertex| !known.contains(&vertex.key)));
+        self.bases.extend(other.bases);
+        self
+    }
+
+    /// Returns the layers that it names.
+    pub fn layers(&self) -> BTreeSet<Digest> {
+        self.vertices.iter().filter_map(VertexRecord::layer).map(|layer| layer.digest).collect()
+    }
+
     /// A record of another image must not lend it layers that this one's registry doesn't vouch for.
     fn check_is_of(&self, image: &Manifest) -> Result<()> {
         let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.digest).collect();
@@ -116,9 +151,8 @@ impl CacheRecord {
 
     /// A layer that got lost in the registry has to be built again.
     async fn forget_what_is_gone(&mut self, registry: &Registry, progress: &Progress) -> Result<()> {
-        let layers: BTreeSet<Digest> =
-            self.vertices.iter().filter_map(VertexRecord::layer).map(|layer| layer.digest).collect();
-        let looked_for = layers
+        let looked_for = self
+            .layers()
             .into_iter()
             .map(|layer| async move { registry.has_blob(&layer).await.map(|is_there| (layer, is_there)) });
         for (layer, is_there) in try_join_all(looked_for).await? {

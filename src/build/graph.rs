@@ -17,14 +17,14 @@ use serde::Serialize;
 
 use crate::bom::{Bom, BomDelta, Git, Url};
 use crate::digest::Digest;
-use crate::layer::{Skeleton, SkeletonDelta};
+use crate::layer::{Compression, Skeleton, SkeletonDelta};
 use crate::oci::{ContainerConfig, History, Image, Layer, Platform, canonical_json};
 
 use super::definition::Owner;
 use super::lock::{LockedPackage, LockedSource};
 
 /// Raised when the bytes that a vertex yields may change: what older builders kept is not used then.
-pub const RECIPE: u32 = 3;
+pub const RECIPE: u32 = 4;
 
 /// The place of a vertex in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -310,13 +310,20 @@ pub struct Graph {
     pub platform: Platform,
     /// The latest time that may stand in a layer, in seconds since 1970.
     pub epoch: i64,
+    /// How layers are compressed.
+    pub compression: Compression,
     vertices: Vec<Vertex>,
 }
 
 impl Graph {
     /// Returns a graph without vertices.
     pub fn new(platform: Platform, epoch: i64) -> Graph {
-        Graph { platform, epoch, vertices: Vec::new() }
+        Graph { platform, epoch, compression: Compression::default(), vertices: Vec::new() }
+    }
+
+    /// Returns the same graph, whose layers are compressed like this.
+    pub fn compressed(self, compression: Compression) -> Graph {
+        Graph { compression, ..self }
     }
 
     /// Adds a vertex; those it names are there already, since nobody else hands out their names.
@@ -364,7 +371,7 @@ impl Graph {
     /// Returns the keys of all vertices, by their place.
     ///
     /// A key is made of all that decides what a vertex yields: what it does, its parent's key, its
-    /// mounts' keys, the platform, the epoch and the [`RECIPE`].
+    /// mounts' keys, the platform, the epoch, the compression and the [`RECIPE`].
     pub fn keys(&self) -> Vec<Digest> {
         let mut keys: Vec<Digest> = Vec::with_capacity(self.vertices.len());
         for vertex in &self.vertices {
@@ -392,7 +399,8 @@ impl Graph {
     fn key(&self, vertex: &Vertex, earlier: &[Digest]) -> Digest {
         let parent = vertex.parent.map(|id| earlier[id.0]);
         let mounts: Vec<Digest> = vertex.mounts.iter().map(|id| earlier[id.0]).collect();
-        Digest::of(canonical_json(&(RECIPE, &self.platform, self.epoch, &vertex.op, parent, mounts)))
+        let around = (RECIPE, &self.platform, self.epoch, self.compression);
+        Digest::of(canonical_json(&(around, &vertex.op, parent, mounts)))
     }
 }
 

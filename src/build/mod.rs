@@ -57,7 +57,7 @@ pub use world::{Accesses, AptKey, AptSource, Settings, World};
 
 use crate::bom;
 use crate::digest::Digest;
-use crate::layer::{self, LayerWriter};
+use crate::layer::{self, Compression, LayerWriter};
 use crate::oci::{Annotations, History, Image, Platform, Reference};
 use crate::registry::{Artifact, Location, Pushed, Registry};
 
@@ -82,6 +82,10 @@ pub struct Request {
     pub is_without_cache: bool,
     /// Whether the root of a command that fails is kept.
     pub keeps_failed: bool,
+    /// How the layers that are built are compressed.
+    pub compression: Compression,
+    /// Further images whose layers may be used again.
+    pub cache_from: Vec<Location>,
 }
 
 /// Where an image goes.
@@ -113,14 +117,14 @@ pub struct Built {
 pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let product = Product::read(request, &world.progress)?;
     let registry = world.open(&request.destination.location).await?;
-    let recalled = cache::recall(&registry, &request.destination.tag, &world.progress).await?;
+    let (recalled, known_at) = recall(request, &registry, world).await?;
     let locked = product.lock(request, &recalled, Kept::new(), world).await?;
     let locked = Locked { lock: unless_the_same(locked.lock, &recalled), ..locked };
-    let graph = product.graph(request, &locked)?;
+    let graph = product.graph(request, &locked)?.compressed(request.compression);
     let Locked { lock, base, images } = locked;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
     let places = product.places(base.as_ref(), world);
-    let work = Work { request, world, registry: &registry, base, images, lock: &lock, places };
+    let work = Work { request, world, registry: &registry, known_at, base, images, lock: &lock, places };
     let parts = cause::parts(&graph);
     let causes = cause::causes(&parts, &recalled.parts);
     let solved = work.solve(graph, recalled.vertices, causes).await;
@@ -132,6 +136,22 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let (published, shipped) = work.publish(&product, &solved, bom, &record).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
+}
+
+/// Recalls what is known of the last image, and of the further ones; returns where their layers lie, too.
+async fn recall(
+    request: &Request,
+    registry: &Registry,
+    world: &World,
+) -> Result<(CacheRecord, Vec<BlobSource>)> {
+    let mut recalled = cache::recall(registry, &request.destination.tag, &world.progress).await?;
+    let mut known_at = vec![BlobSource { registry: registry.clone(), digests: recalled.layers() }];
+    for location in &request.cache_from {
+        let (other, record) = cache::recall_from(location, world).await;
+        known_at.extend(other.map(|registry| BlobSource { registry, digests: record.layers() }));
+        recalled = recalled.or(record);
+    }
+    Ok((recalled, known_at))
 }
 
 fn titled(mut artifact: Artifact, title: &str, epoch: i64) -> Artifact {
@@ -182,6 +202,8 @@ struct Work<'a> {
     request: &'a Request,
     world: &'a World,
     registry: &'a Registry,
+    /// Where the layers lie that are known from earlier images.
+    known_at: Vec<BlobSource>,
     base: Option<Base>,
     images: Images,
     lock: &'a Lock,
@@ -209,7 +231,7 @@ impl Work<'_> {
             self.world.store.clone(),
             self.world.progress.clone(),
             waiter.clone(),
-            self.sources(&recalled).await?,
+            self.sources().await?,
         );
         let worker = Worker {
             store: self.world.store.clone(),
@@ -227,6 +249,7 @@ impl Work<'_> {
             sandbox: OnceLock::new(),
             secrets: self.request.recipe.secrets(),
             keeps_failed: self.request.keeps_failed,
+            compression: self.request.compression,
         };
         let caching = Caching::new(worker, self.world.store.clone(), recalled, self.world.progress.clone())
             .telling(causes)
@@ -297,7 +320,8 @@ impl Work<'_> {
 
     /// A manifest has at least one layer (OCI image specification, the manifest's schema).
     fn with_an_empty_layer(&self, image: Image) -> Result<Image> {
-        let options = layer::Options { epoch: self.lock.epoch, threads: 1, level: 6 };
+        let options =
+            layer::Options { epoch: self.lock.epoch, threads: 1, compression: self.request.compression };
         let packed = LayerWriter::new(self.world.store.blob_writer()?, options)?.finish()?;
         let history = History {
             created: Some(time::rfc3339(self.lock.epoch)),
@@ -308,9 +332,8 @@ impl Work<'_> {
     }
 
     /// The base's layers lie in its registry, those of the last build in the destination.
-    async fn sources(&self, recalled: &[VertexRecord]) -> Result<Vec<BlobSource>> {
-        let digests = recalled.iter().filter_map(|record| Some(record.layer()?.digest)).collect();
-        let mut sources = vec![BlobSource { registry: self.registry.clone(), digests }];
+    async fn sources(&self) -> Result<Vec<BlobSource>> {
+        let mut sources = self.known_at.clone();
         let locked = self.lock.platform(&self.request.platform)?;
         let is_known = |base: &Base| self.images.iter().any(|known| known.digest == base.digest);
         if let (Some(base), Some(locked)) = (self.base.as_ref().filter(|base| !is_known(base)), &locked.base)

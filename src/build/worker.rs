@@ -27,7 +27,7 @@ use crate::debian::Installed;
 use crate::digest::Digest;
 use crate::fetch::{Fetcher, Wanted};
 use crate::git::{self, Remote};
-use crate::layer::{LayerWriter, Options, Skeleton, Stack};
+use crate::layer::{Compression, LayerWriter, Options, Skeleton, Stack};
 use crate::oci::{History, Image, Layer, Platform};
 use crate::progress::Progress;
 use crate::sandbox::{Cancel, Sandbox};
@@ -35,8 +35,6 @@ use crate::store::Store;
 
 /// How many .debs are fetched at a time.
 const N_PARALLEL: usize = 8;
-/// How hard layers are compressed: gzip's own default.
-const LEVEL: u32 = 6;
 
 /// Does the work of vertices.
 pub struct Worker {
@@ -70,6 +68,8 @@ pub struct Worker {
     pub secrets: Secrets,
     /// Whether the root of a command that fails is kept.
     pub keeps_failed: bool,
+    /// How layers are compressed.
+    pub compression: Compression,
 }
 
 impl Executor for Worker {
@@ -311,7 +311,8 @@ impl Worker {
 
     fn writer(&self) -> Result<LayerWriter> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(LayerWriter::new(self.store.blob_writer()?, Options { epoch: self.epoch, threads, level: LEVEL })?)
+        let options = Options { epoch: self.epoch, threads, compression: self.compression };
+        Ok(LayerWriter::new(self.store.blob_writer()?, options)?)
     }
 
     fn changed(&self, vertex: &Vertex, inputs: &Inputs<'_>, delta: Delta) -> Result<Outcome> {

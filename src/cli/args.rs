@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueHint};
+use estaleiro::layer::Compression;
 use estaleiro::oci::Platform;
 use estaleiro::registry::Location;
 
@@ -123,6 +124,12 @@ pub(crate) struct BuildArgs {
     /// Keep the root of a RUN that fails, and say where it is.
     #[arg(long)]
     pub(crate) keep_failed: bool,
+    /// How layers are compressed: gzip[:1-9] or zstd[:1-19]; all but old Dockers read zstd.
+    #[arg(long, value_name = "NAME[:LEVEL]", default_value_t)]
+    pub(crate) compression: Compression,
+    /// Another image, put by estaleiro, whose layers may be used again: a reference or oci:DIR[:TAG]; may be repeated.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) cache_from: Vec<Location>,
     #[command(flatten)]
     pub(crate) dockerfile: DockerfileArgs,
 }

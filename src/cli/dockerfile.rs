@@ -12,6 +12,7 @@ use estaleiro::build::context::Context;
 use estaleiro::build::secrets::{SecretSource, Secrets};
 use estaleiro::build::stages::{Content, Contents, DockerfileRequest};
 use estaleiro::build::{Destination, Recipe, Request};
+use estaleiro::layer::Compression;
 use estaleiro::oci::Platform;
 use estaleiro::redact::Secret;
 use estaleiro::registry::Location;
@@ -46,6 +47,8 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         destination: Destination { location, tag },
         is_without_cache: false,
         keeps_failed: false,
+        compression: Compression::default(),
+        cache_from: Vec::new(),
     })
 }
 

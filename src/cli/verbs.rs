@@ -16,6 +16,7 @@ use estaleiro::build::report;
 use estaleiro::build::{
     self, Accesses, AptSource, Built, DefinitionRequest, Destination, Recipe, Request, Settings, World,
 };
+use estaleiro::layer::Compression;
 use estaleiro::login::Keychain;
 use estaleiro::oci::Platform;
 use estaleiro::progress::Progress;
@@ -65,6 +66,8 @@ pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -
     for mut request in requests {
         request.lock.clone_from(&lock);
         (request.is_without_cache, request.keeps_failed) = (args.no_cache, args.keep_failed);
+        request.compression = args.compression;
+        request.cache_from.clone_from(&args.cache_from);
         let built = build::build(&request, &world).await?;
         report::summary(&built, &request.destination, &progress);
         answer.extend(built_line(&built, &request.destination).into_bytes());
@@ -142,6 +145,8 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
         destination: Destination { location, tag },
         is_without_cache: false,
         keeps_failed: false,
+        compression: Compression::default(),
+        cache_from: Vec::new(),
     })
 }
 

@@ -1,15 +1,15 @@
-//! Writing a layer: tar, gzip, both digests, in one pass and in bounded memory.
+//! Writing a layer: tar, its compression, both digests, in one pass and in bounded memory.
 //!
 //! Equal entries make equal bytes: no clock, no names of users, no order but the paths'.
 
 use std::io::{self, Read, Write};
 
+use super::compression::{Compression, Compressor};
 use super::entry::Whiteout;
-use super::gzip::GzipWriter;
 use super::header::encode;
 use super::{Entry, Error, Kind, SkeletonDelta, names, shown};
 use crate::digest::HashingWriter;
-use crate::oci::{Descriptor, Layer, media_type};
+use crate::oci::{Descriptor, Layer};
 use crate::store::BlobWriter;
 
 /// How a layer is written.
@@ -19,8 +19,8 @@ pub struct Options {
     pub epoch: i64,
     /// How many threads compress; the bytes do not depend on it.
     pub threads: usize,
-    /// How hard they try, 1 to 9; the bytes depend on it.
-    pub level: u32,
+    /// How; the bytes depend on it.
+    pub compression: Compression,
 }
 
 /// A layer that was written.
@@ -36,7 +36,8 @@ pub struct Packed {
 
 /// A layer being written; dropped before it is finished, it leaves nothing.
 pub struct LayerWriter {
-    tar: HashingWriter<GzipWriter<BlobWriter>>,
+    tar: HashingWriter<Compressor<BlobWriter>>,
+    media_type: &'static str,
     epoch: i64,
     skeleton: SkeletonDelta,
     n_entries: u64,
@@ -48,9 +49,10 @@ pub struct LayerWriter {
 impl LayerWriter {
     /// Starts a layer.
     pub fn new(blob: BlobWriter, options: Options) -> Result<LayerWriter, Error> {
-        let gzip = GzipWriter::new(blob, options.threads, options.level).map_err(Error::Write)?;
+        let compressor = options.compression.start(blob, options.threads).map_err(Error::Write)?;
         Ok(LayerWriter {
-            tar: HashingWriter::new(gzip),
+            tar: HashingWriter::new(compressor),
+            media_type: options.compression.media_type(),
             epoch: options.epoch,
             skeleton: SkeletonDelta::default(),
             n_entries: 0,
@@ -105,9 +107,9 @@ impl LayerWriter {
     /// Ends the layer and keeps it in the store. A layer without entries is one, too; the caller may leave it out.
     pub fn finish(mut self) -> Result<Packed, Error> {
         self.tar.write_all(&[0; 1024]).map_err(Error::Write)?;
-        let (gzip, diff_id, _) = self.tar.finish();
-        let (digest, size) = gzip.finish().map_err(Error::Write)?.commit()?;
-        let descriptor = Descriptor::new(media_type::LAYER_GZIP, digest, size);
+        let (compressor, diff_id, _) = self.tar.finish();
+        let (digest, size) = compressor.finish().map_err(Error::Write)?.commit()?;
+        let descriptor = Descriptor::new(self.media_type, digest, size);
         let layer = Layer { descriptor, diff_id };
         Ok(Packed { layer, skeleton: self.skeleton, n_entries: self.n_entries })
     }

@@ -11,12 +11,14 @@ use super::cloud::signed_in;
 use super::params::{DefinitionParams, PutParams, Written};
 use super::protocol::{Metadata, PutRequest, Response, Version};
 use super::reach;
+use super::source::Source;
 use crate::build::cache::Fate;
 use crate::build::context::Context;
 use crate::build::lock::Lock;
 use crate::build::{self, Built, DefinitionRequest, Destination, Recipe, Request, report};
+use crate::oci::Reference;
 use crate::progress::Progress;
-
+use crate::registry::Location;
 use crate::sandbox::Cancel;
 
 const DEFINITION: &str = "estaleiro.hcl";
@@ -74,7 +76,30 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
         },
         is_without_cache: params.no_cache,
         keeps_failed: params.keep_failed,
+        compression: params.compression,
+        cache_from: further_images(source, sources, &params.cache_from)?,
     })
+}
+
+/// Returns where the images are that `cache_from` names, by a tag of the put's own repository or by a whole name.
+fn further_images(source: &Source, sources: &Path, names: &[String]) -> Result<Vec<Location>> {
+    let location = |name: &String| match name.strip_prefix(':') {
+        Some(tag) => Ok(tagged(reach::location(source, sources), tag)),
+        None => name.parse().map(Location::Remote).with_context(|| {
+            format!(
+                "cannot use cache_from {name}\nhint: write `:TAG` for the same repository, or an image's name"
+            )
+        }),
+    };
+    names.iter().map(location).collect()
+}
+
+fn tagged(location: Location, tag: &str) -> Location {
+    let tag = tag.to_owned();
+    match location {
+        Location::Remote(reference) => Location::Remote(Reference { tag: Some(tag), ..reference }),
+        Location::Layout { directory, .. } => Location::Layout { directory, tag },
+    }
 }
 
 /// Reads a definition; returns its path below `sources`, too.

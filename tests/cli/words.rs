@@ -153,6 +153,10 @@ Options:
       --push <REFERENCE>               Push the image to a registry
       --no-cache                       Do everything again, whatever is known of it
       --keep-failed                    Keep the root of a RUN that fails, and say where it is
+      --compression <NAME[:LEVEL]>     How layers are compressed: gzip[:1-9] or zstd[:1-19]; all but
+                                       old Dockers read zstd [default: gzip:6]
+      --cache-from <IMAGE>             Another image, put by estaleiro, whose layers may be used
+                                       again: a reference or oci:DIR[:TAG]; may be repeated
   -h, --help                           Print help
 
 To build a Dockerfile:

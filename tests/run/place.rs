@@ -13,7 +13,7 @@ use estaleiro::build::ops::run::{self, Site};
 use estaleiro::build::secrets::Secrets;
 use estaleiro::build::solve::Yield;
 use estaleiro::build::wait::Waiter;
-use estaleiro::layer::{Entry, LayerWriter, Options, decompress, scan};
+use estaleiro::layer::{Compression, Entry, LayerWriter, Options, decompress, scan};
 use estaleiro::oci::{Layer, Platform};
 use estaleiro::progress::Progress;
 use estaleiro::sandbox::{Cancel, Sandbox};
@@ -74,7 +74,7 @@ impl Place {
     }
 
     pub(crate) fn layer(&self, entries: &[(Entry, Vec<u8>)]) -> Layer {
-        let options = Options { epoch: 1_700_000_000, threads: 1, level: 1 };
+        let options = Options { epoch: 1_700_000_000, threads: 1, compression: Compression::Gzip(1) };
         let mut writer = LayerWriter::new(self.store.blob_writer().unwrap(), options).unwrap();
         let mut entries: Vec<_> = entries.iter().collect();
         entries.sort_by(|one, other| one.0.path.cmp(&other.0.path));
@@ -138,7 +138,7 @@ impl Place {
             keep_failed_as: self.keep_failed_as.clone(),
             platform: &Platform::host(),
         };
-        let options = Options { epoch: 1_700_000_000, threads: 1, level: 1 };
+        let options = Options { epoch: 1_700_000_000, threads: 1, compression: Compression::Gzip(1) };
         let writer = || Ok(LayerWriter::new(self.store.blob_writer()?, options)?);
         let work = || run::run(op, layers, inputs, &site, &writer);
         let delta = std::thread::scope(|scope| scope.spawn(work).join().unwrap());

@@ -12,7 +12,7 @@ use estaleiro::build::ops::transfer::{Site, transfer};
 use estaleiro::build::solve::{Material, Yield};
 use estaleiro::digest::Digest;
 use estaleiro::dockerfile::Ignore;
-use estaleiro::layer::{Entry, LayerWriter, Options, Skeleton, Stack};
+use estaleiro::layer::{Compression, Entry, LayerWriter, Options, Skeleton, Stack};
 use estaleiro::oci::{Image, Platform};
 use estaleiro::store::Store;
 
@@ -205,7 +205,7 @@ impl Bench {
     }
 
     fn writer(&self) -> LayerWriter {
-        let options = Options { epoch: 1_000_000, threads: 1, level: 1 };
+        let options = Options { epoch: 1_000_000, threads: 1, compression: Compression::Gzip(1) };
         LayerWriter::new(self.store.blob_writer().unwrap(), options).unwrap()
     }
 }

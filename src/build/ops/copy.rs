@@ -525,7 +525,7 @@ mod tests {
     fn root(entries: &[Entry]) -> Skeleton {
         let directory = tempfile::tempdir().unwrap();
         let store = crate::store::Store::open(directory.path()).unwrap();
-        let options = layer::Options { epoch: 0, threads: 1, level: 1 };
+        let options = layer::Options { epoch: 0, threads: 1, compression: layer::Compression::Gzip(1) };
         let mut writer = LayerWriter::new(store.blob_writer().unwrap(), options).unwrap();
         entries.iter().for_each(|entry| writer.entry(entry, &mut std::io::empty()).unwrap());
         let mut skeleton = Skeleton::default();

@@ -44,7 +44,7 @@ impl Place {
     }
 
     fn writer_with(&self, threads: usize) -> LayerWriter {
-        let options = Options { epoch: 1_700_000_000, threads, level: 6 };
+        let options = Options { epoch: 1_700_000_000, threads, compression: Compression::default() };
         LayerWriter::new(self.store.blob_writer().unwrap(), options).unwrap()
     }
 

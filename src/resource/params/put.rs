@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::super::fields::{Fields, InvalidRequest};
 use super::dockerfile::DockerfileParams;
 use super::path;
+use crate::layer::{Compression, InvalidCompression};
 
 const WHAT: &str = "put param";
 
 /// What other image resources know, and what is still to come.
-const PLANNED: [&str; 16] = [
+const PLANNED: [&str; 15] = [
     "additional_tags",
     "bump_aliases",
-    "cache_from",
     "image",
     "load",
     "load_base",
@@ -46,6 +46,10 @@ pub struct PutParams {
     pub no_cache: bool,
     /// Whether the root of a command that fails is kept.
     pub keep_failed: bool,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Further images whose layers may be used again: a tag of the same repository after a colon, or a name.
+    pub cache_from: Vec<String>,
 }
 
 /// What a put builds.
@@ -86,12 +90,19 @@ impl PutParams {
         let locked = fields.flag("locked")?;
         let no_cache = fields.flag("no_cache")?;
         let keep_failed = fields.flag("keep_failed")?;
+        let compression = compression(&mut fields)?;
+        let cache_from = fields.texts("cache_from")?;
         fields.finish(|name| PLANNED.contains(&name))?;
         // What is misspelled is told before what is missing.
         let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`";
         let written = written.ok_or_else(|| Fields::missing(WHAT, "definition", way_out))?;
-        Ok(PutParams { written, context, lock, locked, no_cache, keep_failed })
+        Ok(PutParams { written, context, lock, locked, no_cache, keep_failed, compression, cache_from })
     }
+}
+
+fn compression(fields: &mut Fields) -> Result<Compression, InvalidRequest> {
+    let Some(text) = fields.text("compression")? else { return Ok(Compression::default()) };
+    text.parse().map_err(|error: InvalidCompression| fields.refusal("compression", &error.to_string()))
 }
 
 fn definition_params(fields: &mut Fields) -> Result<Option<DefinitionParams>, InvalidRequest> {
