@@ -138,9 +138,9 @@ impl Task {
     pub fn expect(&self, n_bytes: u64) {
         self.total.fetch_add(n_bytes, Ordering::Relaxed);
         let Some(bar) = &self.bar else { return };
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {msg} {bar:30} {bytes}/{total_bytes} {eta}")
-        {
+        if let Ok(style) = ProgressStyle::with_template(
+            "{spinner} {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+        ) {
             bar.set_style(style);
         }
         bar.set_length(self.total.load(Ordering::Relaxed));
@@ -171,19 +171,19 @@ impl Task {
             0 => String::new(),
             total => format!(" of {}", size(total)),
         };
-        self.progress.say(format!("… {}: {}{total}", self.name, size(done)));
+        let rate = rate(done, self.started.elapsed());
+        self.progress.say(format!("… {}: {}{total}{rate}", self.name, size(done)));
     }
 
     fn finish(&self, colour_code: &str, mark: &str, outcome: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let bytes = match self.n_bytes.load(Ordering::Relaxed) {
-            0 => String::new(),
-            n_bytes => format!(", {}", size(n_bytes)),
-        };
-        let seconds = self.started.elapsed().as_secs_f64();
-        let line = format!("{mark} {}: {outcome}{bytes}, {seconds:.1} s", self.name);
+        let n_bytes = self.n_bytes.load(Ordering::Relaxed);
+        let bytes = if n_bytes == 0 { String::new() } else { format!(", {}", size(n_bytes)) };
+        let elapsed = self.started.elapsed();
+        let (seconds, rate) = (elapsed.as_secs_f64(), rate(n_bytes, elapsed));
+        let line = format!("{mark} {}: {outcome}{bytes}, {seconds:.1} s{rate}", self.name);
         self.progress.print(colour_code, &line);
     }
 }
@@ -193,6 +193,14 @@ impl Drop for Task {
         if !self.is_over {
             self.finish("\x1b[31m", "✘", "given up");
         }
+    }
+}
+
+/// Returns how fast that is, after a comma; nothing where it was too short to tell.
+fn rate(n_bytes: u64, elapsed: Duration) -> String {
+    match n_bytes == 0 || elapsed < Duration::from_secs(1) {
+        true => String::new(),
+        false => format!(", {}/s", size((n_bytes as f64 / elapsed.as_secs_f64()) as u64)),
     }
 }
 
@@ -252,6 +260,13 @@ mod tests {
         let log = Log::default();
         drop(Progress::lines(Box::new(log.clone()), false).start("fetch jq"));
         assert_eq!(log.text(), "✘ fetch jq: given up, 0.0 s\n");
+    }
+
+    #[test]
+    fn a_rate_is_told_when_there_was_time_for_one() {
+        assert_eq!(rate(30_000_000, Duration::from_millis(1500)), ", 20.0 MB/s");
+        assert_eq!(rate(30_000_000, Duration::from_millis(900)), "");
+        assert_eq!(rate(0, Duration::from_secs(9)), "");
     }
 
     #[test]
