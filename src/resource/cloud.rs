@@ -1,17 +1,15 @@
 //! What a source says of clouds that give credentials for their registries, with registry-image's names: `aws_…`, `azure_…`.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::fields::{Fields, InvalidRequest};
 use super::source::{Repository, Source};
-use crate::login::{Aws, Azure, Environment, Gallery, Identity, Keys};
+use crate::login::{Aws, Azure, Environment, Failed, Gallery, Identity, Keys, SignIn};
 use crate::redact::Secret;
+use crate::registry::Access;
 
 /// Stands for the host of an account's registry until AWS tells it.
 const UNKNOWN_HOST: &str = "ecr.invalid";
-
-/// The host of Amazon's public registry.
-const PUBLIC_HOST: &str = "public.ecr.aws";
 
 /// Whom to ask for credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +41,23 @@ impl Cloud {
         }
     }
 
+    async fn sign_in(&self, registry: &str, access: &Access) -> Result<SignIn, Failed> {
+        match self {
+            Cloud::Aws(aws) => aws.sign_in(Gallery::of(registry), &access.ca_certs).await,
+            Cloud::Azure { identity, client, tenant, environment } => {
+                let azure = Azure {
+                    registry: registry.to_owned(),
+                    is_plain: access.allows_plain_http(registry),
+                    identity: identity.clone(),
+                    client: client.clone(),
+                    tenant: tenant.clone(),
+                    environment: *environment,
+                };
+                azure.sign_in(&access.ca_certs).await
+            }
+        }
+    }
+
     /// Completes a repository's name, which for ECR has no host.
     pub(super) fn completed(&self, repository: String) -> String {
         let has_host = repository.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']));
@@ -56,26 +71,28 @@ impl Cloud {
 /// Returns the source with the credentials that its cloud gives, and with the registry that they are for.
 pub(super) async fn signed_in(source: &Source) -> Result<Source> {
     let mut source = source.clone();
-    let (Some(cloud), Repository::Remote(reference)) = (source.cloud.take(), &mut source.repository) else {
-        return Ok(source);
-    };
-    let ca_certs = &source.access.ca_certs;
-    let sign_in = match cloud {
-        Cloud::Aws(aws) => {
-            let is_public = reference.registry == PUBLIC_HOST;
-            let gallery = if is_public { Gallery::Public } else { Gallery::Private };
-            aws.sign_in(gallery, ca_certs).await?
-        }
-        Cloud::Azure { identity, client, tenant, environment } => {
-            let is_plain = source.access.allows_plain_http(&reference.registry);
-            let registry = reference.registry.clone();
-            Azure { registry, is_plain, identity, client, tenant, environment }.sign_in(ca_certs).await?
-        }
-    };
+    let Repository::Remote(reference) = &mut source.repository else { return Ok(source) };
+    let further = source.registries.get(&reference.registry);
+    let cloud = source.cloud.take().or_else(|| further.and_then(|further| further.cloud.clone()));
+    let Some(cloud) = cloud else { return Ok(source) };
+    let sign_in = cloud.sign_in(&reference.registry, &source.access).await?;
     if reference.registry == UNKNOWN_HOST {
         reference.registry = sign_in.host;
     }
     source.access.credentials = Some(sign_in.credentials);
+    Ok(source)
+}
+
+/// Returns the source with the credentials of all clouds that it names, for bases and other images, too.
+pub(super) async fn signed_in_everywhere(source: &Source) -> Result<Source> {
+    let mut source = signed_in(source).await?;
+    for (host, further) in &mut source.registries {
+        if let Some(cloud) = further.cloud.take() {
+            let sign_in = cloud.sign_in(host, &further.access).await;
+            let sign_in = sign_in.with_context(|| format!("cannot use registry {host}"))?;
+            further.access.credentials = Some(sign_in.credentials);
+        }
+    }
     Ok(source)
 }
 

@@ -25,6 +25,7 @@ pub use protocol::{
     CheckRequest, GetRequest, Metadata, PutRequest, Response, Version, check_response, read_request,
 };
 pub use put::put;
+pub use registries::Further;
 pub use select::{Numbers, Pattern, Select};
 pub use semver::{Constraint, InvalidConstraint, LooseVersion};
 pub use source::{AptKey, AptSource, Mirror, Repository, Source};

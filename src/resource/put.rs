@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
-use super::cloud::signed_in;
+use super::cloud::signed_in_everywhere;
 use super::params::{DefinitionParams, PutParams, Written};
 use super::protocol::{Metadata, PutRequest, Response, Version};
 use super::reach;
@@ -31,7 +31,7 @@ pub async fn put(
     progress: Progress,
     cancel: Cancel,
 ) -> Result<Response> {
-    let request = &PutRequest { source: signed_in(&request.source).await?, ..request.clone() };
+    let request = &PutRequest { source: signed_in_everywhere(&request.source).await?, ..request.clone() };
     let world = reach::world(&request.source, progress, cancel)?;
     let request = read(request, sources)?;
     let built = build::build(&request, &world).await?;

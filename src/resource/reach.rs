@@ -64,7 +64,7 @@ fn accesses(source: &Source) -> Accesses {
     let others = Access { ca_certs: source.access.ca_certs.clone(), ..Access::default() };
     let further = source.registries.iter();
     let mut by_host: BTreeMap<String, Access> =
-        further.map(|(host, access)| (host.clone(), merged(access.clone(), Some(&others)))).collect();
+        further.map(|(host, further)| (host.clone(), merged(others.clone(), Some(further)))).collect();
     if let Repository::Remote(reference) = &source.repository {
         by_host.insert(reference.registry.clone(), access(source));
     }

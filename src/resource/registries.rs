@@ -2,10 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use super::cloud::Cloud;
 use super::fields::{Fields, InvalidRequest};
 use crate::oci::reference::registry_of;
 use crate::redact::Secret;
 use crate::registry::{Access, ClientCertificate, Credentials};
+
+/// How a registry is reached that is not the source's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Further {
+    /// How it is reached.
+    pub access: Access,
+    /// The cloud that gives the credentials.
+    pub cloud: Option<Cloud>,
+}
 
 /// Reads how the source's own registry is reached.
 pub(super) fn own(fields: &mut Fields) -> Result<Access, InvalidRequest> {
@@ -19,19 +29,19 @@ pub(super) fn own(fields: &mut Fields) -> Result<Access, InvalidRequest> {
 }
 
 /// Reads how further registries are reached, by host: `registries`, and docker-image's names for parts of it.
-pub(super) fn by_host(fields: &mut Fields) -> Result<BTreeMap<String, Access>, InvalidRequest> {
+pub(super) fn by_host(fields: &mut Fields) -> Result<BTreeMap<String, Further>, InvalidRequest> {
     let mut registries = BTreeMap::new();
     for mut object in fields.objects("registries")? {
         let host = host(&mut object, "host")?;
-        let access = own(&mut object)?;
-        if registries.insert(host, access).is_some() {
+        let further = Further { access: own(&mut object)?, cloud: Cloud::read(&mut object)? };
+        if registries.insert(host, further).is_some() {
             return Err(object.refusal("host", "it is there twice"));
         }
         object.finish(|_| false)?;
     }
     for mut object in fields.objects("additional_private_registries")? {
         let host = host(&mut object, "registry")?;
-        let access: &mut Access = registries.entry(host).or_default();
+        let access: &mut Access = &mut registries.entry(host).or_default().access;
         if access.credentials.is_some() {
             return Err(object.refusal("registry", "it has credentials already"));
         }
@@ -40,7 +50,7 @@ pub(super) fn by_host(fields: &mut Fields) -> Result<BTreeMap<String, Access>, I
     }
     for mut object in fields.objects("client_certs")? {
         let host = host(&mut object, "domain")?;
-        let access: &mut Access = registries.entry(host).or_default();
+        let access: &mut Access = &mut registries.entry(host).or_default().access;
         if access.client_certificate.is_some() {
             return Err(object.refusal("domain", "it has a client certificate already"));
         }
@@ -51,8 +61,8 @@ pub(super) fn by_host(fields: &mut Fields) -> Result<BTreeMap<String, Access>, I
 }
 
 /// Puts together what is said of one registry in two places: what `own` says comes first, authorities add up.
-pub(super) fn merged(own: Access, further: Option<&Access>) -> Access {
-    let Some(further) = further.cloned() else { return own };
+pub(super) fn merged(own: Access, further: Option<&Further>) -> Access {
+    let Some(further) = further.map(|further| further.access.clone()) else { return own };
     Access {
         credentials: own.credentials.or(further.credentials),
         insecure: own.insecure || further.insecure,
@@ -127,7 +137,7 @@ mod tests {
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n…";
     const KEY: &str = "-----BEGIN PRIVATE KEY-----\nhunter2";
 
-    fn read(value: Value) -> Result<BTreeMap<String, Access>, InvalidRequest> {
+    fn read(value: Value) -> Result<BTreeMap<String, Further>, InvalidRequest> {
         by_host(&mut Fields::new("source field", value).unwrap())
     }
 
@@ -146,7 +156,11 @@ mod tests {
             registries.keys().collect::<Vec<_>>(),
             ["docker.io", "registry.example", "registry.example:5000"]
         );
-        let [hub, secured, plain] = registries.values().collect::<Vec<_>>()[..] else { panic!() };
+        let [hub, secured, plain] =
+            registries.values().map(|further| &further.access).collect::<Vec<_>>()[..]
+        else {
+            panic!()
+        };
         assert_eq!(hub.credentials.as_ref().unwrap().username, "u");
         assert_eq!(
             (secured.credentials.is_none(), secured.ca_certs.len(), secured.insecure),
@@ -165,7 +179,7 @@ mod tests {
             let registries =
                 json!([{"host": "registry.example", "username": "_json_key", "password": given}]);
             let registries = read(json!({"registries": registries})).unwrap();
-            let credentials = registries["registry.example"].credentials.clone().unwrap();
+            let credentials = registries["registry.example"].access.credentials.clone().unwrap();
             assert_eq!(serde_json::from_str::<Value>(credentials.password.expose()).unwrap(), password);
         }
     }
@@ -177,7 +191,10 @@ mod tests {
             ca_certs: vec![ca.into()],
             ..Access::default()
         };
-        let merged = merged(access("own", "a"), Some(&Access { insecure: true, ..access("other", "b") }));
+        let merged = merged(
+            access("own", "a"),
+            Some(&Further { access: Access { insecure: true, ..access("other", "b") }, cloud: None }),
+        );
         assert_eq!(merged.credentials.unwrap().username, "own");
         assert_eq!((merged.ca_certs, merged.insecure), (vec!["a".to_owned(), "b".into()], true));
     }

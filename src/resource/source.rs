@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::cloud::Cloud;
 use super::fields::{Fields, InvalidRequest};
-use super::registries;
+use super::registries::{self, Further};
 use super::select::Select;
 use crate::build::lock::logins::{Login, Machine};
 use crate::oci::{Platform, Reference};
@@ -38,7 +38,7 @@ pub struct Source {
     /// What is asked first about what is on Docker Hub.
     pub mirror: Option<Mirror>,
     /// How other registries are reached, by host.
-    pub registries: BTreeMap<String, Access>,
+    pub registries: BTreeMap<String, Further>,
     /// Whom the image is for; this machine's platform without.
     pub platform: Option<Platform>,
     /// Where packages come from, for definitions that don't say.

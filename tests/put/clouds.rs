@@ -118,6 +118,36 @@ fn ecr_is_asked_with_keys_and_names_the_registry() {
 }
 
 #[test]
+fn a_base_may_lie_in_another_cloud_than_the_image() {
+    let (base, own) = (registry(), TestRegistry::start());
+    let amazon = amazon(&base);
+    let yard = Yard::new("");
+    yard.write("Dockerfile", format!("FROM {}\n", base.name("team/app", "latest")));
+    let step = pier::with_params(&yard, json!({"dockerfile": "source/Dockerfile"}));
+    let mut source = pier::source(&own.host(), "app");
+    let put = |source: &Value| {
+        let state = tempfile::tempdir().unwrap();
+        let concourse = concourse(&amazon).environment("ESTALEIRO_STATE", state.path().to_str().unwrap());
+        concourse.resource(source.clone()).put(&step).map_err(|failure| failure.stderr)
+    };
+    let mut entry = json!({"host": base.host(), "aws_region": "eu-west-1", "aws_access_key_id": KEY_ID, "aws_secret_access_key": "canary-key"});
+    source["registries"] = json!([entry]);
+    put(&source).unwrap();
+    assert_eq!(own.tags("app"), ["latest"]);
+    assert!(own.log().requests().iter().all(|request| request.header("authorization").is_none()));
+    entry["aws_role_arn"] = json!("arn:aws:iam::nobody");
+    source["registries"] = json!([entry]);
+    let said = put(&source).unwrap_err();
+    assert!(
+        said.contains(&format!(
+            "cannot use registry {}: cannot sign in to Amazon ECR: cannot assume role arn:aws:iam::nobody: ",
+            base.host()
+        )),
+        "{said}"
+    );
+}
+
+#[test]
 fn roles_are_assumed_one_after_the_other() {
     let registry = registry();
     let amazon = amazon(&registry);

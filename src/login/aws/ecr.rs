@@ -15,8 +15,11 @@ use crate::digest::Digest;
 use crate::oci::reference::registry_of;
 use crate::redact::Secret;
 
-/// The host of the public registry, whose API is in this region.
-pub(super) const PUBLIC: (&str, &str) = ("public.ecr.aws", "us-east-1");
+/// The host of the public registry.
+pub(super) const PUBLIC: &str = "public.ecr.aws";
+
+/// The region that its API is in.
+const PUBLIC_REGION: &str = "us-east-1";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +52,7 @@ pub(super) async fn token(
         Gallery::Private => {
             ("ecr", aws.region.as_str(), "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken")
         }
-        Gallery::Public => ("ecr-public", PUBLIC.1, "SpencerFrontendService.GetAuthorizationToken"),
+        Gallery::Public => ("ecr-public", PUBLIC_REGION, "SpencerFrontendService.GetAuthorizationToken"),
     };
     let url = endpoint(&service.to_ascii_uppercase().replace('-', "_"))
         .map_or_else(|| format!("https://api.{service}.{region}.{}/", suffix(region)), String::from);
@@ -67,7 +70,7 @@ pub(super) async fn token(
     let unexpected = || format!("{url} did not answer with a token");
     let (password, endpoint) = read(&answer).ok_or_else(unexpected)?;
     let host = match (gallery, &aws.account) {
-        (Gallery::Public, _) => PUBLIC.0.to_owned(),
+        (Gallery::Public, _) => PUBLIC.to_owned(),
         (Gallery::Private, Some(account)) => host(account, region),
         (Gallery::Private, None) => endpoint.and_then(|url| registry_of(&url)).ok_or_else(unexpected)?,
     };

@@ -55,6 +55,13 @@ pub enum Gallery {
     Public,
 }
 
+impl Gallery {
+    /// Returns which one a registry's host is.
+    pub fn of(registry: &str) -> Gallery {
+        if registry == ecr::PUBLIC { Gallery::Public } else { Gallery::Private }
+    }
+}
+
 impl Aws {
     /// Gets a token, and tells which registry it is for.
     ///
