@@ -135,8 +135,7 @@ impl World {
 
     /// Returns what an image is called at the mirror of its registry, where that has one.
     pub fn place_of(&self, reference: &Reference) -> Option<Reference> {
-        let mirror = self.accesses.mirrors.get(&reference.registry)?;
-        Some(Reference { registry: mirror.clone(), ..reference.clone() })
+        Some(reference.at(self.accesses.mirrors.get(&reference.registry)?))
     }
 
     /// Opens a registry or layout, with the credentials that are meant for its host.

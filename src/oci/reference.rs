@@ -75,6 +75,11 @@ impl Reference {
         short.unwrap_or(&full).to_owned()
     }
 
+    /// Returns what goes by the same name at another registry, as at a mirror of its own.
+    pub fn at(&self, registry: &str) -> Reference {
+        Reference { registry: registry.to_owned(), ..self.clone() }
+    }
+
     /// Returns the same repository with another tag and no digest.
     pub fn with_tag(&self, tag: impl Into<String>) -> Reference {
         Reference { tag: Some(tag.into()), digest: None, ..self.clone() }

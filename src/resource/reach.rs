@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::registries::merged;
 use super::source::{Repository, Source};
 use crate::build::{Accesses, AptKey, AptSource, Settings, World};
-use crate::oci::{Platform, Reference};
+use crate::oci::Platform;
 use crate::progress::Progress;
 use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
@@ -28,7 +28,7 @@ pub(super) fn mirror(source: &Source) -> Result<Option<Registry>> {
     if !reference.is_of_docker_hub() {
         return Ok(None);
     }
-    let place = Location::Remote(Reference { registry: mirror.host.clone(), ..reference.clone() });
+    let place = Location::Remote(reference.at(&mirror.host));
     let access =
         Access { credentials: mirror.credentials.clone(), client_certificate: None, ..source.access.clone() };
     let access = merged(access, source.registries.get(&mirror.host));

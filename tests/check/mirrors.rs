@@ -137,6 +137,7 @@ fn what_the_mirror_has_is_not_asked_of_docker_hub() {
     for (repository, path) in [
         ("hello", "library/hello"),
         ("docker.io/hello", "library/hello"),
+        ("index.docker.io/hello", "library/hello"),
         ("team/hello", "team/hello"),
         ("docker.io/team/hello", "team/hello"),
     ] {
