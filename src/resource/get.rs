@@ -37,7 +37,7 @@ const ARTIFACTS: [(&str, &str); 2] =
 pub async fn get(request: &GetRequest, destination: &Path, progress: Progress) -> Result<Response> {
     let request = &GetRequest { source: signed_in(&request.source).await?, ..request.clone() };
     let origin = reach::registry(&request.source, Path::new("."))?;
-    let get = Get { request, origin: &origin, destination, progress: &progress };
+    let get = Get { request, destination, progress: &progress };
     if let Some(mirror) = reach::mirror(&request.source)? {
         match get.from(&mirror).await {
             Ok(response) => return Ok(response),
@@ -50,7 +50,6 @@ pub async fn get(request: &GetRequest, destination: &Path, progress: Progress) -
 /// What is got, and where it goes.
 struct Get<'a> {
     request: &'a GetRequest,
-    origin: &'a Registry,
     destination: &'a Path,
     progress: &'a Progress,
 }
@@ -69,7 +68,7 @@ impl Get<'_> {
     }
 
     async fn write_all(&self, registry: &Registry) -> Result<Response> {
-        let Get { request: GetRequest { source, version, params }, destination, progress, .. } = self;
+        let Get { request: GetRequest { source, version, params }, destination, progress } = self;
         let digest = base::pin_digest(registry, &version.digest, &reach::platform(source)).await?;
         write(destination, "repository", source.repository.name().as_bytes())?;
         write(destination, "tag", version.tag.as_bytes())?;
@@ -79,7 +78,7 @@ impl Get<'_> {
             Metadata::new("digest", &version.digest),
         ];
         for (media_type, file) in ARTIFACTS {
-            if let Some(bytes) = self.artifact(registry, &digest, media_type).await? {
+            if let Some(bytes) = artifact(registry, &digest, media_type).await? {
                 write(destination, file, &bytes)?;
                 if media_type == bom::YAML_MEDIA_TYPE {
                     metadata.push(Metadata::new("bom", &Digest::of(&bytes)));
@@ -97,19 +96,6 @@ impl Get<'_> {
             unpack(&image, registry.clone(), &store, destination, progress).await?;
         }
         Ok(Response { version: version.clone(), metadata })
-    }
-
-    /// Returns what refers to an image. A mirror may not keep that; then it is the registry's to tell, if it answers.
-    async fn artifact(&self, registry: &Registry, subject: &Digest, kind: &str) -> Result<Option<Vec<u8>>> {
-        let found = artifact(registry, subject, kind).await?;
-        if found.is_some() || registry.name() == self.origin.name() {
-            return Ok(found);
-        }
-        let at_origin = artifact(self.origin, subject, kind).await;
-        Ok(at_origin.unwrap_or_else(|error| {
-            self.progress.warn(format!("{error:#}"));
-            None
-        }))
     }
 }
 

@@ -222,6 +222,7 @@ fn a_get_from_the_mirror_names_the_repository_as_it_is_written() {
     assert_eq!(got.read("rootfs/hello"), "ahoy");
     assert_eq!(got.outcome.metadata("repository"), Some("docker.io/library/hello"));
     assert_eq!(sea.mirror.n_blobs_downloaded(), 2);
+    assert!(!sea.was_the_hub_asked());
     sea.assert_that_no_password_went_astray();
 }
 
