@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::digest::Digest;
 
 /// The registry that a name without one means.
-const DEFAULT_REGISTRY: &str = "docker.io";
+pub const DEFAULT_REGISTRY: &str = "docker.io";
 
 /// Its old name, which docker understands to this day.
 const OLD_DEFAULT_REGISTRY: &str = "index.docker.io";

@@ -6,9 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::registries::merged;
-use super::source::{Repository, Source};
+use super::source::{Mirror, Repository, Source};
 use crate::build::{Accesses, AptKey, AptSource, Settings, World};
 use crate::oci::Platform;
+use crate::oci::reference::DEFAULT_REGISTRY;
 use crate::progress::Progress;
 use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
@@ -19,8 +20,6 @@ pub(super) fn registry(source: &Source, directory: &Path) -> Result<Registry> {
 }
 
 /// Opens the repository of a source at its mirror of Docker Hub, if it has one and the repository is there.
-///
-/// The mirror is shown its own credentials, and nobody else's.
 pub(super) fn mirror(source: &Source) -> Result<Option<Registry>> {
     let (Repository::Remote(reference), Some(mirror)) = (&source.repository, &source.mirror) else {
         return Ok(None);
@@ -29,10 +28,14 @@ pub(super) fn mirror(source: &Source) -> Result<Option<Registry>> {
         return Ok(None);
     }
     let place = Location::Remote(reference.at(&mirror.host));
+    Ok(Some(Registry::open(&place, &mirror_access(source, mirror))?))
+}
+
+/// Returns how a source's mirror is reached: with its own credentials, and nobody else's.
+fn mirror_access(source: &Source, mirror: &Mirror) -> Access {
     let access =
         Access { credentials: mirror.credentials.clone(), client_certificate: None, ..source.access.clone() };
-    let access = merged(access, source.registries.get(&mirror.host));
-    Ok(Some(Registry::open(&place, &access)?))
+    merged(access, source.registries.get(&mirror.host))
 }
 
 /// Returns where a source's images are.
@@ -65,10 +68,15 @@ fn accesses(source: &Source) -> Accesses {
     let further = source.registries.iter();
     let mut by_host: BTreeMap<String, Access> =
         further.map(|(host, further)| (host.clone(), merged(others.clone(), Some(further)))).collect();
+    let mut mirrors = BTreeMap::new();
+    if let Some(mirror) = &source.mirror {
+        by_host.insert(mirror.host.clone(), mirror_access(source, mirror));
+        mirrors.insert(DEFAULT_REGISTRY.to_owned(), mirror.host.clone());
+    }
     if let Repository::Remote(reference) = &source.repository {
         by_host.insert(reference.registry.clone(), access(source));
     }
-    Accesses { default: others, by_host, ..Accesses::default() }
+    Accesses { default: others, by_host, mirrors, ..Accesses::default() }
 }
 
 /// Returns the world of a put.

@@ -1,6 +1,7 @@
 //! What is on Docker Hub may be had from a mirror. Docker Hub is a registry on this machine here: the worker's proxy leads
 //! there, and it shows a certificate for Docker Hub's name.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{image, version, version_of};
 use crate::guarded::push;
-use crate::support::concourse::Resource;
+use crate::support::concourse::{Put, Resource};
 use crate::support::fault::ALWAYS;
 use crate::support::registry::{Auth, Options};
 use crate::support::tarball::Tarball;
@@ -83,6 +84,8 @@ struct Sea {
     mirror: TestRegistry,
     /// What the mirror is asked.
     spy: Passage,
+    /// What a put keeps.
+    state: tempfile::TempDir,
 }
 
 impl Sea {
@@ -91,7 +94,7 @@ impl Sea {
         let auth = Auth::Basic { user: "bob".into(), password: "correct-horse".into() };
         let mirror = TestRegistry::with(Options { auth, ..Options::default() });
         let (proxy, spy) = (Passage::to(&hub.host(), true), Passage::to(&mirror.host(), false));
-        Sea { hub, proxy, mirror, spy }
+        Sea { hub, proxy, mirror, spy, state: tempfile::tempdir().unwrap() }
     }
 
     fn resource(&self, repository: &str, more: &Value) -> Resource {
@@ -103,8 +106,10 @@ impl Sea {
         source["registry_mirror"] =
             json!({"host": self.spy.host(), "username": "bob", "password": "correct-horse"});
         let proxy = format!("http://{}", self.proxy.host());
-        let concourse =
-            Concourse::new().environment("https_proxy", &proxy).environment("no_proxy", "127.0.0.1");
+        let concourse = Concourse::new()
+            .environment("https_proxy", &proxy)
+            .environment("no_proxy", "127.0.0.1")
+            .environment("ESTALEIRO_STATE", self.state.path().to_str().unwrap());
         concourse.resource(source)
     }
 
@@ -241,4 +246,22 @@ fn what_the_mirror_gave_before_it_failed_is_put_away() {
     sea.mirror.faults().heal();
     let got = resource.get(&version_of("1", &digest), &json!({})).unwrap();
     assert_eq!(tree::dump(got.directory.path()), whole);
+}
+
+#[test]
+fn a_put_takes_the_images_of_a_dockerfile_from_the_mirror() {
+    let sea = Sea::new();
+    let own = TestRegistry::start();
+    hello().put(&sea.mirror, "library/hello", Some("latest"));
+    let yard = tempfile::tempdir().unwrap();
+    fs::write(yard.path().join("Dockerfile"), "FROM hello\nLABEL ship=caravel\n").unwrap();
+    let mut resource = sea.resource(&format!("{}/app", own.host()), &json!({}));
+    let step = Put::new(json!({"dockerfile": "yard/Dockerfile"})).artifact("yard", yard.path());
+    let (_, got) = resource.put(&step).unwrap_or_else(|failure| panic!("{}", failure.stderr));
+    let got = got.unwrap();
+    assert_eq!(got.read("rootfs/hello"), "ahoy");
+    assert!(got.read("labels.json").contains("caravel"));
+    assert!(got.read("bom.yml").contains("docker.io/library/hello"), "{}", got.read("bom.yml"));
+    assert!(!sea.was_the_hub_asked());
+    sea.assert_that_no_password_went_astray();
 }
