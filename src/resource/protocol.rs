@@ -247,6 +247,19 @@ mod tests {
     }
 
     #[test]
+    fn credentials_of_a_step_win_over_those_of_the_source() {
+        let text = json!({
+            "source": {"repository": "registry.example/app", "username": "all", "password": "hunter2"},
+            "version": a_version(),
+            "params": {"password": "hunter3", "skip_download": true},
+        });
+        let request = GetRequest::parse(&text.to_string()).unwrap();
+        let credentials = request.source.access.credentials.unwrap();
+        assert_eq!((credentials.username.as_str(), credentials.password.expose()), ("all", "hunter3"));
+        assert!(request.params.skip_download);
+    }
+
+    #[test]
     fn what_is_no_request_is_refused_without_showing_it() {
         for text in
             ["", "hunter2", r#"{"source": {"password": "hunter2", }}"#, r#"["hunter2"]"#, "\"hunter2\""]

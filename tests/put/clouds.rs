@@ -247,7 +247,8 @@ fn what_amazon_refuses_is_told_by_endpoint_and_cause_and_without_secrets() {
         let amazon = Far::start(answer);
         let mut source = json!({"repository": "app", "aws_region": "eu-west-1"});
         source.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let failure = concourse(&amazon).resource(source).check().unwrap_err();
+        let machine = concourse(&amazon).environment("AWS_EC2_METADATA_SERVICE_ENDPOINT", &amazon.url());
+        let failure = machine.resource(source).check().unwrap_err();
         assert!(!failure.stderr.contains("canary"), "{}", failure.stderr);
         failure.stderr.replace(&amazon.host(), "aws.example").trim_end().to_owned()
     };
@@ -282,6 +283,11 @@ fn what_amazon_refuses_is_told_by_endpoint_and_cause_and_without_secrets() {
     assert_eq!(
         said(|_, _| http::bytes(200, "{}"), keys.clone()),
         "error: cannot sign in to Amazon ECR: http://aws.example/ did not answer with a token"
+    );
+    assert_eq!(
+        said(|_, _| http::plain(404), json!({})),
+        "error: cannot sign in to Amazon ECR: PUT http://aws.example/latest/api/token was answered 404 Not Found\n\
+         hint: give aws_access_key_id and aws_secret_access_key, or give this machine a role"
     );
     assert_eq!(
         said(|_, _| http::redirect(307, "http://127.0.0.1:9/"), keys),

@@ -113,6 +113,32 @@ async fn an_identity_token_follows_no_redirect() {
 }
 
 #[tokio::test]
+async fn a_token_server_elsewhere_gets_the_password_and_whom_it_points_to_gets_none() {
+    static PLACES: OnceLock<[String; 2]> = OnceLock::new();
+    let third = Fake::start(|_, _| answer_with(200, &[], r#"{"token":"T"}"#)).await;
+    let tokens = Fake::start(|_, _| {
+        answer_with(307, &[("location", &format!("http://{}/token", PLACES.get().unwrap()[1]))], "")
+    })
+    .await;
+    PLACES.set([tokens.host.clone(), third.host.clone()]).unwrap();
+    let fake = Fake::start_with_ping(|asked, _| match asked.authorization.as_deref() {
+        Some("Bearer T") => answer(404),
+        _ => {
+            let realm = format!(r#"Bearer realm="http://{}/token""#, PLACES.get().unwrap()[0]);
+            answer_with(401, &[("www-authenticate", &realm)], "")
+        }
+    })
+    .await;
+    let registry = open(&fake.host, "app", &with_password("hunter2"));
+    assert_eq!(registry.resolve("1").await.unwrap(), None);
+    let shown =
+        |fake: &Fake| fake.asked().into_iter().filter_map(|asked| asked.authorization).collect::<Vec<_>>();
+    assert_eq!(shown(&tokens), ["Basic YWxpY2U6aHVudGVyMg=="]);
+    assert_eq!((third.lines().len(), shown(&third)), (1, vec![]));
+    assert_eq!(shown(&fake), ["Bearer T"]);
+}
+
+#[tokio::test]
 async fn a_registry_that_takes_passwords_only_sees_no_identity_token() {
     let fake =
         Fake::start_with_ping(|_, _| answer_with(401, &[("www-authenticate", "Basic realm=x")], "")).await;

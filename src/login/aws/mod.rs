@@ -22,6 +22,9 @@ use road::Road;
 /// What a role's sessions are called in AWS's records.
 const SESSION: &str = "estaleiro";
 
+/// What is to be done where AWS gives nothing; keys that are given are not asked for.
+const HINT: &str = "\nhint: give aws_access_key_id and aws_secret_access_key, or give this machine a role";
+
 /// How to get a token for an ECR registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aws {
@@ -73,7 +76,8 @@ impl Aws {
         let road = Road::new(exchange);
         let context = road.context();
         let signed_in = async {
-            let mut credential = self.first(&context).await.map_err(|error| road.reason(&error))?;
+            let first = self.first(&context).await;
+            let mut credential = first.map_err(|error| format!("{}{HINT}", road.reason(&error)))?;
             for role in &self.roles {
                 credential = self
                     .assume(role, &credential, &context)
