@@ -24,7 +24,7 @@ use crate::digest::Digest;
 use crate::layer::SkeletonDelta;
 use crate::oci::{Descriptor, History, Image, Layer, Manifest, canonical_json};
 use crate::progress::Progress;
-use crate::registry::{Artifact, Location, Registry};
+use crate::registry::{self, Artifact, Location, Registry};
 use crate::store::Store;
 
 /// The media type, and artifact type, of a cache record.
@@ -68,12 +68,12 @@ impl CacheRecord {
     }
 }
 
-/// Reads the cache record of the image that `tag` stands for; whatever is amiss with it makes it count as absent.
+/// Reads the cache record of the image that the first of the `tags` stands for that there is; whatever is amiss with it makes it count as absent.
 ///
 /// # Errors
 /// When the registry can't be reached or lets us not in: better known before anything is built than when it is pushed.
-pub async fn recall(registry: &Registry, tag: &str, progress: &Progress) -> Result<CacheRecord> {
-    let recalled = match registry.manifest(tag).await {
+pub async fn recall(registry: &Registry, tags: &[String], progress: &Progress) -> Result<CacheRecord> {
+    let recalled = match first_manifest(registry, tags).await {
         Ok(None) => return Ok(CacheRecord::default()),
         Ok(Some((subject, bytes))) => record_of(&subject, &bytes, registry).await,
         Err(error) if error.is_of_the_registry() => return Err(error.into()),
@@ -91,7 +91,7 @@ pub async fn recall(registry: &Registry, tag: &str, progress: &Progress) -> Resu
 pub async fn recall_from(location: &Location, world: &World) -> (Option<Registry>, CacheRecord) {
     let recalled = async {
         let registry = world.open(location).await?;
-        let record = recall(&registry, &location.tag_or_digest(), &world.progress).await?;
+        let record = recall(&registry, &[location.tag_or_digest()], &world.progress).await?;
         Ok::<_, anyhow::Error>((registry, record))
     };
     let unused = |why: &str| {
@@ -103,6 +103,18 @@ pub async fn recall_from(location: &Location, world: &World) -> (Option<Registry
         Ok((registry, record)) => (Some(registry), record),
         Err(error) => unused(&format!("{error:#}")),
     }
+}
+
+async fn first_manifest(
+    registry: &Registry,
+    tags: &[String],
+) -> registry::Result<Option<(Descriptor, Vec<u8>)>> {
+    for tag in tags {
+        if let Some(found) = registry.manifest(tag).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 async fn record_of(subject: &Descriptor, manifest: &[u8], registry: &Registry) -> Result<CacheRecord> {

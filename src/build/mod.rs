@@ -17,6 +17,7 @@ pub mod lock;
 pub mod machine;
 pub mod ops;
 pub mod plan;
+pub mod prebuilt;
 pub mod product;
 pub mod publish;
 pub mod report;
@@ -93,8 +94,8 @@ pub struct Request {
 pub struct Destination {
     /// The registry or layout.
     pub location: Location,
-    /// The tag.
-    pub tag: String,
+    /// The tags, of which there is at least one, in the order in which they are moved.
+    pub tags: Vec<String>,
 }
 
 /// What a build came to.
@@ -144,7 +145,7 @@ async fn recall(
     registry: &Registry,
     world: &World,
 ) -> Result<(CacheRecord, Vec<BlobSource>)> {
-    let mut recalled = cache::recall(registry, &request.destination.tag, &world.progress).await?;
+    let mut recalled = cache::recall(registry, &request.destination.tags, &world.progress).await?;
     let mut known_at = vec![BlobSource { registry: registry.clone(), digests: recalled.layers() }];
     for location in &request.cache_from {
         let (other, record) = cache::recall_from(location, world).await;
@@ -312,9 +313,9 @@ impl Work<'_> {
             artifacts: artifacts.collect(),
             sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
         };
-        let tag = &self.request.destination.tag;
+        let tags = &self.request.destination.tags;
         let published =
-            publish::publish(&publication, self.registry, tag, &solved.blobs, &world.store, &world.progress);
+            publish::publish(&publication, self.registry, tags, &solved.blobs, &world.store, &world.progress);
         Ok((published.await?, shipped))
     }
 

@@ -36,15 +36,15 @@ pub struct Published {
     pub layers: Vec<(Descriptor, Pushed)>,
     /// The artifacts' manifests, in their order.
     pub artifacts: Vec<Descriptor>,
-    /// Whether the tag stood for this image already.
+    /// Whether the tags stood for this image already.
     pub was_there: bool,
 }
 
-/// Publishes an image under a tag of `registry`.
+/// Publishes an image under `tags` of `registry`, which are moved last, in their order.
 pub async fn publish(
     publication: &Publication<'_>,
     registry: &Registry,
-    tag: &str,
+    tags: &[String],
     blobs: &Blobs,
     store: &Store,
     progress: &Progress,
@@ -52,11 +52,12 @@ pub async fn publish(
     let manifest = publication.image.manifest(publication.annotations.clone());
     let bytes = manifest.to_json();
     let descriptor = Descriptor::of(&manifest.media_type, &bytes);
-    let was_there = registry.resolve(tag).await?.is_some_and(|there| there.digest == descriptor.digest);
+    let to_move = tags_to_move(&descriptor, registry, tags).await?;
     let layers = push_layers(publication.image, registry, blobs, store, progress).await?;
     let (config, config_bytes) = publication.image.config_blob();
     registry.push_bytes(&config.media_type, &config_bytes).await?;
-    if !was_there {
+    // What a tag stands for is there.
+    if to_move.len() == tags.len() {
         registry.push_manifest(&descriptor.digest.to_string(), &manifest.media_type, &bytes).await?;
     }
     let mut artifacts = Vec::new();
@@ -66,10 +67,25 @@ pub async fn publish(
     for artifact in &publication.artifacts {
         artifacts.push(attach::attach(registry, &descriptor, artifact).await?);
     }
-    if !was_there {
+    for tag in &to_move {
         registry.push_manifest(tag, &manifest.media_type, &bytes).await?;
     }
-    Ok(Published { manifest: descriptor, layers, artifacts, was_there })
+    Ok(Published { manifest: descriptor, layers, artifacts, was_there: to_move.is_empty() })
+}
+
+/// Returns those of the tags that don't stand for `image` yet.
+pub(super) async fn tags_to_move<'t>(
+    image: &Descriptor,
+    registry: &Registry,
+    tags: &'t [String],
+) -> Result<Vec<&'t str>> {
+    let mut to_move = Vec::new();
+    for tag in tags {
+        if registry.resolve(tag).await?.is_none_or(|there| there.digest != image.digest) {
+            to_move.push(tag.as_str());
+        }
+    }
+    Ok(to_move)
 }
 
 async fn push_layers(

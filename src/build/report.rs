@@ -39,9 +39,10 @@ pub fn summary(built: &Built, destination: &Destination, progress: &Progress) {
 }
 
 fn place(destination: &Destination) -> String {
+    let tags = destination.tags.join(" ");
     match &destination.location {
-        Location::Remote(reference) => format!("{}:{}", reference.name(), destination.tag),
-        Location::Layout { directory, .. } => format!("oci:{}:{}", directory.display(), destination.tag),
+        Location::Remote(reference) => format!("{}:{tags}", reference.name()),
+        Location::Layout { directory, .. } => format!("oci:{}:{tags}", directory.display()),
     }
 }
 

@@ -38,13 +38,13 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         secrets: secrets(said)?,
         is_for_given_platform: args.definition.platform.is_some(),
     };
-    let tag = tag(&location)?;
+    let tags = vec![tag(&location)?];
     Ok(Request {
         recipe: Recipe::Dockerfile(Box::new(written)),
         context: Context::new(context),
         lock: None,
         platform: args.definition.platform.clone().unwrap_or_else(Platform::host),
-        destination: Destination { location, tag },
+        destination: Destination { location, tags },
         is_without_cache: false,
         keeps_failed: false,
         compression: Compression::default(),

@@ -131,7 +131,7 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
     if !context.is_dir() {
         bail!(WrongRequest(format!("cannot use context {}: it is no directory", context.display())));
     }
-    let tag = tag(&location)?;
+    let tags = vec![tag(&location)?];
     let written = DefinitionRequest {
         text,
         file_name: file.display().to_string(),
@@ -142,7 +142,7 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
         context: Context::new(context),
         lock: None,
         platform: args.platform.clone().unwrap_or_else(Platform::host),
-        destination: Destination { location, tag },
+        destination: Destination { location, tags },
         is_without_cache: false,
         keeps_failed: false,
         compression: Compression::default(),

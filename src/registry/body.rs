@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +11,10 @@ use reqwest::Body;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 use tokio::sync::mpsc::{self, error::SendTimeoutError};
 
-use super::Reason;
 use super::door::Ask;
 use super::remote::Remote;
 use super::wire::{Response, silent};
+use super::{Reason, Section};
 use crate::progress::Task;
 
 /// How large the pieces are that are read and sent, in bytes.
@@ -27,6 +27,14 @@ const N_PIECES: usize = 2;
 pub(super) enum Source {
     File(PathBuf),
     Bytes(Bytes),
+    /// In a file that anybody may have written.
+    Section(Section),
+}
+
+impl From<Section> for Source {
+    fn from(section: Section) -> Source {
+        Source::Section(section)
+    }
 }
 
 impl From<PathBuf> for Source {
@@ -46,17 +54,17 @@ impl Source {
     pub(super) fn is_there(&self) -> bool {
         match self {
             Source::File(path) => path.exists(),
-            Source::Bytes(_) => true,
+            Source::Bytes(_) | Source::Section(_) => true,
         }
     }
 
     /// Opens it for the bytes from `offset` on.
     async fn open(&self, offset: u64) -> Result<Box<dyn AsyncRead + Send + Unpin + '_>, Reason> {
         match self {
-            Source::File(path) => {
-                let mut file = tokio::fs::File::open(path).await.map_err(Reason::io("open", path))?;
-                file.seek(io::SeekFrom::Start(offset)).await.map_err(Reason::io("read", path))?;
-                Ok(Box::new(file))
+            Source::File(path) => Ok(Box::new(open_at(path, offset).await?)),
+            Source::Section(section) => {
+                let file = open_at(&section.path, section.offset.saturating_add(offset)).await?;
+                Ok(Box::new(file.take(section.size.saturating_sub(offset))))
             }
             Source::Bytes(bytes) => {
                 let offset = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -64,6 +72,12 @@ impl Source {
             }
         }
     }
+}
+
+async fn open_at(path: &Path, offset: u64) -> Result<tokio::fs::File, Reason> {
+    let mut file = tokio::fs::File::open(path).await.map_err(Reason::io("open", path))?;
+    file.seek(io::SeekFrom::Start(offset)).await.map_err(Reason::io("read", path))?;
+    Ok(file)
 }
 
 impl Remote {

@@ -17,7 +17,7 @@ use super::body::{Meter, PIECE};
 use super::location::is_tag;
 use super::referrers::SharedIndex;
 use super::remote::{check_size, manifest_type, verified};
-use super::{MANIFEST_LIMIT, Pushed, Reason};
+use super::{MANIFEST_LIMIT, Pushed, Reason, Section};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};
 use crate::progress::Task;
@@ -135,6 +135,22 @@ impl Layout {
         let source = store.blob_path(&blob.digest);
         let copied = tokio::task::spawn_blocking(move || {
             let mut reader = File::open(&source).map_err(Reason::io("open", &source))?;
+            write_whole(&target, |file| io::copy(&mut reader, file).map(|_| ()))
+        });
+        copied.await.map_err(|e| Reason::Unexpected(e.to_string()))?.map(|()| Pushed::Uploaded)
+    }
+
+    /// Copies a blob of a file, once it is verified.
+    pub(super) async fn push_section(&self, blob: &Descriptor, section: &Section) -> Result<Pushed, Reason> {
+        self.create()?;
+        let target = self.blob_path(&blob.digest);
+        if is_whole(&target, blob.size) {
+            return Ok(Pushed::Existed);
+        }
+        section.verify(blob).await?;
+        let section = section.clone();
+        let copied = tokio::task::spawn_blocking(move || {
+            let mut reader = section.open().map_err(Reason::io("open", &section.path))?;
             write_whole(&target, |file| io::copy(&mut reader, file).map(|_| ()))
         });
         copied.await.map_err(|e| Reason::Unexpected(e.to_string()))?.map(|()| Pushed::Uploaded)

@@ -18,6 +18,7 @@ mod location;
 mod referrers;
 mod remote;
 mod retry;
+mod section;
 mod upload;
 mod wire;
 
@@ -27,6 +28,7 @@ pub use access::Access;
 pub use error::{Error, Reason};
 pub use location::{InvalidLocation, Location};
 pub use referrers::{Artifact, Bundle};
+pub use section::{Section, whole_file};
 
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest, media_type};
@@ -153,6 +155,15 @@ impl Registry {
         pushed.map_err(Error::of("push", self.named(&blob.digest.to_string())))
     }
 
+    /// Pushes a blob of a file, unless it is there; its bytes are verified before any of them is sent.
+    pub async fn push_section(&self, blob: &Descriptor, section: &Section, task: &Task) -> Result<Pushed> {
+        let pushed = match &self.place {
+            Place::Remote(remote) => remote.push_blob(blob, &section.clone().into(), None, Some(task)).await,
+            Place::Layout(layout) => layout.push_section(blob, section).await,
+        };
+        pushed.map_err(Error::of("push", self.named(&blob.digest.to_string())))
+    }
+
     /// Pushes a small blob that lies in no store.
     pub async fn push_bytes(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
         let blob = Descriptor::of(media_type, bytes);
@@ -218,6 +229,17 @@ impl Registry {
         let referrer = bundle.describe(&bytes);
         self.push_bytes(media_type::EMPTY, referrers::EMPTY).await?;
         self.refer(subject, &referrer, &bytes, &[]).await?;
+        Ok(referrer)
+    }
+
+    /// Attaches the manifest of an artifact that was made elsewhere, and whose blobs are here, to what it refers to.
+    pub async fn attach_manifest(&self, bytes: &[u8]) -> Result<Descriptor> {
+        let error =
+            |reason: String| Error::of("attach a manifest in", self.name())(Reason::Unexpected(reason));
+        let manifest = Manifest::parse(bytes).map_err(|e| error(e.to_string()))?;
+        let referrer = referrers::describe(&manifest, bytes);
+        let subject = manifest.subject.ok_or_else(|| error("it refers to nothing".into()))?;
+        self.refer(&subject, &referrer, bytes, &[]).await?;
         Ok(referrer)
     }
 

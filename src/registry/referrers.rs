@@ -85,6 +85,16 @@ impl Bundle {
     }
 }
 
+/// Returns the entry that a manifest made elsewhere has in the list of referrers.
+pub(super) fn describe(manifest: &Manifest, bytes: &[u8]) -> Descriptor {
+    let artifact_type = manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type);
+    Descriptor {
+        artifact_type: Some(artifact_type.clone()),
+        annotations: manifest.annotations.clone(),
+        ..Descriptor::of(&manifest.media_type, bytes)
+    }
+}
+
 /// An index that others write as well: what they put there stays, field by field.
 pub(super) struct SharedIndex(serde_json::Map<String, Value>);
 

@@ -57,6 +57,12 @@ impl Remote {
             self.give_up(session).await;
             return Err(Reason::Missing);
         }
+        if let Source::Section(section) = source
+            && let Err(reason) = section.verify(blob).await
+        {
+            self.give_up(session).await;
+            return Err(reason);
+        }
         self.upload(blob, source, session, task).await.map(|()| Pushed::Uploaded)
     }
 

@@ -7,6 +7,7 @@ mod cloud;
 mod dockerfile;
 mod fields;
 mod get;
+mod image;
 mod params;
 mod protocol;
 mod put;
@@ -15,12 +16,15 @@ mod registries;
 mod select;
 mod semver;
 mod source;
+mod tags;
 
 pub use check::check;
 pub use cloud::Cloud;
 pub use fields::InvalidRequest;
 pub use get::get;
-pub use params::{DefinitionParams, DockerfileParams, Format, GetParams, PutParams, SecretParam, Written};
+pub use params::{
+    DefinitionParams, DockerfileParams, Format, GetParams, PutParams, SecretParam, TagParams, Written,
+};
 pub use protocol::{
     CheckRequest, GetRequest, Metadata, PutRequest, Response, Version, check_response, read_request,
 };

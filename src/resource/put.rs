@@ -1,4 +1,4 @@
-//! `out`: builds an image, pushes it, and attaches its bill of materials.
+//! `out`: builds an image, pushes it, and attaches its bill of materials; or pushes one that is there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::cloud::signed_in_everywhere;
 use super::params::{DefinitionParams, PutParams, Written};
 use super::protocol::{Metadata, PutRequest, Response, Version};
-use super::reach;
 use super::source::Source;
+use super::{image, reach, tags};
 use crate::build::cache::Fate;
 use crate::build::context::Context;
 use crate::build::lock::Lock;
@@ -33,7 +33,12 @@ pub async fn put(
 ) -> Result<Response> {
     let request = &PutRequest { source: signed_in_everywhere(&request.source).await?, ..request.clone() };
     let world = reach::world(&request.source, progress, cancel)?;
-    let request = read(request, sources)?;
+    if let Written::Image(pattern) = &request.params.written {
+        return image::put(pattern, request, sources, &world).await;
+    }
+    let registry = world.open(&reach::location(&request.source, sources)).await?;
+    let tags = tags::wanted(&request.source, &request.params.tags, sources, &registry).await?;
+    let request = read(request, tags, sources)?;
     let built = build::build(&request, &world).await?;
     report::summary(&built, &request.destination, &world.progress);
     Ok(response(&built, &request.destination))
@@ -43,9 +48,10 @@ fn response(built: &Built, destination: &Destination) -> Response {
     let n_built = built.fates.iter().filter(|(_, fate)| *fate == Fate::Built).count();
     let steps = format!("{n_built} built, {} cached", built.fates.len() - n_built);
     Response {
-        version: Version { tag: destination.tag.clone(), digest: built.published.manifest.digest },
+        version: Version { tag: destination.tags[0].clone(), digest: built.published.manifest.digest },
         metadata: vec![
             Metadata::new("repository", &destination.location.name()),
+            Metadata::new("tags", &destination.tags.join(" ")),
             Metadata::new("digest", &built.published.manifest.digest),
             Metadata::new("bom", &built.bom),
             Metadata::new("packages", &built.snapshot.bom.installed().len()),
@@ -54,7 +60,7 @@ fn response(built: &Built, destination: &Destination) -> Response {
     }
 }
 
-fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
+fn read(request: &PutRequest, tags: Vec<String>, sources: &Path) -> Result<Request> {
     let (source, params) = (&request.source, &request.params);
     let (recipe, file) = match &params.written {
         Written::Definition(written) => definition(written, sources)?,
@@ -62,6 +68,7 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
             let context = params.context.as_deref();
             super::dockerfile::recipe(written, context, source.platform.is_some(), sources)?
         }
+        Written::Image(_) => bail!("internal error: an image that is there is not built"),
     };
     let directory = file.parent().unwrap_or(Path::new(""));
     let context = params.context.as_deref().unwrap_or(directory);
@@ -70,10 +77,7 @@ fn read(request: &PutRequest, sources: &Path) -> Result<Request> {
         lock: lock(params, &recipe, directory, sources)?,
         recipe,
         platform: reach::platform(source),
-        destination: Destination {
-            location: reach::location(source, sources),
-            tag: source.default_tag().to_owned(),
-        },
+        destination: Destination { location: reach::location(source, sources), tags },
         is_without_cache: params.no_cache,
         keeps_failed: params.keep_failed,
         compression: params.compression,
@@ -230,7 +234,7 @@ mod tests {
     fn an_input_that_is_not_mounted_gets_an_error_that_says_how() {
         let sources = tempfile::tempdir().unwrap();
         let request = put_request(&json!({"definition": "source/estaleiro.hcl"}));
-        let error = read(&request, sources.path()).err().unwrap().to_string();
+        let error = read(&request, vec![], sources.path()).err().unwrap().to_string();
         assert!(error.contains("there is no input source") && error.contains("inputs: all"), "{error}");
     }
 
@@ -241,7 +245,7 @@ mod tests {
         fs::write(sources.path().join("s/estaleiro.hcl"), "").unwrap();
         fs::write(sources.path().join("s/vars.yml"), "a: 1\nb: true\n").unwrap();
         let params = json!({"definition": "s", "vars_file": "s/vars.yml", "vars": {"b": "no"}});
-        let request = read(&put_request(&params), sources.path()).unwrap();
+        let request = read(&put_request(&params), vec![], sources.path()).unwrap();
         let expected = [("a", "1"), ("b", "no")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(written(&request).variables, BTreeMap::from(expected));
         assert_eq!(written(&request).file_name, "s/estaleiro.hcl");
@@ -270,7 +274,7 @@ mod tests {
             for name in ["definition", "context", "vars_file", "lock"] {
                 let mut params = json!({"definition": "s/sub"});
                 params[name] = json!(path);
-                let error = read(&put_request(&params), &sources).err().unwrap().to_string();
+                let error = read(&put_request(&params), vec![], &sources).err().unwrap().to_string();
                 assert!(
                     error.starts_with(&format!("cannot use {path}: a symbolic link leads out")),
                     "{error}"
@@ -279,7 +283,7 @@ mod tests {
         }
         let params =
             json!({"definition": "s/within", "context": "s/within", "vars_file": "s/within/vars.yml"});
-        let request = read(&put_request(&params), &sources).unwrap();
+        let request = read(&put_request(&params), vec![], &sources).unwrap();
         assert_eq!(
             (written(&request).file_name.as_str(), written(&request).variables["a"].as_str()),
             ("s/within/estaleiro.hcl", "1")
@@ -293,7 +297,7 @@ mod tests {
             let link = sources.join("s/sub").join(name);
             let _ = fs::remove_file(&link);
             symlink(place.path().join("outside").join(name), &link).unwrap();
-            let error = read(&put_request(&json!({"definition": "s/sub"})), &sources).err().unwrap();
+            let error = read(&put_request(&json!({"definition": "s/sub"})), vec![], &sources).err().unwrap();
             let expected = format!("cannot use s/sub/{name}: a symbolic link leads out");
             assert!(error.to_string().starts_with(&expected), "{error}");
             fs::remove_file(&link).unwrap();
@@ -306,7 +310,7 @@ mod tests {
         let (place, sources) = place_with_links();
         let link = place.path().join("link");
         symlink(&sources, &link).unwrap();
-        let request = read(&put_request(&json!({"definition": "./s/sub"})), &link).unwrap();
+        let request = read(&put_request(&json!({"definition": "./s/sub"})), vec![], &link).unwrap();
         assert_eq!(written(&request).file_name, "s/sub/estaleiro.hcl");
     }
 
@@ -315,7 +319,7 @@ mod tests {
         let sources = tempfile::tempdir().unwrap();
         fs::write(sources.path().join("estaleiro.hcl"), "").unwrap();
         let request = put_request(&json!({"definition": "estaleiro.hcl", "locked": true}));
-        let error = read(&request, sources.path()).err().unwrap().to_string();
+        let error = read(&request, vec![], sources.path()).err().unwrap().to_string();
         assert!(error.contains("estaleiro lock"), "{error}");
     }
 }

@@ -119,6 +119,20 @@ impl TestImage {
         write_index(directory, tag, descriptor(MANIFEST, &self.manifest_bytes()));
     }
 
+    /// Returns it as `docker save` writes it: a configuration, and a directory for each layer.
+    pub fn saved(&self) -> Tarball {
+        let config = self.config_bytes();
+        let config_name = format!("{}.json", Digest::of(&config).hex());
+        let name = |nth: usize| format!("{nth}/layer.tar");
+        let names: Vec<String> = (0..self.layers.len()).map(name).collect();
+        let manifest = json!([{"Config": config_name, "RepoTags": ["example/app:1"], "Layers": names}]);
+        let mut tarball = Tarball::new().file(&config_name, 0o644, config);
+        for (layer, name) in self.layers.iter().zip(&names) {
+            tarball = tarball.file(name, 0o644, &layer.bytes);
+        }
+        tarball.file("manifest.json", 0o644, manifest.to_string())
+    }
+
     fn write_blobs(&self, directory: &Path) {
         for bytes in self.blobs().into_iter().chain([self.manifest_bytes()]) {
             write_blob(directory, &bytes);
@@ -195,6 +209,14 @@ fn index_of(images: &[&TestImage]) -> Vec<u8> {
     };
     let manifests: Vec<Value> = images.iter().map(describe).collect();
     json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string().into_bytes()
+}
+
+/// Returns a directory, with all that is in it, as an archive.
+pub fn archive_of(directory: &Path) -> Vec<u8> {
+    let directory = directory.to_str().unwrap();
+    let output = std::process::Command::new("tar").args(["-C", directory, "-cf", "-", "."]).output().unwrap();
+    assert!(output.status.success());
+    output.stdout
 }
 
 fn write_blob(directory: &Path, bytes: &[u8]) {

@@ -139,7 +139,7 @@ mod tests {
 
     fn dockerfile(params: &PutParams) -> &DockerfileParams {
         match &params.written {
-            Written::Definition(_) => panic!("a Dockerfile is put"),
+            Written::Definition(_) | Written::Image(_) => panic!("a Dockerfile is put"),
             Written::Dockerfile(dockerfile) => dockerfile,
         }
     }

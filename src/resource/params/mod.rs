@@ -3,6 +3,7 @@
 mod dockerfile;
 mod get;
 mod put;
+mod tags;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,6 +13,7 @@ pub(super) use dockerfile::ContextParam;
 pub use dockerfile::{DockerfileParams, SecretParam};
 pub use get::{Format, GetParams};
 pub use put::{DefinitionParams, PutParams, Written};
+pub use tags::TagParams;
 
 fn path(fields: &mut Fields, name: &'static str) -> Result<Option<PathBuf>, InvalidRequest> {
     let Some(path) = fields.text(name)?.map(PathBuf::from) else { return Ok(None) };

@@ -1,22 +1,20 @@
 //! The params of a put.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::super::fields::{Fields, InvalidRequest};
 use super::dockerfile::DockerfileParams;
 use super::path;
+use super::tags::TagParams;
 use crate::layer::{Compression, InvalidCompression};
 
 const WHAT: &str = "put param";
 
 /// What other image resources know, and what is still to come.
-const PLANNED: [&str; 15] = [
-    "additional_tags",
-    "bump_aliases",
-    "image",
+const PLANNED: [&str; 8] = [
     "load",
     "load_base",
     "load_bases",
@@ -24,18 +22,16 @@ const PLANNED: [&str; 15] = [
     "platforms",
     "policy",
     "ssh",
-    "tag_as_latest",
-    "tag_file",
-    "tag_prefix",
     "unpack_rootfs",
-    "version",
 ];
 
 /// The params of a put; paths are relative to its inputs and stay among them, which the put checks for links too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutParams {
-    /// What is built.
+    /// What is built or pushed.
     pub written: Written,
+    /// Under which tags it is put.
+    pub tags: TagParams,
     /// Where its files lie; beside the definition or Dockerfile without.
     pub context: Option<PathBuf>,
     /// A lock to use as it is.
@@ -52,13 +48,15 @@ pub struct PutParams {
     pub cache_from: Vec<String>,
 }
 
-/// What a put builds.
+/// What a put builds, or pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// A definition.
     Definition(DefinitionParams),
     /// A Dockerfile.
     Dockerfile(Box<DockerfileParams>),
+    /// An image that was built elsewhere: a path, or a pattern of paths that one matches.
+    Image(String),
 }
 
 /// The params of a put that builds a definition.
@@ -77,14 +75,8 @@ impl PutParams {
     pub(in super::super) fn from_value(value: Value) -> Result<PutParams, InvalidRequest> {
         let mut fields = Fields::new(WHAT, value)?;
         let build = path(&mut fields, "build")?;
-        let dockerfile = path(&mut fields, "dockerfile")?;
-        let dockerfile = dockerfile.or_else(|| build.as_ref().map(|context| context.join("Dockerfile")));
-        let written = match dockerfile {
-            Some(dockerfile) => {
-                Some(Written::Dockerfile(Box::new(DockerfileParams::take(dockerfile, &mut fields)?)))
-            }
-            None => definition_params(&mut fields)?.map(Written::Definition),
-        };
+        let written = written(&mut fields, build.as_deref())?;
+        let tags = TagParams::take(&mut fields)?;
         let context = path(&mut fields, "context")?.or(build);
         let lock = path(&mut fields, "lock")?;
         let locked = fields.flag("locked")?;
@@ -94,9 +86,24 @@ impl PutParams {
         let cache_from = fields.texts("cache_from")?;
         fields.finish(|name| PLANNED.contains(&name))?;
         // What is misspelled is told before what is missing.
-        let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`";
+        let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`; or an `image`";
         let written = written.ok_or_else(|| Fields::missing(WHAT, "definition", way_out))?;
-        Ok(PutParams { written, context, lock, locked, no_cache, keep_failed, compression, cache_from })
+        Ok(PutParams { written, tags, context, lock, locked, no_cache, keep_failed, compression, cache_from })
+    }
+}
+
+fn written(fields: &mut Fields, build: Option<&Path>) -> Result<Option<Written>, InvalidRequest> {
+    let image = path(fields, "image")?;
+    let dockerfile = path(fields, "dockerfile")?;
+    let dockerfile = dockerfile.or_else(|| build.map(|context| context.join("Dockerfile")));
+    let written = match dockerfile {
+        Some(dockerfile) => Some(Written::Dockerfile(Box::new(DockerfileParams::take(dockerfile, fields)?))),
+        None => definition_params(fields)?.map(Written::Definition),
+    };
+    match (image, written) {
+        (Some(_), Some(_)) => Err(fields.refusal("image", "a put either pushes an image or builds one")),
+        (Some(image), None) => Ok(Some(Written::Image(image.to_string_lossy().into_owned()))),
+        (None, written) => Ok(written),
     }
 }
 
@@ -116,7 +123,6 @@ fn definition_params(fields: &mut Fields) -> Result<Option<DefinitionParams>, In
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::path::Path;
 
     fn put_error(value: Value) -> String {
         PutParams::from_value(value).unwrap_err().to_string()
@@ -125,7 +131,7 @@ mod tests {
     fn definition(params: &PutParams) -> &DefinitionParams {
         match &params.written {
             Written::Definition(definition) => definition,
-            Written::Dockerfile(_) => panic!("a definition is put"),
+            Written::Dockerfile(_) | Written::Image(_) => panic!("a definition is put"),
         }
     }
 
@@ -154,9 +160,33 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_pushed_and_not_built() {
+        let params = PutParams::from_value(json!({
+            "image": "image/*.tar", "version": 1.2, "bump_aliases": true, "additional_tags": "tags/more",
+            "tag_prefix": "v", "tag_file": "tags/name", "tag_as_latest": true,
+        }));
+        let PutParams { written, tags, .. } = params.unwrap();
+        assert_eq!(written, Written::Image("image/*.tar".into()));
+        let expected = TagParams {
+            version: Some("1.2".into()),
+            bump_aliases: true,
+            additional_tags: Some("tags/more".into()),
+            tag_file: Some("tags/name".into()),
+            tag_prefix: "v".into(),
+            tag_as_latest: true,
+        };
+        assert_eq!(tags, expected);
+        for other in ["definition", "dockerfile", "build"] {
+            let mut params = json!({"image": "image/image.tar"});
+            params[other] = json!("source");
+            assert!(put_error(params).contains("`image`: a put either pushes an image or builds one"));
+        }
+    }
+
+    #[test]
     fn a_path_out_of_the_inputs_is_refused() {
         for path in ["/etc/estaleiro.hcl", "../estaleiro.hcl", "source/../../etc"] {
-            for name in ["definition", "context", "vars_file", "lock"] {
+            for name in ["definition", "context", "vars_file", "lock", "tag_file", "additional_tags"] {
                 let mut params = json!({"definition": "source"});
                 params[name] = json!(path);
                 assert!(
