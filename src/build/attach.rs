@@ -55,7 +55,8 @@ async fn is_whole(registry: &Registry, last: &Descriptor, artifact: &Artifact) -
     Ok(is_same && registry.has_blob(&content).await?)
 }
 
-fn generation(artifact: &Descriptor) -> u64 {
+/// Returns how many of its kind were attached before it.
+pub(super) fn generation(artifact: &Descriptor) -> u64 {
     artifact.annotations.get(GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 
 use super::body::{Meter, PIECE};
 use super::location::is_tag;
-use super::referrers::SharedIndex;
+use super::referrers::{SharedIndex, subject_of_tag};
 use super::remote::{check_size, manifest_type, verified};
 use super::{MANIFEST_LIMIT, Pushed, Reason, Section};
 use crate::digest::Digest;
@@ -64,7 +64,7 @@ impl Layout {
 
     /// Finds a tag in the index. One image without a tag, as some tools write it, is `latest`.
     fn entry(&self, tag: &str) -> Result<Option<Descriptor>, Reason> {
-        let entries = self.index(INDEX)?.entries();
+        let entries = self.index(list_of(tag))?.entries();
         let tag_of = |entry: &Descriptor| entry.annotations.get(TAG).cloned();
         let tagged = entries.iter().find(|entry| tag_of(entry).as_deref() == Some(tag));
         let untagged = match entries.as_slice() {
@@ -140,6 +140,12 @@ impl Layout {
         copied.await.map_err(|e| Reason::Unexpected(e.to_string()))?.map(|()| Pushed::Uploaded)
     }
 
+    pub(super) fn move_blob(&self, blob: &Descriptor, store: &Store) -> Result<(), Reason> {
+        self.create()?;
+        let target = self.blob_path(&blob.digest);
+        fs::rename(store.blob_path(&blob.digest), &target).map_err(Reason::io("write", &target))
+    }
+
     /// Copies a blob of a file, once it is verified.
     pub(super) async fn push_section(&self, blob: &Descriptor, section: &Section) -> Result<Pushed, Reason> {
         self.create()?;
@@ -179,7 +185,7 @@ impl Layout {
         let Some(tag) = tag else { return Ok(()) };
         let mut entry = manifest.clone();
         entry.annotations.insert(TAG.into(), tag.to_owned());
-        self.change(INDEX, |index| index.put(&entry, |other| tag_in(other) == Some(tag)))
+        self.change(list_of(tag), |index| index.put(&entry, |other| tag_in(other) == Some(tag)))
     }
 
     pub(super) fn attach(
@@ -262,8 +268,16 @@ impl Layout {
         }
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs/sha256").join(digest.hex())
+    }
+}
+
+/// Returns the list in which a tag stands: that of a signature belongs to what refers to an image.
+fn list_of(tag: &str) -> &'static str {
+    match subject_of_tag(tag) {
+        Some(_) => REFERRERS,
+        None => INDEX,
     }
 }
 
@@ -295,7 +309,7 @@ fn is_whole(path: &Path, size: u64) -> bool {
 }
 
 /// Opens a file, and nothing else: a layout may come from anywhere.
-fn open_regular(path: &Path) -> Result<Option<File>, Reason> {
+pub(super) fn open_regular(path: &Path) -> Result<Option<File>, Reason> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = match fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -13,6 +13,7 @@ mod body;
 mod chunks;
 mod door;
 mod error;
+mod incoming;
 mod layout;
 mod location;
 mod referrers;
@@ -26,8 +27,9 @@ use std::sync::Arc;
 
 pub use access::Access;
 pub use error::{Error, Reason};
+pub use incoming::Incoming;
 pub use location::{InvalidLocation, Location};
-pub use referrers::{Artifact, Bundle};
+pub use referrers::{Artifact, Bundle, signature_tags, subject_of_tag};
 pub use section::{Section, whole_file};
 
 use crate::digest::Digest;
@@ -162,6 +164,17 @@ impl Registry {
             Place::Layout(layout) => layout.push_section(blob, section).await,
         };
         pushed.map_err(Error::of("push", self.named(&blob.digest.to_string())))
+    }
+
+    /// Moves a blob of the store to a layout, which should be on the same file system; pushes it anywhere else.
+    pub async fn move_blob(&self, blob: &Descriptor, store: &Store) -> Result<()> {
+        let moved = match &self.place {
+            Place::Remote(remote) => {
+                remote.push_blob(blob, &store.blob_path(&blob.digest).into(), None, None).await.map(drop)
+            }
+            Place::Layout(layout) => layout.move_blob(blob, store),
+        };
+        moved.map_err(Error::of("keep", self.named(&blob.digest.to_string())))
     }
 
     /// Pushes a small blob that lies in no store.

@@ -85,6 +85,20 @@ impl Bundle {
     }
 }
 
+/// The endings of the tags by which cosign finds what belongs to a digest.
+const SIGNATURE_ENDINGS: [&str; 3] = ["att", "sbom", "sig"];
+
+/// Returns the tags under which there may be signatures and the like of `subject`, as cosign has it.
+pub fn signature_tags(subject: &Digest) -> Vec<String> {
+    SIGNATURE_ENDINGS.iter().map(|ending| format!("sha256-{}.{ending}", subject.hex())).collect()
+}
+
+/// Returns the digest that a tag belongs to: `sha256-…`, maybe with an ending.
+pub fn subject_of_tag(tag: &str) -> Option<Digest> {
+    let hex = tag.strip_prefix("sha256-")?;
+    Digest::from_hex(hex.split_once('.').map_or(hex, |(hex, _)| hex)).ok()
+}
+
 /// Returns the entry that a manifest made elsewhere has in the list of referrers.
 pub(super) fn describe(manifest: &Manifest, bytes: &[u8]) -> Descriptor {
     let artifact_type = manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type);

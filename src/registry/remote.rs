@@ -336,7 +336,7 @@ impl Remote {
         }
     }
 
-    fn blob(&self, digest: &Digest) -> Target {
+    pub(super) fn blob(&self, digest: &Digest) -> Target {
         Target::Path(format!("v2/{}/blobs/{digest}", self.repository))
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Response {
     request: String,
     inner: reqwest::Response,
     silence: Duration,
+    /// Bytes of the body that were put back.
+    rest: Option<Bytes>,
 }
 
 impl Wire {
@@ -70,7 +72,7 @@ impl Wire {
     pub(super) async fn exchange_unwatched(&self, request: Request) -> Result<Response, Reason> {
         let shown = label(request.method(), request.url());
         match self.http.execute(request).await {
-            Ok(inner) => Ok(Response { request: shown, inner, silence: self.silence }),
+            Ok(inner) => Ok(Response { request: shown, inner, silence: self.silence, rest: None }),
             Err(error) => Err(broken(shown, error)),
         }
     }
@@ -115,10 +117,18 @@ impl Response {
 
     /// Returns the next bytes of the body.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Reason> {
+        if let Some(rest) = self.rest.take() {
+            return Ok(Some(rest));
+        }
         match tokio::time::timeout(self.silence, self.inner.chunk()).await {
             Ok(chunk) => chunk.map_err(|error| broken(self.request.clone(), error)),
             Err(_) => Err(silent(self.request.clone())),
         }
+    }
+
+    /// Lets the next bytes of the body be these.
+    pub(super) fn put_back(&mut self, rest: Bytes) {
+        self.rest = Some(rest);
     }
 
     /// Reads the body whole; one of more than `limit` bytes is refused.

@@ -187,7 +187,7 @@ fn is_host(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') && text.chars().all(is_good)
 }
 
-fn platform(fields: &mut Fields) -> Result<Option<Platform>, InvalidRequest> {
+pub(super) fn platform(fields: &mut Fields) -> Result<Option<Platform>, InvalidRequest> {
     let Some(mut object) = fields.object("platform")? else { return Ok(None) };
     let host = Platform::host();
     let platform = Platform {

@@ -10,7 +10,7 @@ use super::files::Files;
 use super::{Document, LARGEST_INDEX, Prebuilt, Tagged};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Index, Manifest, media_type};
-use crate::registry::{MANIFEST_LIMIT, Section};
+use crate::registry::{MANIFEST_LIMIT, Section, subject_of_tag};
 
 /// How deep indexes may lie in one another.
 const MAX_DEPTH: usize = 4;
@@ -49,7 +49,7 @@ impl Reader<'_> {
         let mut others = Vec::new();
         for entry in &index.manifests {
             let is_other =
-                tag_of(entry).is_some_and(is_of_a_digest) || self.document(entry)?.subject.is_some();
+                tag_of(entry).and_then(subject_of_tag).is_some() || self.document(entry)?.subject.is_some();
             match is_other {
                 true => others.push(entry.clone()),
                 false if images.iter().any(|image| image.digest == entry.digest) => {}
@@ -165,7 +165,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let is_of_ours = |tag: &str| subject_of(tag).is_some_and(|subject| subjects.contains(&subject));
+        let is_of_ours = |tag: &str| subject_of_tag(tag).is_some_and(|subject| subjects.contains(&subject));
         Ok((found, by_tag.into_iter().filter(|tagged| is_of_ours(&tagged.tag)).collect()))
     }
 
@@ -173,7 +173,7 @@ impl Reader<'_> {
     fn by_tag(&mut self, candidates: Vec<Descriptor>) -> Result<(Vec<Tagged>, Vec<Document>)> {
         let (mut by_tag, mut others) = (Vec::new(), Vec::new());
         for entry in candidates {
-            match tag_of(&entry).filter(|tag| is_of_a_digest(tag)) {
+            match tag_of(&entry).filter(|tag| subject_of_tag(tag).is_some()) {
                 Some(_) if is_index(&entry) => {
                     for listed in Index::parse(&self.bytes(&entry)?)?.manifests {
                         others.push(self.document(&listed)?);
@@ -205,6 +205,7 @@ impl Reader<'_> {
         let manifest = Manifest::parse(&bytes);
         let manifest = manifest.with_context(|| format!("its manifest {} cannot be read", entry.digest))?;
         descriptor.artifact_type = manifest.artifact_type.clone();
+        descriptor.annotations = manifest.annotations.clone();
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let mut blobs = Vec::new();
         for blob in manifest.layers.into_iter().chain([manifest.config]) {
@@ -239,16 +240,6 @@ impl Reader<'_> {
 
 fn tag_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(TAG).map(String::as_str)
-}
-
-/// Whether a tag says itself to which digest it belongs: `sha256-…`, maybe with an ending.
-fn is_of_a_digest(tag: &str) -> bool {
-    subject_of(tag).is_some()
-}
-
-fn subject_of(tag: &str) -> Option<Digest> {
-    let hex = tag.strip_prefix("sha256-")?;
-    Digest::from_hex(hex.split_once('.').map_or(hex, |(hex, _)| hex)).ok()
 }
 
 fn is_index(entry: &Descriptor) -> bool {

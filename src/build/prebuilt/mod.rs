@@ -12,6 +12,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::attach::generation;
 use crate::digest::Digest;
 use crate::oci::Descriptor;
 use crate::registry::Section;
@@ -69,13 +70,13 @@ impl Prebuilt {
         }
     }
 
-    /// Returns the digest of the content of what refers to the image and is of one type, if it has one blob.
+    /// Returns the digest of the content of the newest of what refers to the image and is of one type.
     pub fn artifact(&self, artifact_type: &str) -> Option<Digest> {
         let is_it = |document: &&Document| {
             document.descriptor.artifact_type.as_deref() == Some(artifact_type)
                 && document.subject == Some(self.root.digest)
         };
-        let found = self.referrers.iter().rev().find(is_it)?;
-        Some(found.blobs.last()?.0.digest)
+        let newest = self.referrers.iter().filter(is_it).max_by_key(|one| generation(&one.descriptor))?;
+        Some(newest.blobs.first()?.0.digest)
     }
 }

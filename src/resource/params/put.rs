@@ -14,16 +14,8 @@ use crate::layer::{Compression, InvalidCompression};
 const WHAT: &str = "put param";
 
 /// What other image resources know, and what is still to come.
-const PLANNED: [&str; 8] = [
-    "load",
-    "load_base",
-    "load_bases",
-    "load_file",
-    "platforms",
-    "policy",
-    "ssh",
-    "unpack_rootfs",
-];
+const PLANNED: [&str; 8] =
+    ["load", "load_base", "load_bases", "load_file", "platforms", "policy", "ssh", "unpack_rootfs"];
 
 /// The params of a put; paths are relative to its inputs and stay among them, which the put checks for links too.
 #[derive(Clone, Debug, PartialEq, Eq)]
