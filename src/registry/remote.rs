@@ -56,7 +56,7 @@ pub(super) struct Remote {
     pub(super) repository: String,
     /// Held while the list of referrers is rewritten: our own attachments don't fight each other.
     list: tokio::sync::Mutex<()>,
-    /// Whether this registry took a blob in chunks that it had refused whole.
+    /// Whether this registry took a blob in chunks that it had not taken whole.
     pub(super) prefers_chunks: AtomicBool,
 }
 

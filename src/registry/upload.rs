@@ -98,7 +98,8 @@ impl Remote {
     ) -> Result<(), Reason> {
         let mut meter = Meter::start(task, blob.size);
         let mut attempts = self.door.attempts();
-        let mut way = self.first_way();
+        let first_way = self.first_way();
+        let mut way = first_way;
         let mut is_other_way_open = true;
         loop {
             meter.restart_at(0);
@@ -113,14 +114,15 @@ impl Remote {
                 if self.has_blob(&blob.digest).await? {
                     break;
                 }
-                if is_other_way_open && meter.n_moved() > CHUNK {
+                // Who finds it too much may hang up before the answer that says so is read.
+                if is_other_way_open && blob.size > CHUNK && matches!(reason, Reason::Broken { .. }) {
                     way = Way::Chunks;
                 }
             } else {
                 return Err(reason);
             }
         }
-        if !is_other_way_open {
+        if way != first_way {
             self.prefers_chunks.store(way == Way::Chunks, Ordering::Relaxed);
         }
         Ok(())

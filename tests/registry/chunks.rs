@@ -63,8 +63,22 @@ async fn an_upload_that_broke_goes_on_where_the_registry_has_got_to() {
     registry.faults().fail("PATCH", "/blobs/uploads/", 1, Fault::Status(503));
     assert_eq!(push(&registry, &desk, &blob).await.unwrap(), Pushed::Uploaded);
     let sent: u64 = registry.log().requests().iter().map(|r| r.received).sum();
-    assert!(sent < 18 << 20, "what was there was not sent again: {sent} of {}", blob.size);
+    assert!(sent < 22 << 20, "what was there was not sent again: {sent} of {}", blob.size);
     assert!(registry.has_blob("app", &blob.digest));
+}
+
+#[tokio::test]
+async fn who_hangs_up_on_what_is_too_much_gets_chunks() {
+    let registry = TestRegistry::start();
+    let desk = Desk::new();
+    let blob = large(&desk);
+    let is_too_much = |r: &support::http::Logged| {
+        r.method == "PUT" && r.header("content-length").is_some_and(|n| n.len() > 7)
+    };
+    registry.faults().fail_if(is_too_much, ALWAYS, Fault::ResetAfter(100_000));
+    assert_eq!(push(&registry, &desk, &blob).await.unwrap(), Pushed::Uploaded);
+    let (n_puts, n_chunks) = (registry.log().count("PUT", ""), registry.log().count("PATCH", ""));
+    assert_eq!((n_puts, n_chunks), (2, 3), "{:#?}", registry.log().lines());
 }
 
 #[tokio::test]

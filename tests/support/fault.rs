@@ -7,7 +7,7 @@ use super::http::Logged;
 /// A fault of the far side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The request is answered with this status and no work is done.
+    /// The request is read, and answered with this status; no work is done.
     Status(u16),
     /// The same, with header fields (`Retry-After`).
     StatusWith(u16, Vec<(&'static str, String)>),

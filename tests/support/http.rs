@@ -196,8 +196,14 @@ async fn answer(
     shared.log.0.lock().unwrap().push(record.clone());
     let fault = shared.faults.strike(&record.request);
     let response = match &fault {
-        Some(Fault::Status(status)) => plain(*status),
-        Some(Fault::StatusWith(status, headers)) => with_headers(plain(*status), headers),
+        Some(Fault::Status(status)) => {
+            receive(request, &record, u64::MAX).await;
+            plain(*status)
+        }
+        Some(Fault::StatusWith(status, headers)) => {
+            receive(request, &record, u64::MAX).await;
+            with_headers(plain(*status), headers)
+        }
         Some(Fault::Reset) => cut.now(),
         Some(Fault::ResetAfter(n_bytes)) => {
             receive(request, &record, *n_bytes).await;
