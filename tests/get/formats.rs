@@ -1,6 +1,7 @@
 //! In which forms an image is got, and that others read them.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use estaleiro::digest::Digest;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::pier;
 use crate::support::concourse::{Got, Version};
 use crate::support::image::put_index;
+use crate::support::tarball::Entry;
 use crate::support::{Compression, DockerRegistry, Tarball, TestImage, TestRegistry, run, tree};
 
 pub(crate) fn version(tag: &str, digest: &Digest) -> Version {
@@ -56,6 +58,33 @@ fn a_root_comes_with_what_a_task_wants_to_know_of_its_image() {
     assert_eq!(json_of(&got, "metadata.json"), metadata);
     assert_eq!(json_of(&got, "labels.json"), json!({"a": "1", "b": "2"}));
     assert!(tree::dump(&got.path("rootfs")).contains("usr/bin/ping"));
+}
+
+#[test]
+fn who_is_not_root_owns_all_that_is_got_and_has_no_devices() {
+    let registry = TestRegistry::start();
+    let layer = Tarball::new()
+        .entry(Entry::file("theirs", 0o4755, "x").owned_by(1000, 8).xattr("security.capability", "x"))
+        .entry(Entry::device("null", 0o666, 1, 3))
+        .symlink("link", "theirs");
+    let digest = TestImage::new().layer(&layer).put(&registry, "app", Some("1"));
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name).display().to_string();
+    fs::copy(env!("CARGO_BIN_EXE_in"), at("in")).unwrap();
+    fs::create_dir(at("got")).unwrap();
+    run("chown", &["-R", "65534:65534", place.path().to_str().unwrap()]);
+    let request = json!({"source": pier::source(&registry.host(), "app"), "version": version("1", &digest)})
+        .to_string();
+    assert_cmd::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", &at("in"), &at("got")])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .write_stdin(request)
+        .assert()
+        .success();
+    assert_eq!(names(&place.path().join("got/rootfs")), ["link", "theirs"]);
+    let theirs = fs::metadata(at("got/rootfs/theirs")).unwrap();
+    assert_eq!((theirs.uid(), theirs.gid()), (65534, 65534));
 }
 
 #[test]
