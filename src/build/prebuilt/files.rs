@@ -39,11 +39,11 @@ impl Files {
         }
     }
 
-    /// Finds a file; links in an archive are followed inside it.
+    /// Finds a file, and none outside; links in an archive are followed inside it.
     pub(super) fn find(&self, name: &str) -> Result<Option<Section>> {
         match self {
             Files::Directory(directory) => {
-                whole_file(&directory.join(name)).with_context(|| format!("cannot read {name}"))
+                whole_file(&directory.join(resolved("", name))).with_context(|| format!("cannot read {name}"))
             }
             Files::Archive(members) => {
                 let mut name = resolved("", name);
@@ -121,6 +121,20 @@ fn resolved(directory: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_a_directory() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("image")).unwrap();
+        std::fs::write(place.path().join("config.json"), "{}").unwrap();
+        let files = Files::open(&place.path().join("image")).unwrap();
+        let outside = place.path().join("config.json");
+        for name in ["../config.json", outside.to_str().unwrap()] {
+            assert!(files.find(name).unwrap().is_none(), "{name}");
+        }
+        std::fs::write(place.path().join("image/config.json"), "inside").unwrap();
+        assert_eq!(files.read("../config.json", 100).unwrap().unwrap(), b"inside");
+    }
 
     #[test]
     fn a_name_in_an_archive_is_found_however_it_is_written() {
