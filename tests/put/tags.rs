@@ -97,6 +97,20 @@ fn a_build_has_the_same_tags_and_goes_on_from_whichever_there_is() {
 }
 
 #[test]
+fn a_put_of_what_was_built_before_writes_nothing_and_asks_no_more_than_it_did() {
+    let registry = TestRegistry::start();
+    let source = pier::source(&registry.host(), "app");
+    let yard = Yard::new(APP);
+    let first = pier::put(&source, &yard);
+    registry.log().clear();
+    let second = pier::put(&source, &yard);
+    assert_eq!(first.version, second.version);
+    assert_eq!(pier::writes(&registry), Vec::<String>::new());
+    let lines = registry.log().lines();
+    assert!(lines.len() <= 20, "{} {lines:#?}", lines.len());
+}
+
+#[test]
 fn what_is_no_tag_is_refused_before_anything_is_pushed() {
     for (params, text, told) in [
         (json!({"version": "one"}), "", "cannot use version `one`"),
