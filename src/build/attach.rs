@@ -23,11 +23,14 @@ pub async fn attach(registry: &Registry, subject: &Descriptor, artifact: &Artifa
     let Some(last) = newest(registry, &subject.digest, &artifact.media_type).await? else {
         return registry.attach(subject, artifact).await;
     };
-    if is_whole(registry, &last, artifact).await? {
+    if is_whole(registry, subject, &last, artifact).await? {
         return Ok(last);
     }
+    registry.forget_referrers(&subject.digest);
+    let last = newest(registry, &subject.digest, &artifact.media_type).await?;
+    let generation = last.as_ref().map_or(0, generation).saturating_add(1);
     let mut later = artifact.clone();
-    later.annotations.insert(GENERATION.into(), generation(&last).saturating_add(1).to_string());
+    later.annotations.insert(GENERATION.into(), generation.to_string());
     registry.attach(subject, &later).await
 }
 
@@ -47,9 +50,17 @@ pub async fn attach_bundle(registry: &Registry, subject: &Descriptor, bundle: &B
 }
 
 /// Whether manifest and content of what is listed as `last` are there, and the content is that of `artifact`.
-async fn is_whole(registry: &Registry, last: &Descriptor, artifact: &Artifact) -> Result<bool> {
-    let Some((_, bytes)) = registry.manifest(&last.digest.to_string()).await? else { return Ok(false) };
+async fn is_whole(
+    registry: &Registry,
+    subject: &Descriptor,
+    last: &Descriptor,
+    artifact: &Artifact,
+) -> Result<bool> {
     let content = Digest::of(&artifact.bytes);
+    if last.digest == artifact.digest(subject) {
+        return Ok(registry.has_manifest(&last.digest).await? && registry.has_blob(&content).await?);
+    }
+    let Some((_, bytes)) = registry.manifest(&last.digest.to_string()).await? else { return Ok(false) };
     let is_same = Manifest::parse(&bytes)
         .is_ok_and(|manifest| manifest.layers.iter().map(|layer| layer.digest).eq([content]));
     Ok(is_same && registry.has_blob(&content).await?)

@@ -314,6 +314,7 @@ impl Work<'_> {
             annotations: annotations(locked),
             artifacts: artifacts.collect(),
             sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
+            is_unchanged: solved.fates.iter().all(|(_, fate)| *fate != Fate::Built),
         };
         let tags = &self.request.destination.tags;
         let published =

@@ -9,7 +9,7 @@ use super::attach;
 use super::blobs::Blobs;
 use crate::oci::{Annotations, Descriptor, Image};
 use crate::progress::Progress;
-use crate::registry::{Artifact, Bundle, Location, Pushed, Registry};
+use crate::registry::{self, Artifact, Bundle, Location, Pushed, Registry};
 use crate::store::Store;
 
 /// How many blobs are pushed at a time.
@@ -25,6 +25,8 @@ pub struct Publication<'a> {
     pub artifacts: Vec<Artifact>,
     /// Its sources, whose blobs are there already.
     pub sources: Option<Bundle>,
+    /// Whether nothing was built: then it was only now that the tags were asked for.
+    pub is_unchanged: bool,
 }
 
 /// What publishing came to.
@@ -52,12 +54,15 @@ pub async fn publish(
     let manifest = publication.image.manifest(publication.annotations.clone());
     let bytes = manifest.to_json();
     let descriptor = Descriptor::of(&manifest.media_type, &bytes);
-    let to_move = tags_to_move(&descriptor, registry, tags).await?;
+    let to_move = match publication.is_unchanged {
+        true => tags_to_move(&descriptor, tags, async |tag| registry.resolve_as_seen(tag).await).await?,
+        false => tags_to_move(&descriptor, tags, async |tag| registry.resolve(tag).await).await?,
+    };
     let layers = push_layers(publication.image, registry, blobs, store, progress).await?;
-    let (config, config_bytes) = publication.image.config_blob();
-    registry.push_bytes(&config.media_type, &config_bytes).await?;
     // What a tag stands for is there.
     if to_move.len() == tags.len() {
+        let (config, config_bytes) = publication.image.config_blob();
+        registry.push_bytes(&config.media_type, &config_bytes).await?;
         registry.push_manifest(&descriptor.digest.to_string(), &manifest.media_type, &bytes).await?;
     }
     let mut artifacts = Vec::new();
@@ -73,15 +78,15 @@ pub async fn publish(
     Ok(Published { manifest: descriptor, layers, artifacts, was_there: to_move.is_empty() })
 }
 
-/// Returns those of the tags that don't stand for `image` yet.
+/// Returns those of the tags that don't stand for `image` yet, as `resolve` says.
 pub(super) async fn tags_to_move<'t>(
     image: &Descriptor,
-    registry: &Registry,
     tags: &'t [String],
+    resolve: impl AsyncFn(&str) -> registry::Result<Option<Descriptor>>,
 ) -> Result<Vec<&'t str>> {
     let mut to_move = Vec::new();
     for tag in tags {
-        if registry.resolve(tag).await?.is_none_or(|there| there.digest != image.digest) {
+        if resolve(tag).await?.is_none_or(|there| there.digest != image.digest) {
             to_move.push(tag.as_str());
         }
     }

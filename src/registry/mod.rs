@@ -20,6 +20,7 @@ mod referrers;
 mod remote;
 mod retry;
 mod section;
+mod seen;
 mod upload;
 mod wire;
 
@@ -107,6 +108,34 @@ impl Registry {
             Place::Layout(layout) => layout.manifest(tag_or_digest),
         };
         found.map_err(Error::of("read the manifest", self.named(tag_or_digest)))
+    }
+
+    /// Returns what a tag stood for when it was last asked for; asks, if it wasn't yet.
+    pub async fn resolve_as_seen(&self, tag: &str) -> Result<Option<Descriptor>> {
+        let seen = match &self.place {
+            Place::Remote(remote) => remote.seen.tag(tag),
+            Place::Layout(_) => None,
+        };
+        match seen {
+            Some(seen) => Ok(Some(seen)),
+            None => self.resolve(tag).await,
+        }
+    }
+
+    /// Whether the manifest or index is there.
+    pub async fn has_manifest(&self, digest: &Digest) -> Result<bool> {
+        match &self.place {
+            Place::Remote(remote) if remote.seen.has_manifest(digest) => Ok(true),
+            Place::Remote(_) | Place::Layout(_) => Ok(self.resolve(&digest.to_string()).await?.is_some()),
+        }
+    }
+
+    /// Forgets what refers to the manifest `subject`, so that it is asked for anew: others may have attached more.
+    pub fn forget_referrers(&self, subject: &Digest) {
+        match &self.place {
+            Place::Remote(remote) => remote.seen.forget_referrers(subject),
+            Place::Layout(_) => {}
+        }
     }
 
     /// Whether the blob is there.
@@ -270,14 +299,13 @@ impl Registry {
         attached.map_err(Error::of("attach to", self.named(&subject.digest.to_string())))
     }
 
-    /// Returns what refers to the manifest `subject`, all of it or what is of one type.
+    /// Returns what refers to the manifest `subject`, all of it or what is of one type. It is asked for once.
     pub async fn referrers(&self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
         let found = match &self.place {
-            Place::Remote(remote) => remote.referrers(subject, artifact_type).await,
+            Place::Remote(remote) => remote.referrers(subject).await,
             Place::Layout(layout) => layout.referrers(subject),
         };
         let mut found = found.map_err(Error::of("list what refers to", self.named(&subject.to_string())))?;
-        // A registry may ignore the filter.
         found
             .retain(|referrer| artifact_type.is_none() || referrer.artifact_type.as_deref() == artifact_type);
         Ok(found)

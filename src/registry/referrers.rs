@@ -42,6 +42,11 @@ impl Artifact {
         }
     }
 
+    /// Returns the digest of its manifest, when it refers to `subject`.
+    pub fn digest(&self, subject: &Descriptor) -> Digest {
+        Digest::of(self.manifest(subject).to_json())
+    }
+
     /// Returns the entry for the list of referrers; `manifest` are the bytes of its manifest.
     pub(super) fn describe(&self, manifest: &[u8]) -> Descriptor {
         Descriptor {

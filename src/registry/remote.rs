@@ -20,6 +20,7 @@ use super::door::{Ask, Door, Target};
 use super::error::or_none;
 use super::location::is_tag;
 use super::referrers::SharedIndex;
+use super::seen::Seen;
 use super::wire::Response;
 use super::{Access, MANIFEST_LIMIT, Reason};
 use crate::digest::Digest;
@@ -56,6 +57,7 @@ pub(super) struct Remote {
     pub(super) repository: String,
     /// Held while the list of referrers is rewritten: our own attachments don't fight each other.
     list: tokio::sync::Mutex<()>,
+    pub(super) seen: Seen,
     /// Whether this registry took a blob in chunks that it had not taken whole.
     pub(super) prefers_chunks: AtomicBool,
 }
@@ -68,6 +70,7 @@ impl Remote {
             door,
             repository: reference.repository.clone(),
             list: tokio::sync::Mutex::default(),
+            seen: Seen::default(),
             prefers_chunks: AtomicBool::new(false),
         })
     }
@@ -97,7 +100,7 @@ impl Remote {
         loop {
             match self.read_manifest(&ask, name).await {
                 Err(reason) if attempts.another(&reason).await => {}
-                result => return or_none(result),
+                result => return or_none(result.inspect(|(found, _)| self.seen.manifest(name, found))),
             }
         }
     }
@@ -116,8 +119,12 @@ impl Remote {
     }
 
     pub(super) async fn has_blob(&self, digest: &Digest) -> Result<bool, Reason> {
+        if self.seen.has_blob(digest) {
+            return Ok(true);
+        }
         let ask = Ask::new(Method::HEAD, self.blob(digest), Scope::Pull);
-        Ok(or_none(self.door.request(&ask).await)?.is_some())
+        let found = or_none(self.door.request(&ask).await)?.inspect(|_| self.seen.blob(digest));
+        Ok(found.is_some())
     }
 
     pub(super) async fn pull_blob(
@@ -159,7 +166,7 @@ impl Remote {
             };
             match read.and_then(|bytes| verified(blob, bytes)) {
                 Err(reason) if attempts.another(&reason).await => {}
-                result => return result,
+                result => return result.inspect(|_| self.seen.blob(&blob.digest)),
             }
         }
     }
@@ -183,7 +190,10 @@ impl Remote {
             Some(kept) if kept != manifest.digest => {
                 Err(Reason::mismatch(&manifest.digest, &kept, "what the registry keeps"))
             }
-            _ => Ok(response.header(&OCI_SUBJECT).is_some()),
+            _ => {
+                self.seen.manifest(name, manifest);
+                Ok(response.header(&OCI_SUBJECT).is_some())
+            }
         }
     }
 
@@ -195,6 +205,7 @@ impl Remote {
         bytes: &[u8],
         superseded: &[Digest],
     ) -> Result<(), Reason> {
+        self.seen.forget_referrers(subject);
         if self.push_manifest(&referrer.digest.to_string(), referrer, bytes).await? {
             return Ok(());
         }
@@ -246,13 +257,11 @@ impl Remote {
         }
     }
 
-    pub(super) async fn referrers(
-        &self,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-    ) -> Result<Vec<Descriptor>, Reason> {
-        let filter = artifact_type.map(|kind| format!("?artifactType={}", encoded(kind))).unwrap_or_default();
-        let path = format!("v2/{}/referrers/{subject}{filter}", self.repository);
+    pub(super) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Reason> {
+        if let Some(seen) = self.seen.referrers_of(subject) {
+            return Ok(seen);
+        }
+        let path = format!("v2/{}/referrers/{subject}", self.repository);
         let mut found = Vec::new();
         let listed = self.pages(path, |response, body| {
             if response.media_type() != Some(media_type::INDEX) {
@@ -261,13 +270,16 @@ impl Remote {
             found.extend(SharedIndex::parse(body)?.entries());
             Ok(found.len())
         });
-        match listed.await {
-            Ok(()) => Ok(found),
+        let is_kept = match listed.await {
+            Ok(()) => true,
             Err(reason) if is_unsupported(&reason) => {
-                Ok(self.fallback_list(&fallback_tag(subject)).await?.entries())
+                found = self.fallback_list(&fallback_tag(subject)).await?.entries();
+                false
             }
-            Err(reason) => Err(reason),
-        }
+            Err(reason) => return Err(reason),
+        };
+        self.seen.referrers(subject, &found, is_kept);
+        Ok(found)
     }
 
     pub(super) async fn tags(&self) -> Result<Vec<String>, Reason> {
@@ -350,10 +362,6 @@ fn host_of(registry: &str) -> String {
 /// The tag of the list of referrers (OCI distribution specification, "Referrers Tag Schema").
 fn fallback_tag(subject: &Digest) -> String {
     subject.to_string().replace(':', "-")
-}
-
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Whether a registry that answers like this has no list of referrers.

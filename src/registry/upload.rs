@@ -49,7 +49,10 @@ impl Remote {
             None => Mount::Refused,
         };
         let session = match mount {
-            Mount::Done => return Ok(Pushed::Mounted),
+            Mount::Done => {
+                self.seen.blob(&blob.digest);
+                return Ok(Pushed::Mounted);
+            }
             Mount::Upload(session) => Some(session),
             Mount::Refused => None,
         };
@@ -63,7 +66,9 @@ impl Remote {
             self.give_up(session).await;
             return Err(reason);
         }
-        self.upload(blob, source, session, task).await.map(|()| Pushed::Uploaded)
+        self.upload(blob, source, session, task).await?;
+        self.seen.blob(&blob.digest);
+        Ok(Pushed::Uploaded)
     }
 
     /// Asks the registry to take a blob over from its repository `from`; that it doesn't is no error.

@@ -62,10 +62,7 @@ async fn a_registry_that_keeps_the_list_of_referrers_is_left_to_it() {
     assert_eq!(
         fake.lines(),
         [
-            format!(
-                "GET /v2/app/referrers/{}?artifactType=application%2Fvnd.cyclonedx%2Bjson",
-                subject.digest
-            ),
+            format!("GET /v2/app/referrers/{}", subject.digest),
             format!("HEAD /v2/app/blobs/{}", Digest::of("{}")),
             format!("HEAD /v2/app/blobs/{}", Digest::of("bom")),
             format!("PUT /v2/app/manifests/{}", attached.digest),
@@ -76,6 +73,34 @@ async fn a_registry_that_keeps_the_list_of_referrers_is_left_to_it() {
     assert_eq!(manifest.artifact_type.as_deref(), Some(BOM));
     assert_eq!(manifest.layers, [Descriptor::of(BOM, b"bom")]);
     assert_eq!(manifest.config, Descriptor::of(media_type::EMPTY, b"{}"));
+}
+
+#[tokio::test]
+async fn what_was_seen_is_not_asked_for_again() {
+    let fake = Fake::start(|asked, _| match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", path) if path.contains("/referrers/") => {
+            answer_with(200, &[("content-type", media_type::INDEX)], Index::new(vec![]).to_json())
+        }
+        ("HEAD", path) if path.ends_with(&Digest::of("gone").to_string()) => answer(404),
+        ("PUT", _) => answer_with(201, &[("oci-subject", "sha256:x")], ""),
+        _ => answer(200),
+    })
+    .await;
+    let registry = open(&fake.host, "app", &access());
+    let subject = Descriptor::of(media_type::MANIFEST, b"image");
+    let count = |method: &str, part: &str| {
+        fake.asked().iter().filter(|asked| asked.method == method && asked.path.contains(part)).count()
+    };
+    for _ in 0..3 {
+        assert!(registry.has_blob(&Digest::of("there")).await.unwrap());
+        assert!(!registry.has_blob(&Digest::of("gone")).await.unwrap());
+        assert!(registry.referrers(&subject.digest, None).await.unwrap().is_empty());
+        assert!(registry.referrers(&subject.digest, Some(BOM)).await.unwrap().is_empty());
+    }
+    assert_eq!((count("HEAD", "/blobs/"), count("GET", "/referrers/")), (1 + 3, 1), "{:?}", fake.lines());
+    registry.attach(&subject, &artifact(BOM, "bom")).await.unwrap();
+    registry.referrers(&subject.digest, None).await.unwrap();
+    assert_eq!(count("GET", "/referrers/"), 2, "what was attached changes the list");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub async fn push(
     tags: &[String],
     progress: &Progress,
 ) -> Result<()> {
-    let to_move = tags_to_move(&prebuilt.root, registry, tags).await?;
+    let to_move = tags_to_move(&prebuilt.root, tags, async |tag| registry.resolve(tag).await).await?;
     // What a tag stands for is there.
     if to_move.len() == tags.len() {
         let missing = missing(prebuilt, registry).await?;
