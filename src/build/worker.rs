@@ -89,16 +89,7 @@ impl Executor for Worker {
                 };
                 self.changed(vertex, inputs, delta)
             }
-            Op::Copy(op) => {
-                let mounts = mounts_of(op, inputs)?;
-                let scratch = self.store.scratch()?;
-                let root = &parent()?.skeleton;
-                self.fetch(mounts.iter().filter_map(copy::Mount::package))?;
-                let (context, store) = (&self.context, &self.store);
-                let stack = &|layers: &[Layer]| self.stack(layers);
-                let site = copy::Site { mounts: &mounts, context, root, scratch: &scratch, store, stack };
-                self.changed(vertex, inputs, copy::copy(op, &site, self.writer()?)?)
-            }
+            Op::Copy(op) => self.changed(vertex, inputs, self.copy(op, parent()?, inputs)?),
             Op::Change(Change::Users(users)) => self.changed(vertex, inputs, self.users(users, parent()?)?),
             Op::Change(Change::Remove(paths)) => self.changed(vertex, inputs, self.remove(paths, parent()?)?),
             Op::Change(Change::Symlinks(links)) => {
@@ -307,6 +298,17 @@ impl Worker {
                 Ok(*self.sandbox.get_or_init(|| sandbox))
             }
         }
+    }
+
+    fn copy(&self, op: &Copy, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
+        let mounts = mounts_of(op, inputs)?;
+        let scratch = self.store.scratch()?;
+        let root = &parent.skeleton;
+        self.fetch(mounts.iter().filter_map(copy::Mount::package))?;
+        let (context, store) = (&self.context, &self.store);
+        let stack = &|layers: &[Layer]| self.stack(layers);
+        let site = copy::Site { mounts: &mounts, context, root, scratch: &scratch, store, stack };
+        copy::copy(op, &site, self.writer()?)
     }
 
     fn writer(&self) -> Result<LayerWriter> {

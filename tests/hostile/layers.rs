@@ -12,6 +12,7 @@ use crate::rogue::{
 };
 use crate::site::names_in;
 use crate::support::tarball::{Entry, Tarball};
+use crate::tarballs::header;
 
 #[test]
 fn a_layer_that_is_said_to_be_elsewhere_is_not_fetched_there() {
@@ -90,19 +91,6 @@ fn bomb(before: &[u8], n_megabytes: usize, after: &[u8]) -> (Vec<u8>, Digest) {
     (encoder.finish().unwrap(), diff_id)
 }
 
-fn tar_header(kind: u8, name: &str, n_megabytes: usize) -> Vec<u8> {
-    let mut header = tar::Header::new_gnu();
-    header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
-    header.as_gnu_mut().unwrap().typeflag = [kind];
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size((n_megabytes as u64) << 20);
-    header.set_cksum();
-    header.as_bytes().to_vec()
-}
-
 /// Gets a layer that unpacks to far more than it has bytes, with little memory.
 fn get_bomb(before: &[u8], after: &[u8]) -> (Said, tempfile::TempDir) {
     const N_MEGABYTES: usize = 512;
@@ -113,7 +101,7 @@ fn get_bomb(before: &[u8], after: &[u8]) -> (Said, tempfile::TempDir) {
 
 #[test]
 fn a_bomb_needs_no_memory() {
-    let (said, place) = get_bomb(&tar_header(b'0', "huge", 512), &[0; 1024]);
+    let (said, place) = get_bomb(&header(b'0', "huge", 512), &[0; 1024]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(fs::metadata(place.path().join("destination/rootfs/huge")).unwrap().len(), 512 << 20);
     let (said, place) = get_bomb(&[0; 1024], &[]);
@@ -121,7 +109,7 @@ fn a_bomb_needs_no_memory() {
     assert_eq!(names_in(&place.path().join("destination/rootfs")), [""; 0]);
     for kind in [b'L', b'K', b'x', b'g'] {
         let rest = Tarball::new().file("hello", 0o644, "ahoy").build();
-        let (said, _) = get_bomb(&tar_header(kind, "name", 512), &rest);
+        let (said, _) = get_bomb(&header(kind, "name", 512), &rest);
         let why = "cannot read the archive: an extended header has 536870912 bytes, more than 1048576";
         assert!(said.stderr.ends_with(why), "{}", said.stderr);
     }
@@ -129,7 +117,7 @@ fn a_bomb_needs_no_memory() {
 
 #[test]
 fn a_disk_that_is_too_small_is_said_so_and_is_empty_again() {
-    let (layer, diff_id) = bomb(&tar_header(b'0', "huge", 64), 64, &[0; 1024]);
+    let (layer, diff_id) = bomb(&header(b'0', "huge", 64), 64, &[0; 1024]);
     let (rogue, digest) = with_layer("application/vnd.oci.image.layer.v1.tar+gzip", &layer, diff_id);
     let server = rogue.serve();
     let place = tempfile::tempdir().unwrap();

@@ -243,7 +243,8 @@ fn bomb(header: &[u8], n_megabytes: usize, rest: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn header(kind: u8, name: &str, n_megabytes: usize) -> Vec<u8> {
+/// Returns the head of a member whose content is so large.
+pub(crate) fn header(kind: u8, name: &str, n_megabytes: usize) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
     header.as_gnu_mut().unwrap().typeflag = [kind];
