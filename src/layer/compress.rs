@@ -2,18 +2,21 @@
 
 use std::io::{self, Read};
 
-use super::Error;
-use super::gzip::GzipWriter;
+use super::{Compression, Error};
 use crate::digest::HashingWriter;
-use crate::oci::{Descriptor, Layer, media_type};
+use crate::oci::{Descriptor, Layer};
 use crate::store::BlobWriter;
 
-/// Compresses `tar` into `blob` with gzip, at `level` (1 to 9) and on `threads`, on which the bytes don't depend.
-pub fn compress(mut tar: impl Read, blob: BlobWriter, threads: usize, level: u32) -> Result<Layer, Error> {
-    let gzip = GzipWriter::new(blob, threads, level).map_err(Error::Write)?;
-    let mut writer = HashingWriter::new(gzip);
+/// Compresses `tar` into `blob`, on `threads`, on which the bytes don't depend.
+pub fn compress(
+    mut tar: impl Read,
+    blob: BlobWriter,
+    threads: usize,
+    compression: Compression,
+) -> Result<Layer, Error> {
+    let mut writer = HashingWriter::new(compression.start(blob, threads).map_err(Error::Write)?);
     io::copy(&mut tar, &mut writer).map_err(Error::Write)?;
-    let (gzip, diff_id, _) = writer.finish();
-    let (digest, size) = gzip.finish().map_err(Error::Write)?.commit()?;
-    Ok(Layer { descriptor: Descriptor::new(media_type::LAYER_GZIP, digest, size), diff_id })
+    let (compressor, diff_id, _) = writer.finish();
+    let (digest, size) = compressor.finish().map_err(Error::Write)?.commit()?;
+    Ok(Layer { descriptor: Descriptor::new(compression.media_type(), digest, size), diff_id })
 }

@@ -12,13 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::files::Files;
 use super::{Document, LARGEST_INDEX, Prebuilt};
 use crate::digest::{Digest, HashingReader};
-use crate::layer;
+use crate::layer::{self, Compression};
 use crate::oci::{Annotations, Config, Descriptor, Layer, Manifest, media_type};
 use crate::registry::Section;
 use crate::store::Store;
-
-/// How hard layers are compressed that aren't yet.
-const LEVEL: u32 = 6;
 
 /// An image in `manifest.json`.
 #[derive(Deserialize)]
@@ -166,7 +163,7 @@ fn packed(sections: &[Section], store: &Store) -> Result<Vec<(Layer, Section)>> 
 fn pack(section: &Section, n_threads: usize, store: &Store) -> Result<(Layer, Section)> {
     let reader = BufReader::with_capacity(1 << 18, section.open()?);
     let Some(media_type) = compression(section)? else {
-        let layer = layer::compress(reader, store.blob_writer()?, n_threads, LEVEL)?;
+        let layer = layer::compress(reader, store.blob_writer()?, n_threads, Compression::default())?;
         let path = store.blob_path(&layer.descriptor.digest);
         let size = layer.descriptor.size;
         return Ok((layer, Section { path, offset: 0, size }));
