@@ -6,7 +6,7 @@ use estaleiro::progress::Progress;
 use estaleiro::resource::{CheckRequest, InvalidRequest, check, check_response, read_request};
 use estaleiro::run;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let progress = Progress::stderr();
     run::to_end::<InvalidRequest, _>(&progress, |_| async {
         let request = CheckRequest::parse(&read_request(std::io::stdin())?)?;

@@ -7,7 +7,7 @@ use estaleiro::progress::Progress;
 use estaleiro::resource::{GetRequest, InvalidRequest, get, read_request};
 use estaleiro::run;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let progress = Progress::stderr();
     run::to_end::<InvalidRequest, _>(&progress, |_| async {
         let request = GetRequest::parse(&read_request(std::io::stdin())?)?;

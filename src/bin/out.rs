@@ -7,7 +7,7 @@ use estaleiro::progress::Progress;
 use estaleiro::resource::{InvalidRequest, PutRequest, put, read_request};
 use estaleiro::run;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let progress = Progress::stderr();
     run::to_end::<InvalidRequest, _>(&progress, |cancel| async {
         let request = PutRequest::parse(&read_request(std::io::stdin())?)?;

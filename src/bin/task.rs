@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     eprintln!(
         "error: the task is not built yet\nhint: use a put, or `estaleiro build DEFINITION --output oci:image`"
     );
