@@ -1,5 +1,10 @@
-//! Our own image: one program that is all five.
+//! Our own image: one program that is all five, and what the root's `estaleiro.hcl` makes of it.
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+#[path = "ship/definition.rs"]
+mod definition;
+#[path = "ship/names.rs"]
+mod names;
 #[path = "ship/program.rs"]
 mod program;
+mod support;
