@@ -4,14 +4,16 @@
 //! fields that are empty; an empty environment; only the inputs that params name. What it demands is
 //! asserted: one JSON value on stdout, flat versions of non-empty strings, metadata of strings.
 
+mod worker;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
-use super::run;
+use super::container::{Kind, Root, root};
+pub use worker::Running;
+use worker::{Step, Worker};
 
 /// A version: a flat object of strings.
 pub type Version = BTreeMap<String, String>;
@@ -19,9 +21,7 @@ pub type Version = BTreeMap<String, String>;
 /// The three programs and what surrounds them.
 #[derive(Clone, Debug)]
 pub struct Concourse {
-    check: PathBuf,
-    get: PathBuf,
-    put: PathBuf,
+    worker: Worker,
     environment: BTreeMap<String, String>,
 }
 
@@ -30,23 +30,30 @@ impl Concourse {
     pub fn new() -> Concourse {
         let built =
             |path: Option<&str>| PathBuf::from(path.expect("cargo builds check, in and out for the tests"));
-        Concourse {
-            check: built(option_env!("CARGO_BIN_EXE_check")),
-            get: built(option_env!("CARGO_BIN_EXE_in")),
-            put: built(option_env!("CARGO_BIN_EXE_out")),
-            environment: BTreeMap::new(),
-        }
+        Concourse::of(Worker::Machine(BTreeMap::from([
+            ("check", built(option_env!("CARGO_BIN_EXE_check"))),
+            ("in", built(option_env!("CARGO_BIN_EXE_in"))),
+            ("out", built(option_env!("CARGO_BIN_EXE_out"))),
+        ])))
     }
 
-    /// Runs the programs `check`, `in` and `out` of a directory, as `/opt/resource`.
+    /// Runs the programs `check`, `in` and `out` of a directory.
     pub fn at(directory: &Path) -> Concourse {
-        let program = |name: &str| directory.join(name);
-        Concourse {
-            check: program("check"),
-            get: program("in"),
-            put: program("out"),
-            environment: BTreeMap::new(),
-        }
+        Concourse::of(Worker::Machine(["check", "in", "out"].map(|name| (name, directory.join(name))).into()))
+    }
+
+    /// Runs the programs that cargo built for this test, each time in a new container.
+    pub fn in_container(kind: Kind) -> Concourse {
+        Concourse::in_container_of(kind, root())
+    }
+
+    /// Runs the programs `/opt/resource/{check,in,out}` of a root, each time in a new container.
+    pub fn in_container_of(kind: Kind, root: Root) -> Concourse {
+        Concourse::of(Worker::Container(kind, root))
+    }
+
+    fn of(worker: Worker) -> Concourse {
+        Concourse { worker, environment: BTreeMap::new() }
     }
 
     /// Sets a variable of the programs' environment, which is empty otherwise.
@@ -220,7 +227,7 @@ impl Resource {
     /// Checks from a version on and remembers nothing; returns what the program answered, and what people saw.
     pub fn check_from(&self, given: Option<&Version>) -> Result<(Vec<Version>, String), Failure> {
         let request = request(&self.source, &Value::Null, given);
-        let (stdout, stderr) = self.run(&self.concourse.check, None, &request)?;
+        let (stdout, stderr) = said(self.begin("check", BTreeMap::new(), None, &request))?;
         let Value::Array(answered) = only_value(&stdout) else {
             panic!("check answers a list, not {stdout}")
         };
@@ -240,7 +247,7 @@ impl Resource {
     pub fn get(&self, wanted: &Version, params: &Value) -> Result<Got, Failure> {
         let directory = tempfile::tempdir().unwrap();
         let request = request(&self.source, params, Some(wanted));
-        let (stdout, stderr) = self.run(&self.concourse.get, Some(directory.path()), &request)?;
+        let (stdout, stderr) = said(self.begin("in", BTreeMap::new(), Some(directory.path()), &request))?;
         let outcome = outcome(&stdout, stderr);
         assert_eq!(outcome.version, *wanted, "in answers the version it was asked for");
         Ok(Got { outcome, directory })
@@ -248,15 +255,7 @@ impl Resource {
 
     /// Puts; the implicit get follows unless the step says otherwise.
     pub fn put(&mut self, step: &Put) -> Result<(Outcome, Option<Got>), Failure> {
-        let sources = tempfile::tempdir().unwrap();
-        for name in step.visible() {
-            let from = format!("{}/.", step.artifacts[&name].display());
-            let to = sources.path().join(&name);
-            std::fs::create_dir(&to).unwrap();
-            run("cp", &["-a", &from, to.to_str().unwrap()]);
-        }
-        let request = request(&self.source, &step.params, None);
-        let (stdout, stderr) = self.run(&self.concourse.put, Some(sources.path()), &request)?;
+        let (stdout, stderr) = said(self.begin_put(step))?;
         let outcome = outcome(&stdout, stderr);
         if !self.versions.contains(&outcome.version) {
             self.versions.push(outcome.version.clone());
@@ -268,37 +267,34 @@ impl Resource {
         Ok((outcome, got))
     }
 
-    /// Programs run in `/`: what they are given is absolute.
-    fn run(
+    /// Starts a put without waiting for its end.
+    pub fn begin_put(&self, step: &Put) -> Running {
+        let artifact = |name: &String| step.artifacts.get_key_value(name).expect("it is visible");
+        let visible = step.visible();
+        let inputs = visible.iter().map(artifact).map(|(name, path)| (name.as_str(), path.as_path()));
+        self.begin("out", inputs.collect(), None, &request(&self.source, &step.params, None))
+    }
+
+    fn begin(
         &self,
-        program: &Path,
-        argument: Option<&Path>,
+        program: &'static str,
+        inputs: BTreeMap<&str, &Path>,
+        destination: Option<&Path>,
         request: &Value,
-    ) -> Result<(String, String), Failure> {
-        let child = Command::new(program)
-            .args(argument)
-            .current_dir("/")
-            .env_clear()
-            .envs(&self.concourse.environment)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()));
-        let mut stdin = child.stdin.take().unwrap();
-        let text = request.to_string();
-        // A program that fails early need not read it all.
-        let writer = std::thread::spawn(move || {
-            let _ = stdin.write_all(text.as_bytes());
-        });
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        let stdout = String::from_utf8(output.stdout).expect("stdout is text");
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        match output.status.success() {
-            true => Ok((stdout, stderr)),
-            false => Err(Failure { status: output.status.code(), stdout, stderr }),
-        }
+    ) -> Running {
+        let Concourse { worker, environment } = &self.concourse;
+        worker.start(&Step { program, inputs, destination, request: request.to_string(), environment })
+    }
+}
+
+/// Waits for a program's end; returns what it wrote to stdout and to stderr.
+fn said(running: Running) -> Result<(String, String), Failure> {
+    let output = running.finish();
+    let stdout = String::from_utf8(output.stdout).expect("stdout is text");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.success() {
+        true => Ok((stdout, stderr)),
+        false => Err(Failure { status: output.status.code(), stdout, stderr }),
     }
 }
 

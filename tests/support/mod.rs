@@ -13,6 +13,7 @@
 pub mod archive;
 pub mod certificate;
 pub mod concourse;
+pub mod container;
 pub mod deb;
 pub mod docker_registry;
 pub mod far;
