@@ -8,14 +8,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, fstat, mkdirat, mknodat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, fstat, mkdirat, unlinkat};
 use rustix::io::Errno;
 
 use super::apply::{Unpack, Unpacker};
 use super::entry::Whiteout;
 use super::rooted::{
-    MAX_LINKS, Root, expect_whiteouts, is_opaque, is_overlay_whiteout, join, join_link, kind_of, make_opaque,
-    mark, names_in, open_child, remove, split, stat_child,
+    MAX_LINKS, Root, hide_name, is_opaque, is_overlay_whiteout, join, join_link, kind_of, make_opaque, mark,
+    names_in, open_child, remove, split, stat_child,
 };
 use super::stack::{LastLink, Node, ROOT_IS_IMPLIED, Stack};
 use super::{Entry, Error, Kind, archive, shown};
@@ -46,28 +46,6 @@ pub fn unpack_apart(
     let mut apart = Apart { unpacker, top, below, merged: None, late_links: Vec::new(), tells_root: false };
     archive::read(tar, &mut |entry, content| apart.entry(entry, content))?;
     apart.finish()
-}
-
-/// Copies a directory, with all that is in it, to the empty `directory`. Hard links become files of their own.
-pub fn copy_out(node: &Node, directory: &Path) -> Result<(), Error> {
-    let root = Root::open(directory).map_err(|source| Error::Io {
-        action: "open",
-        path: directory.display().to_string(),
-        source,
-    })?;
-    let mut unpacker = Unpacker::new(root, Unpack { whiteouts: false, keep_directories: false });
-    let n_above = if node.path().is_empty() { 0 } else { node.path().len() + 1 };
-    unpacker.root_itself(&Entry { path: Vec::new(), ..node.entry()? })?;
-    node.walk(&mut |child| {
-        let entry = child.entry()?;
-        let entry = Entry { path: entry.path[n_above..].to_vec(), ..entry };
-        match child.is_file() {
-            true => unpacker.make(&entry, &mut child.open()?)?,
-            false => unpacker.make(&entry, &mut io::empty())?,
-        }
-        Ok(true)
-    })?;
-    unpacker.finish()
 }
 
 struct Apart<'a> {
@@ -268,11 +246,7 @@ impl Apart<'_> {
                 false => Ok(()),
             };
         }
-        if !is_opaque(&parent)? {
-            mknodat(&parent, name, FileType::CharacterDevice, Mode::empty(), 0)?;
-            expect_whiteouts(&parent)?;
-        }
-        Ok(())
+        if is_opaque(&parent)? { Ok(()) } else { hide_name(&parent, name) }
     }
 
     fn hide_all_in(&mut self, path: &[u8]) -> Result<(), Error> {

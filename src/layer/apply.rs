@@ -315,26 +315,7 @@ impl Unpacker {
     }
 
     fn make_special(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> io::Result<()> {
-        let Metadata { mode, uid, gid, mtime, xattrs } = &entry.metadata;
-        let mode = Mode::from_raw_mode(*mode);
-        match &entry.kind {
-            Kind::Symlink { target } => symlinkat(target.as_slice(), parent, name)?,
-            Kind::CharDevice { major, minor } => {
-                mknodat(parent, name, FileType::CharacterDevice, mode, makedev(*major, *minor))?;
-            }
-            Kind::BlockDevice { major, minor } => {
-                mknodat(parent, name, FileType::BlockDevice, mode, makedev(*major, *minor))?;
-            }
-            Kind::Fifo => mknodat(parent, name, FileType::Fifo, mode, 0)?,
-            Kind::File { .. } | Kind::Directory | Kind::Hardlink { .. } => return Ok(()),
-        }
-        let owner = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
-        chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
-        if !matches!(entry.kind, Kind::Symlink { .. }) {
-            chmodat(parent, name, mode, AtFlags::empty())?;
-        }
-        set_xattrs(parent.as_fd(), name, xattrs)?;
-        utimensat(parent, name, &timestamps(*mtime, 0), AtFlags::SYMLINK_NOFOLLOW)?;
+        make_special(parent, name, &entry.kind, &entry.metadata)?;
         self.fresh.extend(stat_child(parent, name)?.as_ref().map(id_of));
         Ok(())
     }
@@ -366,6 +347,35 @@ impl Unpacker {
         }
         Ok(())
     }
+}
+
+/// Makes what is neither file nor directory.
+pub(super) fn make_special(
+    parent: &OwnedFd,
+    name: &[u8],
+    kind: &Kind,
+    metadata: &Metadata,
+) -> io::Result<()> {
+    let Metadata { mode, uid, gid, mtime, xattrs } = metadata;
+    let mode = Mode::from_raw_mode(*mode);
+    match kind {
+        Kind::Symlink { target } => symlinkat(target.as_slice(), parent, name)?,
+        Kind::CharDevice { major, minor } => {
+            mknodat(parent, name, FileType::CharacterDevice, mode, makedev(*major, *minor))?;
+        }
+        Kind::BlockDevice { major, minor } => {
+            mknodat(parent, name, FileType::BlockDevice, mode, makedev(*major, *minor))?;
+        }
+        Kind::Fifo => mknodat(parent, name, FileType::Fifo, mode, 0)?,
+        Kind::File { .. } | Kind::Directory | Kind::Hardlink { .. } => return Ok(()),
+    }
+    let owner = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
+    chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+    if !matches!(kind, Kind::Symlink { .. }) {
+        chmodat(parent, name, mode, AtFlags::empty())?;
+    }
+    set_xattrs(parent.as_fd(), name, xattrs)?;
+    Ok(utimensat(parent, name, &timestamps(*mtime, 0), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// What is missing, or lies below something that is no directory, need not be removed.

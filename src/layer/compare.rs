@@ -184,7 +184,7 @@ fn open_root(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 /// Whether `name`, or with an empty name the directory itself, is the same as before.
-fn is_same(before: &Node, after: &OwnedFd, new: &Stat, name: &[u8]) -> io::Result<bool> {
+pub(super) fn is_same(before: &Node, after: &OwnedFd, new: &Stat, name: &[u8]) -> io::Result<bool> {
     let (old, Some(holder)) = (before.stat(), before.holder()) else { return Ok(false) };
     if id_of(old) == id_of(new) {
         return Ok(true);

@@ -18,8 +18,11 @@ mod header;
 mod names;
 mod pack;
 mod renew;
+mod replica;
 mod rooted;
+mod since;
 mod skeleton;
+mod snapshot;
 mod stack;
 mod touch;
 mod trim;
@@ -28,7 +31,7 @@ mod zip;
 
 use std::io;
 
-pub use apart::{Standing, copy_out, unpack_apart};
+pub use apart::{Standing, unpack_apart};
 pub use apply::{Unpack, apply, make_root, unpack, unpack_with};
 pub use archive::{members, scan};
 pub use compress::compress;
@@ -37,7 +40,9 @@ pub use decompress::decompress;
 pub use entry::{Entry, Kind, Metadata};
 pub use pack::pack;
 pub use renew::{Renewed, renew};
+pub use replica::{bring, copy_out};
 pub use skeleton::{Found, Resolved, Skeleton, SkeletonDelta};
+pub use snapshot::Snapshot;
 pub use stack::{LastLink, Node, Stack};
 pub use touch::{Found as FoundFile, Root};
 pub use trim::trim;
@@ -47,6 +52,7 @@ pub use zip::{is_zip, zip_members};
 /// What differs between two states of a root.
 pub mod diff {
     pub use super::compare::{Change, ChangeKind, overlay, trees};
+    pub use super::since::{Since, since};
 }
 
 /// What went wrong with a layer.

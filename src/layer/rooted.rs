@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, XattrFlags, fchmod,
     fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, lgetxattr, llistxattr, lsetxattr,
-    mkdirat, openat, openat2, readlinkat, statat, unlinkat,
+    mkdirat, mknodat, openat, openat2, readlinkat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -192,6 +192,12 @@ pub(super) fn nanoseconds_of(stat: &Stat) -> i64 {
     stat.st_mtime_nsec.try_into().unwrap_or(0)
 }
 
+/// Returns when the file, or what is known of it, was last changed, in nanoseconds since 1970.
+#[allow(clippy::useless_conversion, reason = "the type of nanoseconds is not the same everywhere")]
+pub(super) fn changed_at(stat: &Stat) -> i128 {
+    i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec)
+}
+
 /// Sets when a file or directory was last changed, in seconds since 1970.
 pub(super) fn set_mtime(file: impl AsFd, mtime: i64) -> io::Result<()> {
     set_times(file, mtime, 0)
@@ -237,9 +243,11 @@ pub(super) fn make_opaque(directory: impl AsFd) -> io::Result<()> {
     mark(directory, OPAQUE, b"y")
 }
 
-/// Lets an overlay mount look for whiteouts in the directory, also where nothing lies below it: else it would show
-/// their names. The empty value says that it was copied up from a place that is not known.
-pub(super) fn expect_whiteouts(directory: impl AsFd) -> io::Result<()> {
+/// Lets an overlay mount hide what goes by `name` below the directory. The mark lets it look for such notes also where
+/// nothing lies below: else it would show them as devices. Its empty value says that the directory was copied up from a
+/// place that is not known.
+pub(super) fn hide_name(directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
+    mknodat(directory, name, FileType::CharacterDevice, Mode::empty(), 0)?;
     mark(directory, "origin", b"")
 }
 

@@ -191,35 +191,19 @@ impl Node {
 
     /// Returns mode, owner, time and extended attributes.
     pub fn metadata(&self) -> Result<Metadata, Error> {
-        Ok(Metadata {
-            mode: self.stat.st_mode & 0o7777,
-            uid: self.stat.st_uid,
-            gid: self.stat.st_gid,
-            mtime: self.stat.st_mtime,
-            xattrs: self.xattrs()?,
-        })
+        Ok(self.entry()?.metadata)
     }
 
     /// Returns the extended attributes that belong into a layer.
     pub fn xattrs(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> {
-        match self.holder() {
-            Some(holder) => xattrs_of(holder.as_fd(), self.name()).map_err(failed(&self.path)),
-            None => Ok(BTreeMap::new()),
-        }
+        Ok(self.entry()?.metadata.xattrs)
     }
 
     /// Returns what a layer would say of it. That it has other names is not told.
     pub fn entry(&self) -> Result<Entry, Error> {
-        let (major, minor) = (major(self.stat.st_rdev), minor(self.stat.st_rdev));
-        let kind = match self.file_type() {
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Symlink { target: self.link_target()? },
-            FileType::CharacterDevice => Kind::CharDevice { major, minor },
-            FileType::BlockDevice => Kind::BlockDevice { major, minor },
-            FileType::Fifo => Kind::Fifo,
-            FileType::RegularFile | FileType::Socket | FileType::Unknown => Kind::File { size: self.size() },
-        };
-        Ok(Entry { path: self.path.clone(), kind, metadata: self.metadata()? })
+        let holder = self.holder().ok_or_else(|| failed(&self.path)(io::ErrorKind::NotFound.into()))?;
+        let entry = entry_of(holder, self.name(), &self.stat).map_err(failed(&self.path))?;
+        Ok(Entry { path: self.path.clone(), ..entry })
     }
 
     /// Returns where a symbolic link points, as it is written in the link.
@@ -304,6 +288,30 @@ impl Node {
     fn file_type(&self) -> FileType {
         kind_of(&self.stat)
     }
+}
+
+/// Returns what a layer would say of `name` in a directory, described by `stat`, but for its path.
+pub(super) fn entry_of(holder: &OwnedFd, name: &[u8], stat: &Stat) -> io::Result<Entry> {
+    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
+    let kind = match kind_of(stat) {
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink { target: read_link(holder, name)? },
+        FileType::CharacterDevice => Kind::CharDevice { major, minor },
+        FileType::BlockDevice => Kind::BlockDevice { major, minor },
+        FileType::Fifo => Kind::Fifo,
+        FileType::RegularFile | FileType::Socket | FileType::Unknown => {
+            Kind::File { size: u64::try_from(stat.st_size).unwrap_or(0) }
+        }
+    };
+    let xattrs = xattrs_of(holder.as_fd(), name)?;
+    let metadata = Metadata {
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: stat.st_mtime,
+        xattrs,
+    };
+    Ok(Entry { path: Vec::new(), kind, metadata })
 }
 
 /// A directory of a [`Stack`], opened.

@@ -3,11 +3,12 @@
 mod apart;
 mod applying;
 mod comparing;
+mod since;
 mod skeletons;
 mod stacks;
 mod writing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Cursor, Read};

@@ -1,5 +1,6 @@
 //! What a command sees beside its root, from what the graph says of it to what the sandbox mounts.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -204,7 +205,7 @@ impl Preparing<'_> {
         let stack = Stack::open(&directories)?;
         let node = stack.find(path, LastLink::Followed)?.filter(layer::Node::is_directory);
         let node = node.ok_or_else(|| anyhow!("what it is to begin with, {path}, is no directory there"))?;
-        Ok(layer::copy_out(&node, new)?)
+        Ok(layer::copy_out(&node, new, &BTreeSet::new())?)
     }
 
     fn agent(&mut self, id: &str, is_required: bool, owner: (u32, u32, u32)) -> Result<Option<Source>> {
