@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::inputs::Inputs;
 use super::protocol::{Metadata, PutRequest, Response, Version};
-use super::put::input;
 use super::{reach, tags};
 use crate::bom;
 use crate::build::World;
@@ -26,7 +26,7 @@ pub(super) async fn put(
     let registry = world.open(&reach::location(&request.source, sources)).await?;
     let path = matching(pattern, sources)?;
     let tags = tags::wanted(&request.source, &request.params.tags, sources, &registry).await?;
-    let (place, store) = (input(&path, sources)?, world.store.clone());
+    let (place, store) = (Inputs::of_put(sources).place(&path)?, world.store.clone());
     let task = world.progress.start(format!("read image {}", path.display()));
     let read = tokio::task::spawn_blocking(move || Prebuilt::open(&place, &store)).await?;
     let image = read.with_context(|| format!("cannot put image {}", path.display()))?;
@@ -55,7 +55,7 @@ fn matching(pattern: &str, sources: &Path) -> Result<PathBuf> {
         [only] => Ok(only.clone()),
         [] => {
             // Where the input itself is missing, that is said.
-            input(Path::new(pattern.split('/').next().unwrap_or_default()), sources)?;
+            Inputs::of_put(sources).place(Path::new(pattern.split('/').next().unwrap_or_default()))?;
             bail!("cannot put image {pattern}: no file matches")
         }
         several => {

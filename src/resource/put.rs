@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use serde_json::Value;
+use anyhow::{Context as _, Result, bail};
 
 use super::cloud::signed_in_everywhere;
+use super::inputs::Inputs;
 use super::params::{DefinitionParams, PutParams, Written};
 use super::protocol::{Metadata, PutRequest, Response, Version};
 use super::source::Source;
@@ -22,7 +22,7 @@ use crate::registry::Location;
 use crate::sandbox::Cancel;
 
 const DEFINITION: &str = "estaleiro.hcl";
-const LOCK: &str = "estaleiro.lock";
+pub(super) const LOCK: &str = "estaleiro.lock";
 
 /// Builds and pushes what `request` asks for; its paths are below `sources`.
 pub async fn put(
@@ -61,20 +61,21 @@ fn response(built: &Built, destination: &Destination) -> Response {
 }
 
 fn read(request: &PutRequest, tags: Vec<String>, sources: &Path) -> Result<Request> {
-    let (source, params) = (&request.source, &request.params);
+    let (source, params, inputs) = (&request.source, &request.params, Inputs::of_put(sources));
     let (recipe, file) = match &params.written {
-        Written::Definition(written) => definition(written, sources)?,
+        Written::Definition(written) => definition(written, inputs)?,
         Written::Dockerfile(written) => {
-            let context = params.context.as_deref();
-            super::dockerfile::recipe(written, context, source.platform.is_some(), sources)?
+            let (context, has_platform) = (params.context.as_deref(), source.platform.is_some());
+            let request = super::dockerfile::request(written, context, has_platform, inputs)?;
+            (Recipe::Dockerfile(Box::new(request)), written.dockerfile.clone())
         }
         Written::Image(_) => bail!("internal error: an image that is there is not built"),
     };
     let directory = file.parent().unwrap_or(Path::new(""));
     let context = params.context.as_deref().unwrap_or(directory);
     Ok(Request {
-        context: Context::new(input(context, sources)?),
-        lock: lock(params, &recipe, directory, sources)?,
+        context: Context::new(inputs.place(context)?),
+        lock: lock(params, &recipe, directory, inputs)?,
         recipe,
         platform: reach::platform(source),
         destination: Destination { location: reach::location(source, sources), tags },
@@ -106,100 +107,34 @@ fn tagged(location: Location, tag: &str) -> Location {
     }
 }
 
-/// Reads a definition; returns its path below `sources`, too.
-fn definition(written: &DefinitionParams, sources: &Path) -> Result<(Recipe, PathBuf)> {
-    let file = definition_file(&written.definition, sources)?;
+/// Reads a definition; returns its path among the inputs, too.
+pub(super) fn definition(written: &DefinitionParams, inputs: Inputs<'_>) -> Result<(Recipe, PathBuf)> {
+    let file = definition_file(&written.definition, inputs)?;
     let shown = file.display().to_string();
-    let text = text("definition", &file, sources)?;
-    let variables = variables(written, sources)?;
+    let text = inputs.text("definition", &file)?;
+    let variables = variables(written, inputs)?;
     Ok((Recipe::Definition(DefinitionRequest { text, file_name: shown, variables }), file))
 }
 
-/// Returns the path of the definition below `sources`, without any `.`.
-fn definition_file(path: &Path, sources: &Path) -> Result<PathBuf> {
+/// Returns the path of the definition among the inputs, without any `.`.
+fn definition_file(path: &Path, inputs: Inputs<'_>) -> Result<PathBuf> {
     let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
-    Ok(if input(path, sources)?.is_dir() { plain.join(DEFINITION) } else { plain })
-}
-
-/// Reads a text of an input; `what` says which, for errors.
-pub(super) fn text(what: &str, path: &Path, sources: &Path) -> Result<String> {
-    let place = input(path, sources)?;
-    let read = fs::File::open(place).map_err(Into::into).and_then(build::text::read);
-    read.with_context(|| format!("cannot read {what} {}", path.display()))
-}
-
-/// Returns where an input really lies, which is below `sources` whatever links lead there: what an input brings
-/// shall not reach the files of the resource itself.
-pub(super) fn input(path: &Path, sources: &Path) -> Result<PathBuf> {
-    let Ok(place) = sources.join(path).canonicalize() else { return Err(missing(path, sources)) };
-    let root = sources.canonicalize().with_context(|| format!("cannot find {}", sources.display()))?;
-    match place.starts_with(root) {
-        true => Ok(place),
-        false => bail!(
-            "cannot use {}: a symbolic link leads out of the put's inputs\nhint: put the file itself there",
-            path.display()
-        ),
-    }
-}
-
-/// What is missing was most likely not mounted.
-fn missing(path: &Path, sources: &Path) -> anyhow::Error {
-    let input = path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
-    let input = input.unwrap_or_default();
-    match sources.join(&input).exists() {
-        true => anyhow!("cannot find {}: the input {input} has no such file", path.display()),
-        false => anyhow!(
-            "cannot find {}: there is no input {input}\nhint: a put gets the inputs that its params name; is it fetched by an earlier step? If the definition alone names it, write `inputs: all`",
-            path.display()
-        ),
-    }
+    Ok(if inputs.place(path)?.is_dir() { plain.join(DEFINITION) } else { plain })
 }
 
 /// Values given in the params win over those of the file.
-fn variables(params: &DefinitionParams, sources: &Path) -> Result<BTreeMap<String, String>> {
-    table("vars_file", params.vars_file.as_deref(), &params.vars, sources)
-}
-
-/// Returns the values of a file, over which those in the params win.
-pub(super) fn table(
-    param: &str,
-    file: Option<&Path>,
-    values: &BTreeMap<String, String>,
-    sources: &Path,
-) -> Result<BTreeMap<String, String>> {
-    let mut all = match file {
-        Some(path) => table_of_file(param, path, sources)?,
-        None => BTreeMap::new(),
-    };
-    all.extend(values.clone());
-    Ok(all)
-}
-
-fn table_of_file(param: &str, path: &Path, sources: &Path) -> Result<BTreeMap<String, String>> {
-    let error = || format!("cannot read {param} {}", path.display());
-    let text = text(param, path, sources)?;
-    // An error of the parser might show a value.
-    let values: BTreeMap<String, Value> = serde_saphyr::from_str(&text)
-        .ok()
-        .with_context(|| format!("{}: expected a table of names and values", error()))?;
-    let texts = values.into_iter().map(|(name, value)| match value {
-        Value::String(text) => Ok((name, text)),
-        Value::Bool(_) | Value::Number(_) => Ok((name, value.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            bail!("{}: the value of `{name}` is neither a text, a number nor true or false", error())
-        }
-    });
-    texts.collect()
+fn variables(params: &DefinitionParams, inputs: Inputs<'_>) -> Result<BTreeMap<String, String>> {
+    inputs.table_with("vars_file", params.vars_file.as_deref(), &params.vars)
 }
 
 /// A lock that is named must be there; one beside the definition, in `directory`, may be.
-fn lock(params: &PutParams, recipe: &Recipe, directory: &Path, sources: &Path) -> Result<Option<Lock>> {
+fn lock(params: &PutParams, recipe: &Recipe, directory: &Path, inputs: Inputs<'_>) -> Result<Option<Lock>> {
     let beside = directory.join(LOCK);
     let is_definition = matches!(recipe, Recipe::Definition(_));
     let file = match &params.lock {
         Some(path) => path,
         // The one beside a Dockerfile may be a definition's.
-        None if is_definition && sources.join(&beside).exists() => &beside,
+        None if is_definition && inputs.has(&beside) => &beside,
         None if params.locked => {
             bail!(
                 "cannot put: `locked` is asked for, and there is no {LOCK} beside the definition\nhint: write one with `estaleiro lock`, and commit it"
@@ -207,15 +142,20 @@ fn lock(params: &PutParams, recipe: &Recipe, directory: &Path, sources: &Path) -
         }
         None => return Ok(None),
     };
-    let shown = file.display().to_string();
-    let bytes = fs::read(input(file, sources)?).with_context(|| format!("cannot read lock {shown}"))?;
-    Ok(Some(Lock::parse(&bytes).with_context(|| format!("in {shown}"))?))
+    read_lock(file, inputs).map(Some)
+}
+
+/// Reads a lock among the inputs.
+pub(super) fn read_lock(file: &Path, inputs: Inputs<'_>) -> Result<Lock> {
+    let shown = file.display();
+    let bytes = fs::read(inputs.place(file)?).with_context(|| format!("cannot read lock {shown}"))?;
+    Lock::parse(&bytes).with_context(|| format!("in {shown}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::os::unix::fs::symlink;
 
     fn put_request(params: &Value) -> PutRequest {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::inputs::Inputs;
 use super::params::TagParams;
-use super::put::text;
 use super::select::Numbers;
 use super::semver::LooseVersion;
 use super::source::{Source, is_tag};
@@ -86,7 +86,7 @@ fn aliases(version: &LooseVersion, numbers: &Numbers, existing: &[String]) -> Ve
 }
 
 fn in_file(param: &str, file: &Path, prefix: &str, sources: &Path) -> Result<Vec<String>> {
-    let text = text(param, file, sources)?;
+    let text = Inputs::of_put(sources).text(param, file)?;
     let tags: Vec<String> = text.split_whitespace().map(|tag| format!("{prefix}{tag}")).collect();
     match param == "tag_file" && tags.len() != 1 {
         true => bail!("cannot use tag_file {}: expected one tag, got {}", file.display(), tags.len()),

@@ -1,0 +1,118 @@
+//! An image of a registry as files in a directory: what a get brings, and what the task leaves in its outputs.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use crate::bom;
+use crate::build::{attach, base, export, lock, rootfs};
+use crate::digest::Digest;
+use crate::oci::{Config, Descriptor, canonical_json};
+use crate::progress::Progress;
+use crate::registry::{Access, Location, Registry};
+use crate::store::Store;
+
+/// No bill of materials, and no lock, is larger.
+const LARGEST_ARTIFACT: u64 = 256 << 20;
+
+/// What refers to an image, and the file it is written to.
+const ARTIFACTS: [(&str, &str); 2] =
+    [(bom::YAML_MEDIA_TYPE, "bom.yml"), (lock::MEDIA_TYPE, "estaleiro.lock")];
+
+/// A directory that images of a registry are written to.
+pub(super) struct Files<'a> {
+    registry: &'a Registry,
+    pub(super) destination: &'a Path,
+    /// In `scratch`.
+    pub(super) store: Store,
+    /// Holds what is not whole yet; on the file system of the destination.
+    scratch: tempfile::TempDir,
+    pub(super) progress: &'a Progress,
+}
+
+impl<'a> Files<'a> {
+    /// Opens a directory, which must be there.
+    ///
+    /// # Errors
+    /// When nothing can be written there.
+    pub(super) fn open(
+        registry: &'a Registry,
+        destination: &'a Path,
+        progress: &'a Progress,
+    ) -> Result<Files<'a>> {
+        let scratch = tempfile::Builder::new().prefix(".estaleiro").tempdir_in(destination);
+        let scratch = scratch.with_context(|| format!("cannot write to {}", destination.display()))?;
+        let store = Store::open(scratch.path().join("store"))?;
+        Ok(Files { registry, destination, store, scratch, progress })
+    }
+
+    /// Writes `bom.yml` and `estaleiro.lock`, as far as the image has them; returns the digest of the former.
+    pub(super) async fn artifacts(&self, image: &Digest) -> Result<Option<Digest>> {
+        let mut bom = None;
+        for (media_type, file) in ARTIFACTS {
+            let Some(newest) = attach::newest(self.registry, image, media_type).await? else { continue };
+            let bytes = self.registry.artifact(&newest, LARGEST_ARTIFACT).await?;
+            self.write(file, &bytes)?;
+            if media_type == bom::YAML_MEDIA_TYPE {
+                bom = Some(Digest::of(&bytes));
+            }
+        }
+        Ok(bom)
+    }
+
+    /// Unpacks the root into `rootfs`, which gets its name when it is whole, and writes `metadata.json`.
+    pub(super) async fn rootfs(&self, image: &Digest) -> Result<()> {
+        let image = base::describe(image, self.registry, &self.store, self.progress).await?;
+        let root = self.scratch.path().join("rootfs");
+        rootfs::unpack(&image, self.registry, &root, self.scratch.path(), self.progress).await?;
+        let config = &image.config.config;
+        let metadata = json!({
+            "env": config.env,
+            "user": config.user,
+            "entrypoint": config.entrypoint,
+            "cmd": config.cmd,
+        });
+        self.write("metadata.json", &canonical_json(&metadata))?;
+        self.labels(&image.config)?;
+        self.keep(&root, "rootfs")
+    }
+
+    /// Writes the image as `image.tar`; `name` is what it is called there, with its tag.
+    pub(super) async fn archive(&self, image: &Digest, name: Option<&str>, tag: &str) -> Result<()> {
+        let path = self.scratch.path().join("image.tar");
+        export::tarball(image, name, tag, self.registry, &path, self.progress).await?;
+        let image = base::describe(image, self.registry, &self.store, self.progress).await?;
+        self.labels(&image.config)?;
+        self.keep(&path, "image.tar")
+    }
+
+    /// Writes the image or index as an OCI layout, the directory `name`; returns what it is.
+    pub(super) async fn layout(&self, root: &Digest, tag: &str, name: &str) -> Result<Descriptor> {
+        let directory = self.scratch.path().join("layout");
+        let place = Location::Layout { directory: directory.clone(), tag: tag.to_owned() };
+        let target = Registry::open(&place, &Access::default())?;
+        let root = export::layout(root, self.registry, &target, tag, &self.store, self.progress).await?;
+        self.keep(&directory, name)?;
+        Ok(root)
+    }
+
+    fn labels(&self, config: &Config) -> Result<()> {
+        self.write("labels.json", &canonical_json(&config.config.labels))
+    }
+
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.destination.join(name);
+        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Gives what is whole its name.
+    fn keep(&self, path: &Path, name: &str) -> Result<()> {
+        let place = self.destination.join(name);
+        if place.exists() {
+            bail!("{} is there already", place.display());
+        }
+        fs::rename(path, &place).with_context(|| format!("cannot write {}", place.display()))
+    }
+}
