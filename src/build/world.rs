@@ -53,7 +53,7 @@ pub struct Accesses {
     /// Holds credentials for those that have none here.
     pub keychain: Keychain,
     /// Registries that are asked before another one, by that one's host and port.
-    pub mirrors: BTreeMap<String, String>,
+    pub mirrors: BTreeMap<String, Vec<String>>,
 }
 
 impl Accesses {
@@ -133,9 +133,10 @@ impl World {
         })
     }
 
-    /// Returns what an image is called at the mirror of its registry, where that has one.
-    pub fn place_of(&self, reference: &Reference) -> Option<Reference> {
-        Some(reference.at(self.accesses.mirrors.get(&reference.registry)?))
+    /// Returns what an image is called at the mirrors of its registry, in the order in which they are asked.
+    pub fn places_of(&self, reference: &Reference) -> impl Iterator<Item = Reference> {
+        let mirrors = self.accesses.mirrors.get(&reference.registry).into_iter().flatten();
+        mirrors.map(|mirror| reference.at(mirror))
     }
 
     /// Opens a registry or layout, with the credentials that are meant for its host.

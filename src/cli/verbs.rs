@@ -276,14 +276,18 @@ fn registry(requests: &[Request]) -> Result<Option<String>> {
     })
 }
 
-fn mirrors(pairs: &[String]) -> Result<BTreeMap<String, String>> {
-    let pairs = pairs.iter().map(|pair| match pair.split_once('=') {
-        Some((host, mirror)) if !host.is_empty() && !mirror.is_empty() => {
-            Ok((host.to_owned(), mirror.to_owned()))
+/// Reads mirrors; those of one host are asked in their order.
+fn mirrors(pairs: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pair in pairs {
+        match pair.split_once('=') {
+            Some((host, mirror)) if !host.is_empty() && !mirror.is_empty() => {
+                mirrors.entry(host.to_owned()).or_default().push(mirror.to_owned());
+            }
+            _ => bail!(WrongRequest(format!("cannot read --registry-mirror `{pair}`: expected HOST=MIRROR"))),
         }
-        _ => bail!(WrongRequest(format!("cannot read --registry-mirror `{pair}`: expected HOST=MIRROR"))),
-    });
-    pairs.collect()
+    }
+    Ok(mirrors)
 }
 
 /// Reads certificates of an authority, and refuses what holds none.

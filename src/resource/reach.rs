@@ -71,7 +71,7 @@ fn accesses(source: &Source) -> Accesses {
     let mut mirrors = BTreeMap::new();
     if let Some(mirror) = &source.mirror {
         by_host.insert(mirror.host.clone(), mirror_access(source, mirror));
-        mirrors.insert(DEFAULT_REGISTRY.to_owned(), mirror.host.clone());
+        mirrors.insert(DEFAULT_REGISTRY.to_owned(), vec![mirror.host.clone()]);
     }
     if let Repository::Remote(reference) = &source.repository {
         by_host.insert(reference.registry.clone(), access(source));

@@ -210,14 +210,14 @@ async fn known(image: &ImageName, registry: Registry, digest: Digest, world: &Wo
     Ok(KnownImage { name: name.clone(), platform: platform.clone(), digest, image, registry })
 }
 
-/// Finds where an image can be had: at a mirror of its registry, else there itself.
+/// Finds where an image can be had: at one of its registry's mirrors, else there itself.
 async fn place(
     reference: &Reference,
     locked: Option<Digest>,
     platform: &Platform,
     world: &World,
 ) -> Result<(Registry, Digest)> {
-    if let Some(place) = world.place_of(reference) {
+    for place in world.places_of(reference) {
         let registry = world.open(&Location::Remote(place.clone())).await?;
         let wanted = locked.map_or_else(|| place.clone(), |digest| place.with_digest(digest));
         match base::pin("image", &registry, &wanted, platform).await {
