@@ -7,6 +7,11 @@ use crate::registry::{Location, Pushed};
 
 /// Says what was built, what was known before, and where it is now.
 pub fn summary(built: &Built, destination: &Destination, progress: &Progress) {
+    summary_of(built, &place(destination), progress);
+}
+
+/// Says what was built, what was known before, and that it is now at `place`.
+pub fn summary_of(built: &Built, place: &str, progress: &Progress) {
     let n_built = built.fates.iter().filter(|(_, fate)| *fate == Fate::Built).count();
     let n_known = built.fates.len() - n_built;
     progress.say("");
@@ -15,7 +20,7 @@ pub fn summary(built: &Built, destination: &Destination, progress: &Progress) {
     } else if built.published.was_there {
         progress.say("nothing changed: the tag stood for this image already");
     }
-    progress.say(format!("image   {}", place(destination)));
+    progress.say(format!("image   {place}"));
     progress.say(format!("digest  {}", built.published.manifest.digest));
     for (layer, pushed) in &built.published.layers {
         progress.say(format!(

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 pub struct InvalidRequest(String);
 
 impl InvalidRequest {
-    pub(super) fn new(message: impl Into<String>) -> InvalidRequest {
+    /// Says why.
+    pub fn new(message: impl Into<String>) -> InvalidRequest {
         InvalidRequest(message.into())
     }
 }

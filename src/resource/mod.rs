@@ -19,6 +19,7 @@ mod select;
 mod semver;
 mod source;
 mod tags;
+mod task;
 
 pub use check::check;
 pub use cloud::Cloud;
@@ -35,3 +36,4 @@ pub use registries::Further;
 pub use select::{Numbers, Pattern, Select};
 pub use semver::{Constraint, InvalidConstraint, LooseVersion};
 pub use source::{AptKey, AptSource, Mirror, Repository, Source};
+pub use task::{HELP as TASK_HELP, Login, TaskDockerfile, TaskParams, TaskWritten, task};

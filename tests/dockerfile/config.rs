@@ -86,7 +86,7 @@ fn who_made_an_image_stands_beside_its_configuration() {
 #[test]
 fn what_the_base_says_is_inherited_and_labels_of_the_command_line_win() {
     let shop = Shop::new();
-    let base = crate::shop::base()
+    let base = crate::shop::busybox()
         .config("Cmd", json!(["old"]))
         .config("Labels", json!({"a": "1", "b": "1"}))
         .config("Healthcheck", json!({"Test": ["CMD", "x"]}));
@@ -103,7 +103,7 @@ fn what_the_base_says_is_inherited_and_labels_of_the_command_line_win() {
 #[test]
 fn triggers_of_a_base_run_first_and_are_not_inherited() {
     let shop = Shop::new();
-    shop.offer("onbuild", &crate::shop::base().config("OnBuild", json!(["ENV A=1", "WORKDIR /made/$A"])));
+    shop.offer("onbuild", &crate::shop::busybox().config("OnBuild", json!(["ENV A=1", "WORKDIR /made/$A"])));
     let built = shop.build("FROM @onbuild\nENV B=${A}2\n", &[]);
     let config = built.config()["config"].clone();
     assert_eq!(config["Env"], json!(["PATH=/bin", "A=1", "B=12"]));

@@ -231,7 +231,7 @@ fn a_name_that_nothing_means_is_a_warning() {
     let built = build(&shop, "FROM scratch\n", std::slice::from_ref(&lib)).unwrap();
     assert!(built.stderr.contains("build context `lib` is given"), "{}", built.stderr);
     // A stage that isn't built, and a trigger, mean it too.
-    let onbuild = shop::base().config("OnBuild", json!(["COPY --from=lib b /"]));
+    let onbuild = shop::busybox().config("OnBuild", json!(["COPY --from=lib b /"]));
     shop.offer("onbuild", &onbuild);
     for dockerfile in ["FROM lib AS x\nFROM scratch\n", "FROM @onbuild\n"] {
         let built = build(&shop, dockerfile, std::slice::from_ref(&lib)).unwrap();

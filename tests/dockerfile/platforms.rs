@@ -22,7 +22,7 @@ fn foreign(architecture: &str) -> TestImage {
 /// A shop whose `many` is for amd64, arm64 and both variants of arm.
 fn a_shop() -> Shop {
     let shop = Shop::new();
-    let native = shop::base().layer(&Tarball::new().file("arch", 0o644, "amd64"));
+    let native = shop::busybox().layer(&Tarball::new().file("arch", 0o644, "amd64"));
     let arm = |variant: &str| foreign("arm").field("variant", json!(variant));
     shop.offer_index("many", &[&native, &foreign("arm64"), &arm("v6"), &arm("v7")]);
     shop
@@ -156,7 +156,7 @@ fn a_lock_pins_an_image_for_each_platform() {
     let first = shop.build(dockerfile, &[]);
     let lock = shop.beside("estaleiro.lock");
     std::fs::write(&lock, first.lock()).unwrap();
-    shop.offer("many", &shop::base());
+    shop.offer("many", &shop::busybox());
     let again = shop.build(dockerfile, &["--lock", lock.to_str().unwrap()]);
     assert_eq!(again.digest, first.digest);
 }

@@ -5,16 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+pub(crate) use crate::support::image::busybox;
 use crate::support::image::put_index;
-use crate::support::{self, Tarball, TestImage, TestRegistry, tree};
-
-/// What of busybox goes by a name of its own.
-const APPLETS: [&str; 26] = [
-    "cat", "chmod", "chown", "cp", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ls",
-    "mkdir", "mv", "printf", "pwd", "rm", "sh", "sleep", "stat", "test", "touch", "true", "uname", "wc",
-];
+use crate::support::{self, TestImage, TestRegistry, tree};
 
 /// A registry with the image `base`, a context, and a state of one's own.
 pub(crate) struct Shop {
@@ -34,7 +29,7 @@ impl Shop {
     pub(crate) fn new() -> Shop {
         let shop = Shop { directory: tempfile::tempdir().unwrap(), registry: TestRegistry::start() };
         fs::create_dir(shop.context()).unwrap();
-        shop.offer("base", &base());
+        shop.offer("base", &busybox());
         shop
     }
 
@@ -172,22 +167,4 @@ impl Built {
 /// Returns whether anything below a directory holds a text.
 pub(crate) fn any_file_holds(directory: &Path, needle: &str) -> bool {
     Command::new("grep").args(["-raqF", "--", needle]).arg(directory).status().unwrap().success()
-}
-
-/// Returns busybox with its applets, and lists of users and groups.
-pub(crate) fn base() -> TestImage {
-    let busybox = fs::read("/bin/busybox").expect("this test needs Debian's busybox-static");
-    let mut root = Tarball::new().directory("bin/", 0o755).file("bin/busybox", 0o755, busybox);
-    for applet in APPLETS {
-        root = root.symlink(&format!("bin/{applet}"), "busybox");
-    }
-    let root = root
-        .directory("etc/", 0o755)
-        .file("etc/passwd", 0o644, "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n")
-        .file("etc/group", 0o644, "root:x:0:\nann:x:1000:\nstaff:x:50:ann\n")
-        .directory("tmp/", 0o1777);
-    TestImage::new()
-        .layer(&root)
-        .config("Env", json!(["PATH=/bin"]))
-        .field("created", json!("2024-02-03T04:05:06Z"))
 }

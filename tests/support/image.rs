@@ -14,6 +14,12 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
+/// What of busybox goes by a name of its own.
+const APPLETS: [&str; 26] = [
+    "cat", "chmod", "chown", "cp", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ls",
+    "mkdir", "mv", "printf", "pwd", "rm", "sh", "sleep", "stat", "test", "touch", "true", "uname", "wc",
+];
+
 struct Layer {
     media_type: &'static str,
     bytes: Vec<u8>,
@@ -181,6 +187,27 @@ pub fn a_base_that_unpacks(status: &str) -> TestImage {
         .directory("var/lib/dpkg/", 0o755)
         .file("var/lib/dpkg/status", 0o644, status);
     TestImage::new().layer(&root).field("created", json!("2024-02-03T04:05:06Z"))
+}
+
+/// Returns busybox with its applets, and lists of users and groups: root, and `ann`, 1000:1000, who is in `staff`, too.
+///
+/// # Panics
+/// Without Debian's `busybox-static`.
+pub fn busybox() -> TestImage {
+    let busybox = fs::read("/bin/busybox").expect("this test needs Debian's busybox-static");
+    let mut root = Tarball::new().directory("bin/", 0o755).file("bin/busybox", 0o755, busybox);
+    for applet in APPLETS {
+        root = root.symlink(&format!("bin/{applet}"), "busybox");
+    }
+    let root = root
+        .directory("etc/", 0o755)
+        .file("etc/passwd", 0o644, "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n")
+        .file("etc/group", 0o644, "root:x:0:\nann:x:1000:\nstaff:x:50:ann\n")
+        .directory("tmp/", 0o1777);
+    TestImage::new()
+        .layer(&root)
+        .config("Env", json!(["PATH=/bin"]))
+        .field("created", json!("2024-02-03T04:05:06Z"))
 }
 
 /// Puts an index of several images into a registry, without a request.
