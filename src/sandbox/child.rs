@@ -8,7 +8,9 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use nix::libc::{self, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT};
 
+use super::listen::Channels;
 use super::plan::{MOUNT_POINTS, Plan, RootPlan};
+use super::program::{Outcome, at, at_nth};
 use super::report::{Report, Step};
 use super::syscall::{self as sys, Sys};
 use super::{Network, mounts, place};
@@ -60,27 +62,6 @@ const MASKED: [&CStr; 10] = [
 ];
 const READ_ONLY: [&CStr; 5] = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys", c"/proc/sysrq-trigger"];
 
-/// The descriptors that a child is given.
-pub(super) struct Channels {
-    pub(super) stdin: RawFd,
-    pub(super) stdout: RawFd,
-    pub(super) stderr: RawFd,
-    /// Where it reports; closed when a program is executed.
-    pub(super) report: RawFd,
-}
-
-/// A step that failed, which of its kind it was, and the number of the error.
-type Outcome = Result<(), (Step, u32, i32)>;
-
-/// Turns an answer of the kernel into the outcome of a step.
-fn at(step: Step, answer: Sys<()>) -> Outcome {
-    at_nth(step, 0, answer)
-}
-
-fn at_nth(step: Step, index: usize, answer: Sys<()>) -> Outcome {
-    answer.map_err(|errno| (step, index as u32, errno))
-}
-
 /// Is the first process of the sandbox.
 pub(super) fn live(plan: &mut Plan, channels: &Channels) -> ! {
     let report = channels.report;
@@ -123,7 +104,8 @@ fn enter_root(plan: &Plan, channels: &Channels) -> Outcome {
         at_nth(Step::Source, index, mounts::open_source(mount))?;
     }
     enter(&plan.root)?;
-    keep_only(plan, channels)
+    let kept = || plan.mounts.iter().map(|mount| mount.number.as_raw_fd()).chain([channels.report]);
+    channels.keep_only(kept)
 }
 
 fn furnish_or_tidy(plan: &mut Plan) -> Outcome {
@@ -151,8 +133,11 @@ fn furnish(plan: &mut Plan) -> Outcome {
     mount_devices()?;
     mask()?;
     put_mounts(plan)?;
-    match plan.makes_workdir {
-        true => at(Step::Workdir, place::find(&plan.workdir, place::Kind::Directory, None).map(sys::close)),
+    match plan.program.makes_workdir {
+        true => at(
+            Step::Workdir,
+            place::find(&plan.program.workdir, place::Kind::Directory, None).map(sys::close),
+        ),
         false => Ok(()),
     }
 }
@@ -179,17 +164,7 @@ fn hide(plan: &Plan, channels: &Channels) -> Outcome {
         at(Step::Group, sys::write(group, b"0"))?;
     }
     at(Step::Group, unless_unknown(sys::hide_groups()))?;
-    at(Step::Process, sys::hide_memory())?;
-    at(Step::Process, sys::name_process(c"estaleiro-init"))?;
-    for (start, end) in &plan.traces {
-        // SAFETY: the kernel named these ranges, which lie on the first thread's stack; no code after the clone
-        // reads the builder's arguments or environment.
-        unsafe { sys::wipe(*start, *end) };
-    }
-    at(Step::Process, sys::reset_signals())?;
-    sys::new_session();
-    sys::set_umask(0);
-    Ok(())
+    plan.program.hide_builder()
 }
 
 /// Mounts the root and makes it `/`; devices that lie in it can't be opened.
@@ -268,24 +243,10 @@ fn unless_unknown(answer: Sys<()>) -> Sys<()> {
     }
 }
 
-/// Closes every descriptor but the first three, the one for reports, and the mounts that are to be put somewhere.
-fn keep_only(plan: &Plan, channels: &Channels) -> Outcome {
-    for (number, fd) in [channels.stdin, channels.stdout, channels.stderr].into_iter().enumerate() {
-        at(Step::Descriptors, sys::duplicate_to(fd, number as RawFd))?;
-    }
-    let kept = || plan.mounts.iter().map(|mount| mount.number.as_raw_fd()).chain([channels.report]);
-    let mut first = 3;
-    while let Some(next) = kept().filter(|&number| number >= first).min() {
-        at(Step::Descriptors, sys::close_range(first, next - 1))?;
-        first = next + 1;
-    }
-    at(Step::Descriptors, sys::close_range(first, RawFd::MAX))
-}
-
 /// Becomes the command.
 fn start(plan: &Plan, report: RawFd) -> ! {
     let (step, errno) = match prepare_command(plan) {
-        Ok(()) => (Step::Execute, execute(plan)),
+        Ok(()) => (Step::Execute, plan.program.execute()),
         Err((step, _, errno)) => (step, errno),
     };
     let _ = sys::write(report, &Report::Failed { step, index: 0, errno }.encode());
@@ -302,66 +263,7 @@ fn prepare_command(plan: &Plan) -> Outcome {
         let most = u64::from(plan.max_processes);
         at(Step::Limits, sys::limit(libc::RLIMIT_NPROC, most, most))?;
     }
-    at(Step::Workdir, enter_workdir(plan))?;
-    at(Step::Capabilities, sys::bound_capabilities(CAPABILITIES))?;
-    at(Step::User, sys::become_user(plan.user.uid, plan.user.gid, &plan.user.groups))?;
-    at(Step::Capabilities, sys::limit_capabilities(CAPABILITIES))?;
-    sys::set_umask(plan.umask);
-    Ok(())
-}
-
-/// No link of `/proc` leads there: one of those could be an open directory.
-fn enter_workdir(plan: &Plan) -> Sys<()> {
-    let root = sys::open_at(libc::AT_FDCWD, c"/", libc::O_PATH | libc::O_CLOEXEC, 0)?;
-    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    sys::change_directory_to(sys::open_inside(root, &plan.workdir, flags)?)
-}
-
-/// Tries one place after the other, as a shell does; returns the error that tells most.
-fn execute(plan: &Plan) -> i32 {
-    let mut error = libc::ENOENT;
-    for program in &plan.programs {
-        if leads_to_builder(program, plan.own_program) {
-            return libc::EPERM;
-        }
-        // SAFETY: `Strings` end their lists with a null pointer and hold what they point to.
-        match unsafe { sys::execute(program, plan.argv.as_ptr(), plan.envp.as_ptr()) } {
-            libc::ENOENT | libc::ENOTDIR => {}
-            libc::EACCES => error = libc::EACCES,
-            errno => return errno,
-        }
-    }
-    error
-}
-
-/// Whether a program, or what its first line says is to run it, is the builder itself: as long as this process is a copy
-/// of that, `/proc/self/exe` is. Who runs as it could write to it.
-fn leads_to_builder(program: &CStr, builder: (u64, u64)) -> bool {
-    const MOST_INTERPRETERS: usize = 8;
-    let mut next = interpreter(program);
-    let mut is_builder = sys::identify(program) == Ok(builder);
-    for _ in 0..MOST_INTERPRETERS {
-        let Some(path) = next else { break };
-        let path = CStr::from_bytes_until_nul(&path).unwrap_or(c"");
-        is_builder |= sys::identify(path) == Ok(builder);
-        next = interpreter(path);
-    }
-    is_builder
-}
-
-/// Reads the path of the program that runs a script, with a NUL at its end.
-fn interpreter(script: &CStr) -> Option<[u8; 257]> {
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
-    let fd = sys::open_at(libc::AT_FDCWD, script, flags, 0).ok()?;
-    let mut line = [0; 256];
-    let n_bytes = sys::read(fd, &mut line);
-    sys::close(fd);
-    let line = line.get(..n_bytes.ok()?)?.strip_prefix(b"#!")?;
-    let rest = line.trim_ascii_start();
-    let end = rest.iter().take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | 0)).count();
-    let mut path = [0; 257];
-    path.get_mut(..end)?.copy_from_slice(rest.get(..end)?);
-    Some(path)
+    plan.program.settle(CAPABILITIES)
 }
 
 /// Takes away what was there for the run only. Whatever the command put in its place stays.

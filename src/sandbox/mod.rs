@@ -10,10 +10,13 @@ mod filter;
 mod groups;
 mod hosts;
 mod lines;
+mod listen;
 mod mounts;
 mod namespaces;
+mod outcome;
 mod place;
 mod plan;
+mod program;
 mod report;
 mod syscall;
 

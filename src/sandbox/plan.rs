@@ -4,20 +4,17 @@ use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::ptr::null;
 
-use nix::libc::{MS_NODEV, MS_NOSUID, MS_RDONLY, c_char, c_ulong};
+use nix::libc::{MS_NODEV, MS_NOSUID, MS_RDONLY, c_ulong};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use super::filter::{Filter, filter};
 use super::groups::largest_number;
 use super::place::Stubs;
-use super::{Error, Mount, Network, Root, Run, Source, User};
+use super::program::Program;
+use super::{Error, Mount, Network, Root, Run, Source};
 
-/// Where a program is looked up when the environment has no PATH.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The kernel takes mount options of up to a page.
 const MAX_OPTIONS: usize = 4095;
 
@@ -29,25 +26,14 @@ pub(super) struct Plan {
     pub(super) stubs: Stubs,
     pub(super) host_name: CString,
     pub(super) network: Network,
-    pub(super) workdir: CString,
-    pub(super) makes_workdir: bool,
+    pub(super) program: Program,
     /// How many processes there may be.
     pub(super) max_processes: u32,
     /// The largest number that the process namespace may give, in digits.
     pub(super) largest_number: Option<CString>,
     /// Where the control group that limits processes takes new members.
     pub(super) group: Option<RawFd>,
-    pub(super) user: User,
-    pub(super) umask: u32,
     pub(super) filter: Filter,
-    /// Where the program may be, in order.
-    pub(super) programs: Vec<CString>,
-    pub(super) argv: Strings,
-    pub(super) envp: Strings,
-    /// Where the builder's own arguments and environment lie in memory.
-    pub(super) traces: Vec<(usize, usize)>,
-    /// The builder's own program, which is not to be run in the sandbox: device and number.
-    pub(super) own_program: (u64, u64),
 }
 
 /// How the root comes about.
@@ -82,79 +68,33 @@ pub(super) enum SourcePlan {
     File { staged: CString, content: Vec<u8>, mode: u32, uid: u32, gid: u32 },
 }
 
-/// Strings as `execve` takes them.
-pub(super) struct Strings {
-    _strings: Vec<CString>,
-    pointers: Vec<*const c_char>,
-}
-
-impl Strings {
-    fn new(strings: Vec<CString>) -> Strings {
-        let pointers = strings.iter().map(|string| string.as_ptr()).chain([null()]).collect();
-        Strings { _strings: strings, pointers }
-    }
-
-    /// Returns pointers to the strings, and a null pointer behind them.
-    pub(super) fn as_ptr(&self) -> *const *const c_char {
-        self.pointers.as_ptr()
-    }
-}
-
 impl Plan {
     pub(super) fn new(root: &Root, run: &Run) -> Result<Plan, String> {
-        let program = run.argv.first().ok_or("no program is named")?;
-        let environment = run.env.iter().map(|(name, value)| assignment(name, value));
-        let root_user = User { uid: 0, gid: 0, groups: Vec::new() };
         Ok(Plan {
             root: root_plan(root)?,
             mounts: run.mounts.iter().enumerate().map(mount_plan).collect::<Result<_, _>>()?,
             stubs: Stubs::new(),
             host_name: c_string(&run.host_name)?,
             network: run.network,
-            workdir: c_path(&run.workdir)?,
-            makes_workdir: run.makes_workdir,
+            program: Program::new(run)?,
             max_processes: run.max_processes,
             largest_number: largest_number(run.max_processes).and_then(|n| CString::new(n.to_string()).ok()),
             group: None,
-            user: run.user.clone().unwrap_or(root_user),
-            umask: run.umask & 0o777,
             filter: filter(),
-            programs: programs(program, &run.env)?,
-            argv: Strings::new(run.argv.iter().map(|text| c_string(text)).collect::<Result<_, _>>()?),
-            envp: Strings::new(environment.collect::<Result<_, _>>()?),
-            traces: traces().ok_or("cannot find the builder's own arguments in /proc/self/stat")?,
-            own_program: own_program()
-                .map_err(|error| format!("cannot find the builder's program: {error}"))?,
         })
     }
 }
 
-fn c_string(text: &str) -> Result<CString, String> {
+pub(super) fn c_string(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| format!("`{}` holds a NUL byte", text.escape_debug()))
 }
 
-fn c_path(path: &Path) -> Result<CString, String> {
+pub(super) fn c_path(path: &Path) -> Result<CString, String> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| format!("`{}` holds a NUL byte", path.display()))
-}
-
-fn assignment(name: &str, value: &str) -> Result<CString, String> {
-    match name.is_empty() || name.contains('=') {
-        true => Err(format!("`{name}` is no name of a variable")),
-        false => c_string(&format!("{name}={value}")),
-    }
 }
 
 fn real_path(path: &Path) -> Result<PathBuf, String> {
     fs::canonicalize(path).map_err(|error| format!("cannot find {}: {error}", path.display()))
-}
-
-fn programs(program: &str, env: &[(String, String)]) -> Result<Vec<CString>, String> {
-    if program.contains('/') {
-        return Ok(vec![c_string(program)?]);
-    }
-    let path = env.iter().find(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, path)| path);
-    let directories = path.split(':').map(|directory| if directory.is_empty() { "." } else { directory });
-    directories.map(|directory| c_string(&format!("{directory}/{program}"))).collect()
 }
 
 fn root_plan(root: &Root) -> Result<RootPlan, String> {
@@ -252,24 +192,6 @@ fn names_in(path: &Path) -> Result<Vec<&[u8]>, String> {
 fn joined(names: &[&[u8]]) -> Result<CString, String> {
     let path = names.iter().flat_map(|name| [b"/", *name]).collect::<Vec<_>>().concat();
     CString::new(path).map_err(|_| "a path holds a NUL byte".into())
-}
-
-fn own_program() -> std::io::Result<(u64, u64)> {
-    let metadata = fs::metadata("/proc/self/exe")?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-/// Returns where this process's arguments and environment lie, as proc(5) tells it.
-fn traces() -> Option<Vec<(usize, usize)>> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field, a name in parentheses, may hold anything.
-    let rest = &stat[stat.rfind(')')? + 1..];
-    let fields: Vec<usize> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-    // Fields 48 to 51, counted from 1; the third is the first of `rest`.
-    let [arguments, arguments_end, environment, environment_end] = *fields.get(45..49)? else { return None };
-    let is_sound = |start: usize, end: usize| start > 0 && start <= end && end - start < 64 << 20;
-    let sound = is_sound(arguments, arguments_end) && is_sound(environment, environment_end);
-    sound.then(|| vec![(arguments, arguments_end), (environment, environment_end)])
 }
 
 /// Names a plan's program in errors.
