@@ -295,7 +295,10 @@ impl Worker {
             Some(sandbox) => Ok(*sandbox),
             None => {
                 let sandbox = Sandbox::choose().context("cannot run programs of the image")?;
-                Ok(*self.sandbox.get_or_init(|| sandbox))
+                Ok(*self.sandbox.get_or_init(|| {
+                    self.progress.say(format!("sandbox: {sandbox}"));
+                    sandbox
+                }))
             }
         }
     }

@@ -16,7 +16,7 @@ use super::syscall::{self as sys, Sys};
 use super::{Network, mounts, place};
 
 /// What a command may do at most: Docker's default but mknod, since a device made inside would be the host's.
-const CAPABILITIES: u64 = 1 << 0 // chown
+pub(super) const CAPABILITIES: u64 = 1 << 0 // chown
     | 1 << 1 // dac_override
     | 1 << 3 // fowner
     | 1 << 4 // fsetid
@@ -155,7 +155,7 @@ fn put_mounts(plan: &mut Plan) -> Outcome {
 
 /// Keeps this process, a copy of the builder, from whatever will run beside it.
 fn hide(plan: &Plan, channels: &Channels) -> Outcome {
-    at(Step::Process, sys::die_with_parent())?;
+    at(Step::Process, sys::follow_parent(libc::SIGKILL))?;
     if sys::has_no_reader(channels.report) {
         sys::exit(1);
     }

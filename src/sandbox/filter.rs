@@ -6,9 +6,9 @@ use nix::libc::{self, sock_filter};
 
 /// What this machine's system calls are numbered for.
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
 
 /// Where the kernel shows a program the number, the architecture, and the third argument of a call.
 const NUMBER: u32 = 0;
@@ -20,7 +20,7 @@ const ALLOW: u32 = 0x7fff_0000;
 const SUCCEED: u32 = 0x0005_0000;
 
 /// The calls that only wait for a disk.
-const SYNCING: [i64; 5] =
+pub(super) const SYNCING: [i64; 5] =
     [libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_sync, libc::SYS_syncfs, libc::SYS_sync_file_range];
 const LENGTH: usize = SYNCING.len() + 8;
 

@@ -51,6 +51,11 @@ pub(super) struct Init {
 }
 
 impl Init {
+    /// Returns its number, which is nobody else's until this is dropped.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
     pub(super) fn end(&mut self) {
         if !self.is_over {
             // It may have ended by itself; until it is waited for, its number is nobody else's.

@@ -5,6 +5,7 @@
 
 mod cancel;
 mod child;
+mod chroot;
 mod command;
 mod filter;
 mod groups;
@@ -21,6 +22,8 @@ mod report;
 mod syscall;
 
 pub use cancel::Cancel;
+use std::fmt;
+
 pub use command::{Exit, Mount, Network, Root, Run, Source, Stream, User};
 pub use hosts::name_service;
 
@@ -76,6 +79,20 @@ pub enum Error {
 pub enum Sandbox {
     /// Namespaces and overlay mounts; needs CAP_SYS_ADMIN.
     Namespaces,
+    /// A directory as the root, in which the command's system calls are watched; needs CAP_SYS_CHROOT.
+    Chroot,
+}
+
+/// Names the sandbox to take, where not the best one is wanted.
+const CHOICE: &str = "ESTALEIRO_SANDBOX";
+
+impl fmt::Display for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sandbox::Namespaces => "namespaces",
+            Sandbox::Chroot => "chroot",
+        })
+    }
 }
 
 impl Error {
@@ -88,12 +105,29 @@ impl Error {
 }
 
 impl Sandbox {
-    /// Returns the best sandbox that can be had here.
+    /// Returns the best sandbox that can be had here, or the one that `ESTALEIRO_SANDBOX` names.
     pub fn choose() -> Result<Sandbox, Error> {
-        match namespaces::probe() {
-            Ok(()) => Ok(Sandbox::Namespaces),
-            Err(reason) => Err(Error::Unavailable { reason }),
+        let unavailable = |reason| Error::Unavailable { reason };
+        let choice = std::env::var(CHOICE).unwrap_or_default();
+        match choice.as_str() {
+            "namespaces" => namespaces::probe().map(|()| Sandbox::Namespaces).map_err(unavailable),
+            "chroot" => chroot::probe().map(|()| Sandbox::Chroot).map_err(unavailable),
+            "" => Sandbox::best().map_err(unavailable),
+            _ => Err(unavailable(format!("{CHOICE} is `{choice}`, neither `namespaces` nor `chroot`"))),
         }
+    }
+
+    fn best() -> Result<Sandbox, String> {
+        let Err(no_namespaces) = namespaces::probe() else { return Ok(Sandbox::Namespaces) };
+        match chroot::probe() {
+            Ok(()) => Ok(Sandbox::Chroot),
+            Err(no_chroot) => Err(format!("{no_namespaces}; {no_chroot}")),
+        }
+    }
+
+    /// Whether a root may be an overlay; else it is a plain directory, and what is mounted is moved there for the run.
+    pub fn has_overlays(self) -> bool {
+        self == Sandbox::Namespaces
     }
 
     /// Runs a command to its end. `output` gets each line, without its line feed, as it comes; a very long line comes
@@ -107,6 +141,7 @@ impl Sandbox {
     ) -> Result<Exit, Error> {
         match self {
             Sandbox::Namespaces => namespaces::run(root, run, cancel, output),
+            Sandbox::Chroot => chroot::run(root, run, cancel, output),
         }
     }
 }

@@ -14,13 +14,22 @@ pub(super) fn outcome(run: &Run, report: Option<Report>) -> Result<Exit, Error> 
     let command = command_of(run);
     match report {
         Some(Report::Ended { status }) => Ok(exit_of(status)),
-        Some(Report::Failed { step, index, errno }) => Err(Error::Start {
-            command,
-            step: describe(step, index, run),
-            source: io::Error::other(Errno::from_raw(errno)),
-            hint: hint(step, Errno::from_raw(errno)),
-        }),
+        Some(Report::Failed { step, index, errno }) => {
+            Err(not_started(run, step, index, io::Error::other(Errno::from_raw(errno))))
+        }
         None => Err(Error::Lost { command, reason: "the sandbox was killed from outside".into() }),
+    }
+}
+
+/// Says that a step before the command failed.
+pub(super) fn not_started(run: &Run, step: Step, index: u32, source: io::Error) -> Error {
+    let errno = source.get_ref().and_then(|source| source.downcast_ref()).copied();
+    let errno = errno.or_else(|| source.raw_os_error().map(Errno::from_raw)).unwrap_or(Errno::UnknownErrno);
+    Error::Start {
+        command: command_of(run),
+        step: describe(step, index, run),
+        hint: hint(step, errno),
+        source,
     }
 }
 

@@ -65,7 +65,7 @@ impl Stubs {
         if sys::is_symlink(path) {
             return Err(libc::ELOOP);
         }
-        let root = open_root()?;
+        let root = open_root(libc::AT_FDCWD, c"/")?;
         let mut rest = Rest::new(path)?;
         let name = rest.next()?.ok_or(libc::EINVAL)?;
         let made = match self.make(root, &name, Kind::Directory) {
@@ -102,9 +102,17 @@ impl Stub {
 }
 
 /// Returns the place that `path` leads to; what is missing is made, and noted in `stubs`, if there are any.
-pub(super) fn find(path: &CStr, kind: Kind, mut stubs: Option<&mut Stubs>) -> Sys<RawFd> {
+pub(super) fn find(path: &CStr, kind: Kind, stubs: Option<&mut Stubs>) -> Sys<RawFd> {
+    let root = open_root(libc::AT_FDCWD, c"/")?;
+    let place = find_in(root, path, kind, stubs);
+    sys::close(root);
+    place
+}
+
+/// As [`find`], in the root that is open as `root`.
+pub(super) fn find_in(root: RawFd, path: &CStr, kind: Kind, mut stubs: Option<&mut Stubs>) -> Sys<RawFd> {
     let mut rest = Rest::new(path)?;
-    let mut here = open_root()?;
+    let mut here = open_root(root, c".")?;
     let mut n_links = 0;
     while let Some(name) = rest.next()? {
         let child = match sys::open_at(here, name.as_c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0) {
@@ -129,7 +137,7 @@ pub(super) fn find(path: &CStr, kind: Kind, mut stubs: Option<&mut Stubs>) -> Sy
         }
         if rest.follow(child)? {
             sys::close(here);
-            here = open_root()?;
+            here = open_root(root, c".")?;
         }
         sys::close(child);
     }
@@ -146,8 +154,8 @@ fn make(parent: RawFd, name: &Name, kind: Kind) -> Sys<()> {
     }
 }
 
-fn open_root() -> Sys<RawFd> {
-    sys::open_at(libc::AT_FDCWD, c"/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+fn open_root(from: RawFd, path: &CStr) -> Sys<RawFd> {
+    sys::open_at(from, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
 }
 
 fn mtime(stat: &libc::stat) -> Time {

@@ -30,10 +30,11 @@ pub(super) enum Step {
     Capabilities,
     User,
     Execute,
+    Supervisor,
 }
 
 impl Step {
-    const ALL: [Step; 26] = [
+    const ALL: [Step; 27] = [
         Step::Process,
         Step::Private,
         Step::Group,
@@ -60,6 +61,7 @@ impl Step {
         Step::Capabilities,
         Step::User,
         Step::Execute,
+        Step::Supervisor,
     ];
 
     /// Returns the step in words.
@@ -91,6 +93,7 @@ impl Step {
             Step::Capabilities => "drop capabilities",
             Step::User => "change the user",
             Step::Execute => "execute",
+            Step::Supervisor => "pass the calls on that the builder answers",
         }
     }
 }

@@ -327,9 +327,27 @@ fn process_control(option: c_int, argument: c_ulong) -> Sys<()> {
     done(unsafe { libc::prctl(option, argument, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) })
 }
 
-/// Asks to be killed when the thread that made this process ends.
-pub(super) fn die_with_parent() -> Sys<()> {
-    process_control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)
+/// Asks for a signal when the thread that made this process ends.
+pub(super) fn follow_parent(signal: c_int) -> Sys<()> {
+    process_control(libc::PR_SET_PDEATHSIG, signal as c_ulong)
+}
+
+/// Becomes the parent of all orphans among this process's descendants.
+pub(super) fn adopt_orphans() -> Sys<()> {
+    process_control(libc::PR_SET_CHILD_SUBREAPER, 1)
+}
+
+/// Gives up, for all that this process starts, what programs' files would give them.
+pub(super) fn forgo_new_privileges() -> Sys<()> {
+    process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// Makes an open directory the root.
+pub(super) fn enter_root(directory: RawFd) -> Sys<()> {
+    change_directory_to(directory)?;
+    // SAFETY: the string ends with NUL.
+    done(unsafe { libc::chroot(c".".as_ptr()) })?;
+    change_directory(c"/")
 }
 
 /// Keeps this process's memory from all others.
@@ -357,10 +375,34 @@ pub(super) fn reset_signals() -> Sys<()> {
         // SAFETY: the default needs no handler. Some signals cannot be set, and need not be.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    let none = 0u64;
+    block_signals(&[])
+}
+
+/// The kernel's signal sets have 64 bits.
+fn set_of(signals: &[c_int]) -> u64 {
+    signals.iter().fold(0, |set, signal| set | 1 << (signal - 1))
+}
+
+/// Lets exactly these signals wait until they are asked for.
+pub(super) fn block_signals(signals: &[c_int]) -> Sys<()> {
+    let set = set_of(signals);
     let (how, size) = (libc::SIG_SETMASK, size_of::<u64>());
-    // SAFETY: the kernel's signal sets have 64 bits; the old one is not asked for.
-    done(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const none, null_mut::<u64>(), size) })
+    // SAFETY: the set is as long as it says; the old one is not asked for.
+    done(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const set, null_mut::<u64>(), size) })
+}
+
+/// Waits for one of these signals, which are blocked, and returns it.
+pub(super) fn await_signal(signals: &[c_int]) -> Sys<c_int> {
+    let (set, size) = (set_of(signals), size_of::<u64>());
+    loop {
+        let (info, timeout) = (null_mut::<libc::siginfo_t>(), null::<libc::timespec>());
+        // SAFETY: the set is as long as it says; no information is asked for, and there is no end to the waiting.
+        let signal = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, info, timeout, size) };
+        match check(signal) {
+            Err(libc::EINTR) => {}
+            answer => return answer.map(|signal| signal as c_int),
+        }
+    }
 }
 
 pub(super) fn set_umask(mask: u32) {
@@ -424,6 +466,46 @@ pub(super) fn install(filter: &Filter) -> Sys<()> {
     let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
     // SAFETY: the program is as long as it says; the kernel only reads it.
     done(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) })
+}
+
+/// Installs a filter some of whose calls somebody else answers; returns where those are heard.
+pub(super) fn install_with_listener(filter: &[libc::sock_filter]) -> Sys<RawFd> {
+    /// Only a deadly signal interrupts a call that has been heard: Linux 5.19.
+    const WAIT_KILLABLE: c_ulong = 1 << 5;
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    for flags in [listener | WAIT_KILLABLE, listener] {
+        let mode = libc::SECCOMP_SET_MODE_FILTER;
+        // SAFETY: the program is as long as it says; the kernel only reads it.
+        match check(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) }) {
+            Err(libc::EINVAL) if flags != listener => {}
+            answer => return answer.map(|fd| fd as RawFd),
+        }
+    }
+    Err(libc::EINVAL)
+}
+
+/// Sends an open file, and one byte, through a socket.
+pub(super) fn send_descriptor(socket: RawFd, fd: RawFd) -> Sys<()> {
+    #[repr(C, align(8))]
+    struct Control([u8; 32]);
+    let mut control = Control([0; 32]);
+    let mut part = libc::iovec { iov_base: c"d".as_ptr().cast_mut().cast(), iov_len: 1 };
+    // SAFETY: all zeros is a valid message.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    message.msg_control = control.0.as_mut_ptr().cast();
+    // SAFETY: the lengths are computed from a number; the room is as long as one descriptor needs.
+    unsafe {
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as c_uint) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as c_uint) as _;
+        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd);
+    }
+    // SAFETY: the message is valid, and the kernel only reads it.
+    done(unsafe { libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) } as c_long)
 }
 
 /// Takes every capability that is not in `kept` out of what programs may gain.
@@ -504,6 +586,19 @@ pub(super) fn wait() -> Sys<(i32, i32)> {
             answer => return answer.map(|pid| (pid as i32, status)),
         }
     }
+}
+
+/// Returns a child that has ended, if any has, and how.
+pub(super) fn bury() -> Option<(i32, i32)> {
+    let mut status = 0;
+    // SAFETY: the status is valid for writing.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::WNOHANG) };
+    (pid > 0).then_some((pid, status))
+}
+
+pub(super) fn kill(pid: i32) {
+    // SAFETY: numbers only.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 /// Kills everything in the process namespace but its first process, which calls this.

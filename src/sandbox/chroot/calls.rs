@@ -1,0 +1,125 @@
+//! Calls of the command's processes that the kernel shows to the supervisor, and the answers to them, as
+//! seccomp_unotify(2) has them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// The other side of a filter that shows calls.
+pub(super) struct Calls(OwnedFd);
+
+/// A call that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    id: u64,
+    /// The thread that called.
+    pub(super) thread: i32,
+    pub(super) number: i64,
+    pub(super) architecture: u32,
+    pub(super) arguments: [u64; 6],
+}
+
+/// What a caller gets.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The kernel does what was asked.
+    Proceed,
+    /// The call returns this, and does nothing.
+    Value(i64),
+    /// The call fails.
+    Error(i32),
+    /// The call returns a descriptor of this.
+    Open { file: OwnedFd, closes_on_exec: bool },
+}
+
+impl Call {
+    /// Returns an argument that is a number of 32 bits.
+    pub(super) fn number_at(&self, index: usize) -> i32 {
+        self.arguments.get(index).map_or(0, |&argument| argument as i32)
+    }
+
+    /// Returns an argument that is an address.
+    pub(super) fn address_at(&self, index: usize) -> u64 {
+        self.arguments.get(index).copied().unwrap_or(0)
+    }
+}
+
+impl Calls {
+    pub(super) fn new(listener: OwnedFd) -> Calls {
+        const SET_FLAGS: libc::Ioctl = 0x4008_2104;
+        const SYNC_WAKE_UP: u64 = 1;
+        // Faster where only one of both works at a time; Linux 6.6.
+        // SAFETY: a number only.
+        unsafe { libc::ioctl(listener.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) };
+        Calls(listener)
+    }
+
+    /// Takes the next call; none where the caller went away meanwhile.
+    pub(super) fn next(&self) -> io::Result<Option<Call>> {
+        // SAFETY: all zeros is what the kernel wants to be given.
+        let mut shown: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+        // SAFETY: the structure is valid for writing.
+        let answer =
+            unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut shown) };
+        match Errno::result(answer) {
+            Ok(_) => Ok(Some(Call {
+                id: shown.id,
+                thread: shown.pid as i32,
+                number: i64::from(shown.data.nr),
+                architecture: shown.data.arch,
+                arguments: shown.data.args,
+            })),
+            Err(Errno::EINTR | Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether the caller still waits: only then its number is its own.
+    pub(super) fn waits(&self, call: &Call) -> bool {
+        const ID_VALID: libc::Ioctl = 0x4008_2102;
+        // SAFETY: the kernel only reads the number.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), ID_VALID, &raw const call.id) == 0 }
+    }
+
+    /// Answers a call. That the caller is gone is no error.
+    pub(super) fn answer(&self, call: &Call, answer: Answer) {
+        const PROCEED: u32 = 1;
+        let (val, error, flags) = match answer {
+            Answer::Proceed => (0, 0, PROCEED),
+            Answer::Value(value) => (value, 0, 0),
+            Answer::Error(errno) => (0, -errno, 0),
+            Answer::Open { file, closes_on_exec } => match self.hand_out(call, &file, closes_on_exec) {
+                Ok(()) | Err(Errno::ENOENT) => return,
+                Err(errno) => (0, -(errno as i32), 0),
+            },
+        };
+        let response = libc::seccomp_notif_resp { id: call.id, val, error, flags };
+        // SAFETY: the kernel only reads the structure.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response) };
+    }
+
+    /// Gives the caller a descriptor, whose number is what its call returns.
+    fn hand_out(&self, call: &Call, file: &OwnedFd, closes_on_exec: bool) -> Result<(), Errno> {
+        const AND_ANSWER: u32 = 2;
+        let newfd_flags = if closes_on_exec { libc::O_CLOEXEC as u32 } else { 0 };
+        let request = libc::seccomp_notif_addfd {
+            id: call.id,
+            flags: AND_ANSWER,
+            srcfd: file.as_raw_fd() as u32,
+            newfd: 0,
+            newfd_flags,
+        };
+        // SAFETY: the kernel only reads the structure.
+        let answer =
+            unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const request) };
+        Errno::result(answer).map(drop)
+    }
+}
+
+impl AsFd for Calls {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

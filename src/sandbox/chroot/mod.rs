@@ -1,0 +1,191 @@
+//! The sandbox of a container without privileges: a directory as the root, fewer capabilities, and a filter some of whose
+//! calls the builder answers.
+//!
+//! There is no mount here, no namespace and no device of its own; see decision 14 for what stands in for them, and what
+//! can't.
+
+mod callers;
+mod calls;
+mod changes;
+mod child;
+mod filter;
+mod furniture;
+mod kernel;
+mod sight;
+mod signals;
+mod supervisor;
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use rustix::io::fcntl_dupfd_cloexec;
+
+use self::calls::Calls;
+use self::child::{Plan, live};
+use self::furniture::{Failure, Furniture};
+use self::sight::Sight;
+use self::supervisor::{Met, Supervisor};
+use super::listen::{Pipes, start};
+use super::outcome::{not_started, outcome};
+use super::plan::{command_of, invalid};
+use super::program::Program;
+use super::syscall as sys;
+use super::{Cancel, Error, Exit, Root, Run, Stream};
+
+/// Whether this process may run commands so; else the reason.
+pub(super) fn probe() -> Result<(), String> {
+    const NEEDED: [(u64, &str); 4] =
+        [(18, "CAP_SYS_CHROOT"), (6, "CAP_SETGID"), (7, "CAP_SETUID"), (8, "CAP_SETPCAP")];
+    let capabilities = sys::capabilities().map_err(|errno| Errno::from_raw(errno).desc().to_owned())?;
+    if let Some((_, name)) = NEEDED.iter().find(|(number, _)| capabilities >> number & 1 == 0) {
+        return Err(format!("cannot change the root and the user: {name} is missing"));
+    }
+    File::open("/proc/thread-self/children")
+        .map_err(|error| format!("cannot list processes in /proc/thread-self/children: {error}"))?;
+    Ok(())
+}
+
+/// Runs a command to its end.
+pub(super) fn run(
+    root: &Root,
+    run: &Run,
+    cancel: &Cancel,
+    output: &mut dyn FnMut(Stream, &[u8]),
+) -> Result<Exit, Error> {
+    let Root::Plain(directory) = root else {
+        return Err(invalid(run)("internal error: this sandbox has no overlays".into()));
+    };
+    let program = Program::new(run).map_err(invalid(run))?;
+    let failed = |step: &str, source: io::Error| Error::Start {
+        command: command_of(run),
+        step: step.into(),
+        source,
+        hint: "",
+    };
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled { command: command_of(run) });
+    }
+    let _ = sys::hide_memory();
+    let mut furniture = Furniture::put(directory, run).map_err(|failure| not_furnished(run, failure))?;
+    let pipes = Pipes::new(&run.stdin).map_err(|error| failed("make pipes", error))?;
+    let (ours, theirs) = sockets().map_err(|error| failed("make a socket", error))?;
+    let plan = plan(program, &furniture, theirs, run).map_err(|error| failed("open /proc", error))?;
+    let channels = pipes.channels();
+    let started = start(0, Signal::SIGTERM, || live(&plan, &channels));
+    let mut init = started.map_err(|errno| failed("start a process", errno.into()))?;
+    drop(plan);
+    let sight = Sight {
+        root: furniture.root.try_clone().map_err(|error| failed("open the root", error))?,
+        path: furniture.path.clone().into_os_string().into_vec(),
+        markers: std::mem::take(&mut furniture.markers),
+        first: init.pid(),
+        listings: Vec::new(),
+    };
+    let (stopped, stop) = io::pipe().map_err(|error| failed("make pipes", error))?;
+    let host_name = run.host_name.clone();
+    let mut listener = pipes.listen();
+    let (listened, met) = thread::scope(|scope| {
+        let supervisor = scope.spawn(move || supervise(&ours, sight, host_name, &stopped));
+        let listened = listener.listen(&init, cancel, output);
+        init.end();
+        drop(stop);
+        (listened, supervisor.join().unwrap_or_default())
+    });
+    let is_cancelled =
+        listened.map_err(|error| Error::Lost { command: command_of(run), reason: error.to_string() })?;
+    drop(furniture);
+    match is_cancelled {
+        true => Err(Error::Cancelled { command: command_of(run) }),
+        false => {
+            let exit = outcome(run, listener.report())?;
+            tell(&exit, &met, output);
+            Ok(exit)
+        }
+    }
+}
+
+/// Says what a command that failed met only here.
+fn tell(exit: &Exit, met: &Met, output: &mut dyn FnMut(Stream, &[u8])) {
+    if exit.is_success() {
+        return;
+    }
+    for line in met.lines() {
+        output(Stream::Stderr, format!("estaleiro: {line}").as_bytes());
+    }
+}
+
+impl Met {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.network {
+            lines.push("it asked for a network socket; it has no network, and in this sandbox (chroot) no loopback either".into());
+        }
+        if self.foreign {
+            lines.push(
+                "it ran a program for another architecture, which this sandbox (chroot) refuses".into(),
+            );
+        }
+        if let Some(program) = &self.disarmed {
+            let program = program.display();
+            lines.push(format!("{program} is setuid or setgid, which does nothing in this sandbox (chroot, with no_new_privs): run it as root, or in a privileged container"));
+        }
+        lines
+    }
+}
+
+/// Both ends of a socket; the child's may not be one of the first three descriptors.
+fn sockets() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    Ok((ours, fcntl_dupfd_cloexec(theirs, 3)?))
+}
+
+fn plan(program: Program, furniture: &Furniture, socket: OwnedFd, run: &Run) -> io::Result<Plan> {
+    Ok(Plan {
+        program,
+        root: fcntl_dupfd_cloexec(&furniture.root, 3)?,
+        proc: fcntl_dupfd_cloexec(File::open("/proc")?, 3)?,
+        socket,
+        filter: filter::filter(run.network),
+        max_processes: run.max_processes,
+    })
+}
+
+fn not_furnished(run: &Run, (step, index, error): Failure) -> Error {
+    not_started(run, step, u32::try_from(index).unwrap_or(u32::MAX), error)
+}
+
+/// Answers the calls of the command, once it is there.
+fn supervise(first: &UnixStream, sight: Sight, host_name: String, stop: &io::PipeReader) -> Met {
+    match receive(first) {
+        Ok(Some(listener)) => Supervisor::new(Calls::new(listener), sight, host_name).serve(first, stop),
+        Ok(None) | Err(_) => Met::default(),
+    }
+}
+
+/// Takes the descriptor that a child sends; none where it ended before that.
+fn receive(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0];
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    let mut room = nix::cmsg_space!([libc::c_int; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut room), flags) {
+            Err(Errno::EINTR) => {}
+            answer => break answer?,
+        }
+    };
+    let sent = message.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+        _ => None,
+    });
+    // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
+    Ok(sent.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
+}

@@ -1,0 +1,201 @@
+//! Where a caller's path leads: into the root, as for the kernel, or to something that stands for something else.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+
+use super::callers::{Identity, as_user, below, identity, is_member};
+use super::furniture::{Markers, Special};
+use super::kernel::{CALLER, LISTED};
+use crate::sandbox::syscall as sys;
+
+/// What a caller can see.
+pub(super) struct Sight {
+    pub(super) root: OwnedFd,
+    /// The root's path, without links.
+    pub(super) path: Vec<u8>,
+    pub(super) markers: Markers,
+    /// The first process, whose descendants are all that can be seen.
+    pub(super) first: i32,
+    /// Whose open files are listed in which directory.
+    pub(super) listings: Vec<i32>,
+}
+
+/// Something that stands for something else, seen by a thread.
+pub(super) struct Found {
+    pub(super) what: What,
+    /// The thread whose own things are meant.
+    pub(super) whose: i32,
+}
+
+/// As [`Special`], without what only the sight itself may have.
+#[derive(Debug)]
+pub(super) enum What {
+    Outside(PathBuf),
+    Own(&'static str),
+    OwnLink(&'static str),
+    Descriptor(u32),
+    Descriptors,
+    Caller,
+    CallerThread,
+    Terminals,
+    Processes,
+    Process,
+    Memory(OwnedFd),
+}
+
+/// How a path is followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    /// To where a link at its end leads.
+    Followed,
+    /// To the link.
+    Kept,
+}
+
+impl Sight {
+    /// Returns what a path stands for, unless that is nothing but itself.
+    pub(super) fn look(&self, thread: i32, directory: i32, path: &[u8], last: Last) -> Option<Found> {
+        let path = self.absolute(thread, directory, path)?;
+        match self.resolve(&path, last) {
+            Ok(found) => found.map(|what| Found { what, whose: thread }),
+            Err(libc::ENOENT | libc::ENOTDIR) => self.by_name(thread, &path, last),
+            Err(_) => None,
+        }
+    }
+
+    /// Returns a path as seen from the root.
+    fn absolute(&self, thread: i32, directory: i32, path: &[u8]) -> Option<Vec<u8>> {
+        match path {
+            [] => return None,
+            [b'/', ..] => return Some(path.to_vec()),
+            _ => {}
+        }
+        let link = match directory {
+            libc::AT_FDCWD => below(thread, "cwd"),
+            number => below(thread, &format!("fd/{number}")),
+        };
+        let here = fs::read_link(&link)
+            .or_else(|_| identity(thread).and_then(|who| as_user(who, || fs::read_link(&link))));
+        let here = self.inside(&here.ok()?.into_os_string().into_vec())?;
+        Some([here.as_slice(), b"/", path].concat())
+    }
+
+    /// Returns a path of the builder as seen from the root; none if it isn't in there.
+    pub(super) fn inside(&self, path: &[u8]) -> Option<Vec<u8>> {
+        match path.strip_prefix(self.path.as_slice())? {
+            [] => Some(b"/".to_vec()),
+            rest @ [b'/', ..] => Some(rest.to_vec()),
+            _ => None,
+        }
+    }
+
+    fn resolve(&self, path: &[u8], last: Last) -> sys::Sys<Option<What>> {
+        let path = CString::new(path).map_err(|_| libc::EINVAL)?;
+        let kept = if last == Last::Kept { libc::O_NOFOLLOW } else { 0 };
+        let found = open_inside(self.root.as_raw_fd(), &path, libc::O_PATH | libc::O_CLOEXEC | kept)?;
+        let stat = sys::stat(found.as_raw_fd(), c"")?;
+        Ok(self.markers.find((stat.st_dev, stat.st_ino)).and_then(What::of))
+    }
+
+    /// Finds what is called by a number: processes, and further open files.
+    fn by_name(&self, thread: i32, path: &[u8], last: Last) -> Option<Found> {
+        let path = std::str::from_utf8(path).ok()?;
+        let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+        let (whose, rest) = match names.as_slice() {
+            ["dev", "fd", number] => return descriptor(thread, number),
+            ["proc", LISTED, listing, number] => {
+                let whose = self.listings.get(listing.parse::<usize>().ok()?)?;
+                return descriptor(*whose, number);
+            }
+            ["proc", owner, rest @ ..] => (self.owner(thread, owner)?, rest),
+            _ => return None,
+        };
+        match rest {
+            ["fd", number] => descriptor(whose, number),
+            _ => {
+                let path = Path::new("/proc").join(CALLER).join(rest.join("/"));
+                let what = self.resolve(path.as_os_str().as_bytes(), last).ok()??;
+                Some(Found { what, whose })
+            }
+        }
+    }
+
+    /// Returns where a path leads in the root, and what lies there.
+    pub(super) fn describe(&self, thread: i32, directory: i32, path: &[u8]) -> Option<(Vec<u8>, libc::stat)> {
+        let path = self.absolute(thread, directory, path)?;
+        let name = CString::new(path.clone()).ok()?;
+        let found = open_inside(self.root.as_raw_fd(), &name, libc::O_PATH | libc::O_CLOEXEC).ok()?;
+        Some((path, sys::stat(found.as_raw_fd(), c"").ok()?))
+    }
+
+    fn owner(&self, thread: i32, name: &str) -> Option<i32> {
+        match name {
+            "self" | "thread-self" | CALLER => Some(thread),
+            _ => name.parse().ok().filter(|&number| number > 1 && is_member(number, self.first)),
+        }
+    }
+}
+
+fn descriptor(whose: i32, number: &str) -> Option<Found> {
+    Some(Found { what: What::Descriptor(number.parse().ok()?), whose })
+}
+
+impl What {
+    fn of(special: &Special) -> Option<What> {
+        Some(match special {
+            Special::Outside(path) => What::Outside(path.clone()),
+            Special::Own(name) => What::Own(name),
+            Special::OwnLink(name) => What::OwnLink(name),
+            Special::Descriptor(number) => What::Descriptor(*number),
+            Special::Descriptors => What::Descriptors,
+            Special::Caller => What::Caller,
+            Special::CallerThread => What::CallerThread,
+            Special::Terminals => What::Terminals,
+            Special::Processes => What::Processes,
+            Special::Process => What::Process,
+            Special::Memory(file) => What::Memory(file.try_clone().ok()?.into()),
+        })
+    }
+}
+
+fn open_inside(root: RawFd, path: &CString, flags: i32) -> sys::Sys<OwnedFd> {
+    let found = sys::open_inside(root, path, flags)?;
+    // SAFETY: it was opened for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(found) })
+}
+
+impl Found {
+    /// Returns where the thing is, for the builder; none where it has no path.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        match &self.what {
+            What::Outside(path) => Some(path.clone()),
+            What::Own(name) | What::OwnLink(name) => Some(below(self.whose, name)),
+            What::Descriptor(number) => Some(below(self.whose, &format!("fd/{number}"))),
+            What::Terminals => Some("/dev/ptmx".into()),
+            What::Memory(file) => Some(format!("/proc/self/fd/{}", file.as_raw_fd()).into()),
+            What::Descriptors => Some(below(self.whose, "fd")),
+            What::Process => Some(below(self.whose, "")),
+            What::Caller | What::CallerThread | What::Processes => None,
+        }
+    }
+
+    /// Acts with the rights of the caller where the thing is of a process.
+    pub(super) fn act<T>(&self, who: Identity, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match &self.what {
+            What::Own(_) | What::OwnLink(_) | What::Descriptor(_) | What::Memory(_) => as_user(who, act),
+            What::Outside(_)
+            | What::Terminals
+            | What::Descriptors
+            | What::Caller
+            | What::CallerThread
+            | What::Process
+            | What::Processes => act(),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Answers the calls that the filter shows: gives what a marker stands for, and keeps the command's processes among
+//! themselves.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::callers::{Memories, as_user, below, identity, members};
+use super::calls::{Answer, Call, Calls};
+use super::changes;
+use super::furniture::{Special, path_of};
+use super::kernel::LISTED;
+use super::sight::{Found, Last, Sight, What};
+use super::signals;
+use crate::sandbox::filter::ARCHITECTURE;
+
+/// What the command met that it would not have met elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Met {
+    /// It asked for a network that it was not to have.
+    pub(super) network: bool,
+    /// It is, or started, a program for another architecture.
+    pub(super) foreign: bool,
+    /// A program that would have become somebody else by a bit of its file's mode.
+    pub(super) disarmed: Option<PathBuf>,
+}
+
+/// Answers calls.
+pub(super) struct Supervisor {
+    pub(super) calls: Calls,
+    pub(super) sight: Sight,
+    pub(super) host_name: String,
+    pub(super) memories: Memories,
+    pub(super) met: Met,
+    /// Whether no process may be started any more.
+    is_over: bool,
+}
+
+impl Supervisor {
+    pub(super) fn new(calls: Calls, sight: Sight, host_name: String) -> Supervisor {
+        let (memories, met) = (Memories::default(), Met::default());
+        Supervisor { calls, sight, host_name, memories, met, is_over: false }
+    }
+
+    /// Answers until nobody is left, or `stop` is closed; on a word from `first` no process is started any more.
+    pub(super) fn serve(mut self, first: &impl AsFd, stop: &impl AsFd) -> Met {
+        loop {
+            let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+            let mut fds = [readable(self.calls.as_fd()), readable(stop.as_fd()), readable(first.as_fd())];
+            let n_fds = if self.is_over { 2 } else { 3 };
+            let waited = poll(fds.get_mut(..n_fds).unwrap_or_default(), PollTimeout::NONE);
+            let [calls, stopped, first] = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+            match waited {
+                Err(Errno::EINTR) => continue,
+                Err(_) => return self.met,
+                Ok(_) => {}
+            }
+            self.is_over |= !first.is_empty();
+            if calls.contains(PollFlags::POLLIN) {
+                match self.calls.next() {
+                    Ok(Some(call)) => self.serve_one(&call),
+                    Ok(None) => {}
+                    Err(_) => return self.met,
+                }
+            } else if !calls.is_empty() || !stopped.is_empty() {
+                return self.met;
+            }
+        }
+    }
+
+    fn serve_one(&mut self, call: &Call) {
+        let answer = self.decide(call);
+        self.calls.answer(call, answer);
+    }
+
+    fn decide(&mut self, call: &Call) -> Answer {
+        if call.architecture != ARCHITECTURE {
+            self.met.foreign = true;
+            return Answer::Error(libc::ENOSYS);
+        }
+        let number = |index| call.number_at(index);
+        let at = |index| call.address_at(index);
+        match call.number {
+            libc::SYS_openat => self.open(call, number(0), at(1), number(2)),
+            libc::SYS_openat2 => self.open_with(call),
+            libc::SYS_newfstatat => changes::stat(self, call, (number(0), at(1)), number(3), at(2)),
+            libc::SYS_statx => changes::statx(self, call),
+            libc::SYS_faccessat => changes::access(self, call, (number(0), at(1)), number(2), 0),
+            libc::SYS_faccessat2 => changes::access(self, call, (number(0), at(1)), number(2), number(3)),
+            libc::SYS_readlinkat => self.read_link(call, (number(0), at(1)), at(2), at(3)),
+            libc::SYS_fchmodat | libc::SYS_fchmodat2 | libc::SYS_fchownat | libc::SYS_utimensat => {
+                changes::change(self, call)
+            }
+            libc::SYS_execve => self.execute(call, libc::AT_FDCWD, at(0)),
+            libc::SYS_execveat => self.execute(call, number(0), at(1)),
+            libc::SYS_uname => self.tell_name(call),
+            libc::SYS_clone => self.start_process(),
+            libc::SYS_socket => {
+                self.met.network = true;
+                Answer::Error(libc::EAFNOSUPPORT)
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => self.open(call, libc::AT_FDCWD, at(0), number(1)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_creat => {
+                self.open(call, libc::AT_FDCWD, at(0), libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC)
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_stat => changes::stat(self, call, (libc::AT_FDCWD, at(0)), 0, at(1)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_lstat => {
+                changes::stat(self, call, (libc::AT_FDCWD, at(0)), libc::AT_SYMLINK_NOFOLLOW, at(1))
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_access => changes::access(self, call, (libc::AT_FDCWD, at(0)), number(1), 0),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_readlink => self.read_link(call, (libc::AT_FDCWD, at(0)), at(1), at(2)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_chmod | libc::SYS_chown => changes::change(self, call),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_fork | libc::SYS_vfork => self.start_process(),
+            _ => signals::decide(call, self.sight.first),
+        }
+    }
+
+    fn start_process(&self) -> Answer {
+        if self.is_over { Answer::Error(libc::EAGAIN) } else { Answer::Proceed }
+    }
+
+    /// Returns what a path in the caller's memory stands for.
+    pub(super) fn look(&mut self, call: &Call, (directory, path): (i32, u64), last: Last) -> Option<Found> {
+        let path = self.memories.string(&self.calls, call, path)?;
+        self.sight.look(call.thread, directory, &path, last)
+    }
+
+    fn open(&mut self, call: &Call, directory: i32, path: u64, flags: i32) -> Answer {
+        let is_link_kept = flags & libc::O_NOFOLLOW != 0;
+        let last = if is_link_kept { Last::Kept } else { Last::Followed };
+        let Some(found) = self.look(call, (directory, path), last) else { return Answer::Proceed };
+        let is_new = libc::O_CREAT | libc::O_EXCL;
+        if flags & is_new == is_new {
+            return Answer::Error(libc::EEXIST);
+        }
+        let closes_on_exec = flags & libc::O_CLOEXEC != 0;
+        match self.opened(call, &found, flags) {
+            Ok(Some(file)) => Answer::Open { file, closes_on_exec },
+            Ok(None) => Answer::Proceed,
+            Err(error) => Answer::Error(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+
+    fn open_with(&mut self, call: &Call) -> Answer {
+        let mut flags = [0; 8];
+        let read = self.memories.read(&self.calls, call, call.address_at(2), &mut flags);
+        match read {
+            Some(()) => {
+                let flags = u64::from_ne_bytes(flags) as i32;
+                self.open(call, call.number_at(0), call.address_at(1), flags)
+            }
+            None => Answer::Proceed,
+        }
+    }
+
+    fn opened(&mut self, call: &Call, found: &Found, flags: i32) -> io::Result<Option<OwnedFd>> {
+        let who = identity(call.thread)?;
+        match &found.what {
+            What::Caller | What::CallerThread => return Err(Errno::ELOOP.into()),
+            What::Process => return Ok(None),
+            What::Processes => return self.list_processes().map(|()| None),
+            What::Descriptors => return self.list_descriptors(found.whose).map(Some),
+            What::OwnLink(_) if flags & libc::O_NOFOLLOW != 0 => return Err(Errno::ELOOP.into()),
+            What::Memory(_) if flags & libc::O_ACCMODE != libc::O_RDONLY => return Err(Errno::EROFS.into()),
+            _ => {}
+        }
+        if flags & libc::O_DIRECTORY != 0 && !matches!(found.what, What::OwnLink("cwd")) {
+            return Err(Errno::ENOTDIR.into());
+        }
+        let Some(place) = found.place() else { return Ok(None) };
+        let kept = libc::O_ACCMODE | libc::O_APPEND | libc::O_PATH | libc::O_TRUNC | libc::O_DIRECTORY;
+        let own = libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
+        let file = found.act(who, || open(&place, flags & kept | own))?;
+        if self.leads_out(&file)? {
+            return Err(Errno::EACCES.into());
+        }
+        if flags & (libc::O_NONBLOCK | libc::O_PATH) == 0 {
+            let settled = rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK;
+            rustix::fs::fcntl_setfl(&file, settled)?;
+        }
+        if let What::Terminals = found.what {
+            self.note_terminal(&file)?;
+        }
+        Ok(Some(file))
+    }
+
+    /// Whoever had a directory outside of the root would be out of it.
+    fn leads_out(&self, file: &OwnedFd) -> io::Result<bool> {
+        if !rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode).is_dir() {
+            return Ok(false);
+        }
+        let path = path_of(file)?;
+        Ok(self.sight.inside(path.as_os_str().as_bytes()).is_none())
+    }
+
+    /// Makes the other end of a new terminal known.
+    fn note_terminal(&mut self, terminal: &OwnedFd) -> io::Result<()> {
+        let mut number: libc::c_uint = 0;
+        // SAFETY: the kernel writes one number.
+        let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTN, &raw mut number) };
+        Errno::result(answer)?;
+        let place = self.host_path(&format!("dev/pts/{number}"));
+        let special = Special::Outside(format!("/dev/pts/{number}").into());
+        match self.sight.markers.make(&place, 0o620, special) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn host_path(&self, below: &str) -> PathBuf {
+        Path::new(std::ffi::OsStr::from_bytes(&self.sight.path)).join(below)
+    }
+
+    /// Brings the directories that stand for processes up to date.
+    fn list_processes(&self) -> io::Result<()> {
+        let proc = self.host_path("proc");
+        let living: Vec<String> =
+            members(self.sight.first).iter().map(|process| process.pid.to_string()).collect();
+        for entry in fs::read_dir(&proc)?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != "1" && name.parse::<i32>().is_ok() && !living.contains(&name) {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+        for name in &living {
+            let _ = fs::create_dir(proc.join(name));
+        }
+        Ok(())
+    }
+
+    /// Returns a directory with a link for each open file.
+    fn list_descriptors(&mut self, whose: i32) -> io::Result<OwnedFd> {
+        let number = self.sight.listings.len();
+        let listing = self.host_path(&format!("proc/{LISTED}/{number}"));
+        fs::create_dir_all(&listing)?;
+        let real = below(whose, "fd");
+        let who = identity(whose)?;
+        let entries = as_user(who, || fs::read_dir(&real)?.collect::<io::Result<Vec<_>>>())?;
+        for entry in entries {
+            let target = as_user(who, || fs::read_link(entry.path()));
+            let Ok(target) = target else { continue };
+            let seen = self.sight.inside(target.as_os_str().as_bytes());
+            let seen = seen.unwrap_or_else(|| target.as_os_str().as_bytes().to_vec());
+            symlink(std::ffi::OsStr::from_bytes(&seen), listing.join(entry.file_name()))?;
+        }
+        self.sight.listings.push(whose);
+        Ok(File::open(listing)?.into())
+    }
+
+    fn read_link(&mut self, call: &Call, path: (i32, u64), buffer: u64, size: u64) -> Answer {
+        let Some(found) = self.look(call, path, Last::Kept) else { return Answer::Proceed };
+        let target = match self.link_target(call, &found) {
+            Ok(Some(target)) => target,
+            Ok(None) => return Answer::Error(libc::EINVAL),
+            Err(error) => return Answer::Error(error.raw_os_error().unwrap_or(libc::EIO)),
+        };
+        let size = usize::try_from(size).unwrap_or(usize::MAX).min(target.len());
+        let shown = target.get(..size).unwrap_or(&target);
+        match self.memories.write(&self.calls, call, buffer, shown) {
+            Some(()) => Answer::Value(shown.len() as i64),
+            None => Answer::Error(libc::EFAULT),
+        }
+    }
+
+    fn link_target(&self, call: &Call, found: &Found) -> io::Result<Option<Vec<u8>>> {
+        let who = identity(call.thread)?;
+        let place = match &found.what {
+            What::Caller => return Ok(Some(who.process.to_string().into_bytes())),
+            What::CallerThread => {
+                return Ok(Some(format!("{}/task/{}", who.process, call.thread).into_bytes()));
+            }
+            What::OwnLink(_) | What::Descriptor(_) => found.place(),
+            _ => None,
+        };
+        let Some(place) = place else { return Ok(None) };
+        let target = found.act(who, || fs::read_link(&place))?;
+        let target = target.as_os_str().as_bytes();
+        Ok(Some(self.sight.inside(target).unwrap_or_else(|| target.to_vec())))
+    }
+
+    /// Notes what the program loses here; its memory is another's from now on.
+    fn execute(&mut self, call: &Call, directory: i32, path: u64) -> Answer {
+        let program = self.memories.string(&self.calls, call, path);
+        self.memories.forget(call.thread);
+        if self.is_over {
+            return Answer::Error(libc::EAGAIN);
+        }
+        if let Some(program) = program
+            && let Some(disarmed) = changes::disarmed(self, call, directory, &program)
+        {
+            self.met.disarmed.get_or_insert(disarmed);
+        }
+        Answer::Proceed
+    }
+
+    fn tell_name(&mut self, call: &Call) -> Answer {
+        const FIELD: usize = 65;
+        let system = rustix::system::uname();
+        let fields = [
+            system.sysname().to_bytes(),
+            self.host_name.as_bytes(),
+            system.release().to_bytes(),
+            system.version().to_bytes(),
+            system.machine().to_bytes(),
+            b"(none)",
+        ];
+        let mut answer = [0; 6 * FIELD];
+        for (slot, field) in answer.chunks_mut(FIELD).zip(fields) {
+            let length = field.len().min(FIELD - 1);
+            slot[..length].copy_from_slice(&field[..length]);
+        }
+        match self.memories.write(&self.calls, call, call.address_at(0), &answer) {
+            Some(()) => Answer::Value(0),
+            None => Answer::Error(libc::EFAULT),
+        }
+    }
+}
+
+fn open(path: &Path, flags: i32) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the string ends with NUL, and no file is made.
+    let fd = Errno::result(unsafe { libc::open(path.as_ptr(), flags) })?;
+    // SAFETY: it was opened for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
