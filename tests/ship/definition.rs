@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Archive, Deb, Key, ServedArchive, run, tree};
 
+/// Where certificates are in their package.
+pub(crate) const CERTIFICATES: &str = "/usr/share/ca-certificates/mozilla";
+
 /// The image of a program that says nothing, and the root that umoci makes of it.
 pub(crate) struct Ship {
     directory: tempfile::TempDir,
@@ -18,7 +21,10 @@ pub(crate) struct Ship {
 impl Ship {
     pub(crate) fn built() -> Ship {
         let key = Key::ed25519();
-        let archive = archive().sign_with(&key).serve();
+        let certificates = deb("ca-certificates")
+            .file(&format!("{CERTIFICATES}/One.crt"), 0o644, "one")
+            .file(&format!("{CERTIFICATES}/Főtanúsítvány.crt"), 0o644, "another");
+        let archive = archive().add(certificates).sign_with(&key).serve();
         let ship = Ship { directory: tempfile::tempdir().unwrap(), archive, key };
         fs::create_dir(ship.path("context")).unwrap();
         fs::write(ship.path("context/estaleiro"), "the program").unwrap();
@@ -66,10 +72,13 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-fn archive() -> Archive {
-    let deb = |name: &str| Deb::new(name, "1").architecture("all");
+fn deb(name: &str) -> Deb {
+    Deb::new(name, "1").architecture("all")
+}
+
+/// All that the definition takes files of but the certificates.
+pub(crate) fn archive() -> Archive {
     let keyring = "/usr/share/keyrings/debian-archive-keyring";
-    let bundle = "/usr/share/ca-certificates/mozilla";
     Archive::new()
         .suite("trixie")
         .add(
@@ -82,11 +91,6 @@ fn archive() -> Archive {
             "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
             0o644,
             "Ubuntu's keys",
-        ))
-        .add(deb("ca-certificates").file(&format!("{bundle}/One.crt"), 0o644, "one").file(
-            &format!("{bundle}/Főtanúsítvány.crt"),
-            0o644,
-            "another",
         ))
         .add(
             deb("base-passwd")
