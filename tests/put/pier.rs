@@ -1,7 +1,5 @@
 //! What the stories of puts have in common: an input with a definition, an empty worker, and questions to registries.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
