@@ -1,0 +1,79 @@
+//! What is built in a container is what is built as root on the machine: commands of a Dockerfile, and packages with
+//! their scripts.
+
+use serde_json::{Value, json};
+
+use crate::base;
+use crate::fleet;
+use crate::pier::{self, Yard};
+use crate::shop;
+use crate::site::definition_of;
+use crate::support::concourse::{Concourse, Put};
+use crate::support::container::Kind;
+use crate::support::{Archive, Deb, Key, TestRegistry};
+
+/// Three stages, whose commands do what commands of Dockerfiles do, with what busybox has.
+const DOCKERFILE: &str = r#"
+FROM @base AS tools
+RUN mkdir -p /opt/tools/bin && cd /opt/tools && echo tool > bin/one && ln bin/one bin/two && ln -s one bin/three \
+ && chown -R 7:8 . && chmod 4755 bin/one && chmod 2775 bin && mkfifo queue
+FROM @base AS made
+RUN --mount=type=cache,target=/var/cache/made echo first >> /var/cache/made/log
+RUN --mount=type=cache,target=/var/cache/made --mount=from=tools,source=/opt/tools,target=/mnt \
+    cat /var/cache/made/log > /made && cp -a /mnt/bin /srv && rm /etc/group && mv /tmp /var/tmp
+RUN echo x > /dev/null && head -c 8 /dev/urandom | wc -c > /n && cat /proc/self/comm >> /n && test -e /dev/fd/0
+USER ann
+RUN id > /tmp/id || id > /var/tmp/id; uname -n > /var/tmp/uname; env > /var/tmp/env
+FROM @base
+COPY --from=made --chown=ann:staff /srv /srv
+COPY --from=made /made /n /var/tmp/ /out/
+RUN rm -r /srv/three && touch /srv/new && echo changed >> /srv/one
+"#;
+
+/// Puts a yard once as root on this machine, and once in a container of each kind; returns the digests.
+fn digests(registry: &TestRegistry, yard: &Yard, params: &Value) -> Vec<String> {
+    let state = tempfile::tempdir().unwrap();
+    let in_container = |kind| Concourse::in_container(kind).environment("NO_COLOR", "1");
+    let everywhere = Kind::ALL.map(in_container).into_iter();
+    let concourses = [pier::concourse(state.path())].into_iter().chain(everywhere);
+    let put = |(nth, concourse): (usize, Concourse)| {
+        let source = pier::source(&registry.host(), &format!("app-{nth}"));
+        let step: Put = pier::with_params(yard, params.clone());
+        let put = concourse.resource(source).put(&step);
+        put.unwrap_or_else(|failure| panic!("{nth}: {}", failure.stderr)).0.version["digest"].clone()
+    };
+    concourses.enumerate().map(put).collect()
+}
+
+#[track_caller]
+fn assert_one(digests: &[String]) {
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+}
+
+#[test]
+fn a_dockerfile_of_three_stages_makes_the_same_image_in_every_container() {
+    let registry = TestRegistry::start();
+    shop::base().put(&registry, "base", Some("latest"));
+    let yard = Yard::new("");
+    yard.write("Dockerfile", DOCKERFILE.replace('@', &format!("{}/", registry.host())));
+    assert_one(&digests(&registry, &yard, &json!({"dockerfile": "source/Dockerfile"})));
+}
+
+/// A package whose script does what scripts do with the system: owners, a capability, a named pipe, devices, /proc.
+fn diligent() -> Deb {
+    let script = "#!/bin/sh\nset -e\ninstall -d -o daemon -m 0750 /var/lib/diligent\nsetcap cap_net_raw+ep /usr/bin/diligent\n\
+        mkfifo /var/lib/diligent/queue\nid > /dev/null 2>&1\ncat /proc/self/comm > /var/lib/diligent/comm\n\
+        head -c 4 /dev/zero > /var/lib/diligent/zeros\n";
+    Deb::new("diligent", "1").file("/usr/bin/diligent", 0o755, "diligent").script("postinst", script)
+}
+
+#[test]
+fn packages_are_installed_the_same_in_every_container() {
+    let archive = fleet::old().into_iter().chain([diligent()]).fold(Archive::new(), Archive::add);
+    let archive = archive.sign_with(&Key::ed25519()).serve();
+    let names: Vec<String> = fleet::old().iter().map(|deb| deb.name().to_owned()).collect();
+    let packages = names.iter().map(|name| format!("package {name:?} {{}}\n")).collect::<String>();
+    let yard = Yard::new(&definition_of(&archive, &base::name(), &(packages + "package \"diligent\" {}")));
+    yard.write("archive.asc", archive.key());
+    assert_one(&digests(&TestRegistry::start(), &yard, &json!({"definition": "source"})));
+}
