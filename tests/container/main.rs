@@ -10,12 +10,10 @@ mod fleet;
 #[allow(dead_code, reason = "the stories of puts use all of it")]
 #[path = "../put/pier.rs"]
 mod pier;
-#[allow(dead_code, reason = "the stories of Dockerfiles use all of it")]
-#[path = "../dockerfile/shop.rs"]
-mod shop;
 #[path = "../hostile/site.rs"]
 mod site;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod tasks;
 mod walls;

@@ -4,6 +4,7 @@
 //! fields that are empty; an empty environment; only the inputs that params name. What it demands is
 //! asserted: one JSON value on stdout, flat versions of non-empty strings, metadata of strings.
 
+mod task;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::container::{Kind, Root, root};
+pub use task::{Done, Task};
 pub use worker::Running;
 use worker::{Step, Worker};
 

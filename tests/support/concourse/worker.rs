@@ -41,27 +41,32 @@ pub(super) struct Step<'a> {
 }
 
 impl Worker {
-    /// Starts a program.
+    /// Starts a step's program.
     pub(super) fn start(&self, step: &Step<'_>) -> Running {
         let inputs = step.inputs.iter().map(|(name, from)| (*name, copy(from))).collect();
         let (mut command, place) = match self {
             Worker::Machine(programs) => on_machine(&programs[step.program], step, inputs),
             Worker::Container(kind, root) => in_container(*kind, root, step, inputs),
         };
-        let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = streams.spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        let (mut stdin, text) = (child.stdin.take().unwrap(), step.request.clone());
-        // A program that fails early need not read it all.
-        let writer = std::thread::spawn(move || {
-            let _ = stdin.write_all(text.as_bytes());
-        });
-        Running { child, writer, place }
+        start(&mut command, step.request.clone(), place)
     }
 }
 
+/// Starts a program with this text on its stdin.
+pub(super) fn start(command: &mut Command, stdin: String, place: Place) -> Running {
+    let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = streams.spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let mut pipe = child.stdin.take().unwrap();
+    // A program that fails early need not read it all.
+    let writer = std::thread::spawn(move || {
+        let _ = pipe.write_all(stdin.as_bytes());
+    });
+    Running { child, writer, place }
+}
+
 /// Returns a copy of an artifact.
-fn copy(artifact: &Path) -> tempfile::TempDir {
+pub(super) fn copy(artifact: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     run("cp", &["-a", &format!("{}/.", artifact.display()), copy.path().to_str().unwrap()]);
     copy
@@ -98,13 +103,20 @@ fn in_container(kind: Kind, root: &Root, step: &Step<'_>, inputs: Inputs<'_>) ->
     let argv: Vec<&str> = [program.as_str()].into_iter().chain(argument).collect();
     let command = container.command(&argv, step.environment);
     let lent = inputs.into_iter().map(|(_, input)| input).chain([empty]).collect();
-    (command, Place::Container { mounts: container.mounts(), container, _lent: lent })
+    (command, Place::of(container, lent))
 }
 
 /// What a program runs in; it is gone with this value.
-enum Place {
+pub(super) enum Place {
     Machine { _sources: tempfile::TempDir },
     Container { container: Container, mounts: String, _lent: Vec<tempfile::TempDir> },
+}
+
+impl Place {
+    /// Returns a container, and the directories that were lent to it and are gone with it.
+    pub(super) fn of(container: Container, lent: Vec<tempfile::TempDir>) -> Place {
+        Place::Container { mounts: container.mounts(), container, _lent: lent }
+    }
 }
 
 /// A step whose program runs.
