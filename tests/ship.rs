@@ -5,6 +5,8 @@
 mod builders;
 #[path = "ship/definition.rs"]
 mod definition;
+#[path = "ship/migration.rs"]
+mod migration;
 #[path = "ship/names.rs"]
 mod names;
 #[path = "ship/pipeline.rs"]

@@ -21,9 +21,9 @@ pub(crate) struct Told {
 }
 
 const APPLETS: [&str; 40] = [
-    "sh", "ls", "cat", "sleep", "id", "ps", "hostname", "mkdir", "rm", "grep", "readlink", "head", "stat", "od", "wc",
-    "uname", "kill", "chmod", "chown", "touch", "ln", "su", "env", "mknod", "mount", "chroot", "nc", "find", "tr",
-    "test", "[", "true", "seq", "diff", "mv", "setsid", "nohup", "sort", "dd", "ping",
+    "sh", "ls", "cat", "sleep", "id", "ps", "hostname", "mkdir", "rm", "grep", "readlink", "head", "stat",
+    "od", "wc", "uname", "kill", "chmod", "chown", "touch", "ln", "su", "env", "mknod", "mount", "chroot",
+    "nc", "find", "tr", "test", "[", "true", "seq", "diff", "mv", "setsid", "nohup", "sort", "dd", "ping",
 ];
 
 impl Place {
