@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use estaleiro::resource::{TaskParams, TaskWritten};
 use serde_json::{Value, json};
 
 use crate::definition::{CERTIFICATES, archive};
@@ -47,6 +48,19 @@ fn its_tasks_are_there_and_can_be_run() {
         let program = checkout().join(task["run"]["path"].as_str().unwrap());
         assert_ne!(fs::metadata(&program).unwrap().permissions().mode() & 0o111, 0, "{}", program.display());
     }
+}
+
+#[test]
+fn the_task_that_builds_the_image_by_hand_has_only_params_that_are_known() {
+    let text = fs::read_to_string(checkout().join("ci/image.yml")).unwrap();
+    let task: Value =
+        serde_saphyr::from_str(&text.replace("((debian))", "https://archive.example/debian")).unwrap();
+    let params = task["params"].as_object().unwrap().iter();
+    let params = params.map(|(name, value)| (name.into(), value.as_str().unwrap().into()));
+    let params = TaskParams::read(params).unwrap();
+    assert_eq!(params.unknown, [""; 0]);
+    let TaskWritten::Definition(written) = params.written else { panic!("it builds a definition") };
+    assert_eq!(written.vars["debian"], "https://archive.example/debian");
 }
 
 /// A registry, an archive and a worker that trusts it.
