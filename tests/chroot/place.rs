@@ -1,11 +1,11 @@
 //! A root to run things in.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use estaleiro::layer::make_root;
-use estaleiro::sandbox::{Cancel, Error, Exit, Root, Run, Sandbox, Stream};
+use estaleiro::sandbox::{Cancel, Error, Exit, Root, Run, Sandbox, Stream, User};
 
 /// A root with busybox in it.
 pub(crate) struct Place {
@@ -40,6 +40,14 @@ impl Place {
         place
     }
 
+    /// Returns a line for all that lies in the root.
+    pub(crate) fn tree(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        list(&self.path("root"), &mut lines);
+        lines.sort();
+        lines
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -69,6 +77,29 @@ impl Place {
         assert_eq!(told.exit, Exit::Code(0), "{told:?}");
         told.stdout
     }
+}
+
+fn list(directory: &Path, lines: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        lines.push(format!("{} {:o} {}", path.display(), metadata.mode(), metadata.mtime()));
+        if metadata.is_dir() {
+            list(&path, lines);
+        }
+    }
+}
+
+/// Whether the builder could install its filter without giving up privileges for all that comes after.
+pub(crate) fn may_keep_privileges() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(line.trim(), 16).unwrap() >> 21 & 1 == 1
+}
+
+/// The same run, as somebody with this number.
+pub(crate) fn as_user(uid: u32, run: Run) -> Run {
+    Run { user: Some(User { uid, gid: uid, groups: Vec::new() }), ..run }
 }
 
 pub(crate) fn run<const N: usize>(argv: [&str; N]) -> Run {

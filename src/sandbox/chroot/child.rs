@@ -16,13 +16,11 @@ use crate::sandbox::syscall as sys;
 
 /// Who may change its root can leave it, here where no mount is in the way.
 const SYS_CHROOT: u64 = 1 << 18;
-const SYS_ADMIN: u64 = 1 << 21;
+/// Who may do this can install a filter and keep the privileges that programs' files give.
+pub(super) const SYS_ADMIN: u64 = 1 << 21;
 
 /// What the first process waits for: the end of a child, and being told to end itself.
 const AWAITED: [i32; 2] = [SIGCHLD, SIGTERM];
-
-/// What is sent to the supervisor when no process may be started any more.
-pub(super) const LAST_CALL: &[u8] = b"e";
 
 /// What a child does.
 pub(super) struct Plan {
@@ -53,7 +51,6 @@ pub(super) fn live(plan: &Plan, channels: &Channels) -> ! {
         Ok(0) => start(plan, report),
         Ok(command) => {
             let status = attend(command);
-            let _ = sys::write(plan.socket.as_raw_fd(), LAST_CALL);
             kill_the_rest(plan.proc.as_raw_fd());
             if let Some(status) = status {
                 let _ = sys::write(report, &Report::Ended { status }.encode());
@@ -89,8 +86,8 @@ fn attend(command: i32) -> Option<i32> {
     None
 }
 
-/// Kills all descendants. Whoever is orphaned by that becomes a child of this process, and comes next; nobody starts
-/// another one any more.
+/// Kills all descendants. Whoever is orphaned by that becomes a child of this process, and comes next: to be killed is
+/// faster than to start another.
 fn kill_the_rest(proc: RawFd) {
     loop {
         kill_children(proc);
@@ -101,7 +98,7 @@ fn kill_the_rest(proc: RawFd) {
     }
 }
 
-/// Kills the children that fit into one reading; each time there are fewer.
+/// Kills the children that fit into one reading.
 fn kill_children(proc: RawFd) {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     let Ok(list) = sys::open_at(proc, c"thread-self/children", flags, 0) else { return };

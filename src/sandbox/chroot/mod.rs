@@ -93,7 +93,8 @@ pub(super) fn run(
     let host_name = run.host_name.clone();
     let mut listener = pipes.listen();
     let (listened, met) = thread::scope(|scope| {
-        let supervisor = scope.spawn(move || supervise(&ours, sight, host_name, &stopped));
+        let (first, stopped) = (&ours, &stopped);
+        let supervisor = scope.spawn(move || supervise(first, sight, host_name, stopped));
         let listened = listener.listen(&init, cancel, output);
         init.end();
         drop(stop);
@@ -165,7 +166,11 @@ fn not_furnished(run: &Run, (step, index, error): Failure) -> Error {
 /// Answers the calls of the command, once it is there.
 fn supervise(first: &UnixStream, sight: Sight, host_name: String, stop: &io::PipeReader) -> Met {
     match receive(first) {
-        Ok(Some(listener)) => Supervisor::new(Calls::new(listener), sight, host_name).serve(first, stop),
+        Ok(Some(listener)) => {
+            let capabilities = sys::capabilities().unwrap_or(0);
+            let keeps_privileges = capabilities & child::SYS_ADMIN != 0;
+            Supervisor::new(Calls::new(listener), sight, host_name, keeps_privileges).serve(stop)
+        }
         Ok(None) | Err(_) => Met::default(),
     }
 }

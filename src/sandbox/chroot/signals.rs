@@ -61,7 +61,9 @@ fn some(pid: i32) -> Whom {
 /// Some calls say first whether a process, a group or a user is meant; the latter's processes are not all here.
 fn by_kind(kind: i32, who: i32, process: i32) -> Option<Whom> {
     match kind - process {
+        0 if who == 0 => Some(Whom::Own),
         0 => Some(Whom::Process(who)),
+        1 if who == 0 => Some(Whom::Own),
         1 => Some(Whom::Group(who)),
         _ => None,
     }

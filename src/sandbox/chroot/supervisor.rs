@@ -40,38 +40,34 @@ pub(super) struct Supervisor {
     pub(super) host_name: String,
     pub(super) memories: Memories,
     pub(super) met: Met,
-    /// Whether no process may be started any more.
-    is_over: bool,
+    /// Whether a program's file may still give privileges.
+    keeps_privileges: bool,
 }
 
 impl Supervisor {
-    pub(super) fn new(calls: Calls, sight: Sight, host_name: String) -> Supervisor {
+    pub(super) fn new(calls: Calls, sight: Sight, host_name: String, keeps_privileges: bool) -> Supervisor {
         let (memories, met) = (Memories::default(), Met::default());
-        Supervisor { calls, sight, host_name, memories, met, is_over: false }
+        Supervisor { calls, sight, host_name, memories, met, keeps_privileges }
     }
 
-    /// Answers until nobody is left, or `stop` is closed; on a word from `first` no process is started any more.
-    pub(super) fn serve(mut self, first: &impl AsFd, stop: &impl AsFd) -> Met {
+    /// Answers until nobody is left, or `stop` is closed.
+    pub(super) fn serve(mut self, stop: &impl AsFd) -> Met {
         loop {
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-            let mut fds = [readable(self.calls.as_fd()), readable(stop.as_fd()), readable(first.as_fd())];
-            let n_fds = if self.is_over { 2 } else { 3 };
-            let waited = poll(fds.get_mut(..n_fds).unwrap_or_default(), PollTimeout::NONE);
-            let [calls, stopped, first] = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-            match waited {
+            let mut fds = [readable(self.calls.as_fd()), readable(stop.as_fd())];
+            match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 Err(_) => return self.met,
                 Ok(_) => {}
             }
-            self.is_over |= !first.is_empty();
-            if calls.contains(PollFlags::POLLIN) {
-                match self.calls.next() {
-                    Ok(Some(call)) => self.serve_one(&call),
-                    Ok(None) => {}
-                    Err(_) => return self.met,
-                }
-            } else if !calls.is_empty() || !stopped.is_empty() {
+            let [calls, stopped] = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+            if !calls.contains(PollFlags::POLLIN) && !(calls | stopped).is_empty() {
                 return self.met;
+            }
+            match self.calls.next() {
+                Ok(Some(call)) => self.serve_one(&call),
+                Ok(None) => {}
+                Err(_) => return self.met,
             }
         }
     }
@@ -102,7 +98,6 @@ impl Supervisor {
             libc::SYS_execve => self.execute(call, libc::AT_FDCWD, at(0)),
             libc::SYS_execveat => self.execute(call, number(0), at(1)),
             libc::SYS_uname => self.tell_name(call),
-            libc::SYS_clone => self.start_process(),
             libc::SYS_socket => {
                 self.met.network = true;
                 Answer::Error(libc::EAFNOSUPPORT)
@@ -125,14 +120,8 @@ impl Supervisor {
             libc::SYS_readlink => self.read_link(call, (libc::AT_FDCWD, at(0)), at(1), at(2)),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_chmod | libc::SYS_chown => changes::change(self, call),
-            #[cfg(target_arch = "x86_64")]
-            libc::SYS_fork | libc::SYS_vfork => self.start_process(),
             _ => signals::decide(call, self.sight.first),
         }
-    }
-
-    fn start_process(&self) -> Answer {
-        if self.is_over { Answer::Error(libc::EAGAIN) } else { Answer::Proceed }
     }
 
     /// Returns what a path in the caller's memory stands for.
@@ -298,10 +287,8 @@ impl Supervisor {
     fn execute(&mut self, call: &Call, directory: i32, path: u64) -> Answer {
         let program = self.memories.string(&self.calls, call, path);
         self.memories.forget(call.thread);
-        if self.is_over {
-            return Answer::Error(libc::EAGAIN);
-        }
-        if let Some(program) = program
+        if !self.keeps_privileges
+            && let Some(program) = program
             && let Some(disarmed) = changes::disarmed(self, call, directory, &program)
         {
             self.met.disarmed.get_or_insert(disarmed);
