@@ -1,6 +1,8 @@
 //! What is built in a container is what is built as root on the machine: commands of a Dockerfile, and packages with
 //! their scripts.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::base;
@@ -33,24 +35,25 @@ RUN rm -r /srv/three && touch /srv/new && echo changed >> /srv/one
 /// In which containers commands are run so far.
 pub(crate) const KINDS: [Kind; 1] = [Kind::Privileged];
 
-/// Puts a yard once as root on this machine, and once in a container of each kind; returns the digests.
-fn digests(registry: &TestRegistry, yard: &Yard, params: &Value) -> Vec<String> {
+/// Puts as root on this machine, and in a container of each kind, each time on an empty worker, and insists that all made
+/// the same image; tells how long each took.
+pub(crate) fn assert_same_everywhere(registry: &TestRegistry, apt: &Value, step: &Put) {
     let state = tempfile::tempdir().unwrap();
-    let in_container = |kind| Concourse::in_container(kind).environment("NO_COLOR", "1");
-    let everywhere = KINDS.map(in_container).into_iter();
-    let concourses = [pier::concourse(state.path())].into_iter().chain(everywhere);
-    let put = |(nth, concourse): (usize, Concourse)| {
-        let source = pier::source(&registry.host(), &format!("app-{nth}"));
-        let step: Put = pier::with_params(yard, params.clone());
-        let put = concourse.resource(source).put(&step);
-        put.unwrap_or_else(|failure| panic!("{nth}: {}", failure.stderr)).0.version["digest"].clone()
-    };
-    concourses.enumerate().map(put).collect()
-}
-
-#[track_caller]
-fn assert_one(digests: &[String]) {
-    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+    let mut concourses = vec![("machine", pier::concourse(state.path()))];
+    for kind in KINDS {
+        concourses.push((kind.name(), Concourse::in_container(kind).environment("NO_COLOR", "1")));
+    }
+    let mut digests = Vec::new();
+    for (place, concourse) in concourses {
+        let mut source = pier::source(&registry.host(), place);
+        source["apt"] = apt.clone();
+        let start = Instant::now();
+        let (outcome, _) =
+            concourse.resource(source).put(step).unwrap_or_else(|f| panic!("{place}: {}", f.stderr));
+        eprintln!("{place}: {:.1} s", start.elapsed().as_secs_f64());
+        digests.push((place, outcome.version["digest"].clone()));
+    }
+    assert!(digests.iter().all(|(_, digest)| *digest == digests[0].1), "{digests:?}");
 }
 
 #[test]
@@ -59,7 +62,8 @@ fn a_dockerfile_of_three_stages_makes_the_same_image_in_every_container() {
     busybox().put(&registry, "base", Some("latest"));
     let yard = Yard::new("");
     yard.write("Dockerfile", DOCKERFILE.replace('@', &format!("{}/", registry.host())));
-    assert_one(&digests(&registry, &yard, &json!({"dockerfile": "source/Dockerfile"})));
+    let step = pier::with_params(&yard, json!({"dockerfile": "source/Dockerfile"}));
+    assert_same_everywhere(&registry, &json!({}), &step);
 }
 
 /// A package whose script does what scripts do with the system: owners, a capability, a named pipe, devices, /proc.
@@ -78,5 +82,5 @@ fn packages_are_installed_the_same_in_every_container() {
     let packages = names.iter().map(|name| format!("package {name:?} {{}}\n")).collect::<String>();
     let yard = Yard::new(&definition_of(&archive, &base::name(), &(packages + "package \"diligent\" {}")));
     yard.write("archive.asc", archive.key());
-    assert_one(&digests(&TestRegistry::start(), &yard, &json!({"definition": "source"})));
+    assert_same_everywhere(&TestRegistry::start(), &json!({}), &pier::step(&yard));
 }

@@ -38,6 +38,15 @@ impl Kind {
     /// All of them.
     pub const ALL: [Kind; 3] = [Kind::Unprivileged, Kind::Privileged, Kind::FuseOnly];
 
+    /// Returns what it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Unprivileged => "unprivileged",
+            Kind::Privileged => "privileged",
+            Kind::FuseOnly => "fuse-only",
+        }
+    }
+
     fn has_user_namespace(self) -> bool {
         self != Kind::Privileged
     }
@@ -94,8 +103,8 @@ const MOUNT_AND_RUN: &str =
     exec runc --root runc run --bundle . --pid-file pid \"$2\"";
 
 impl Container {
-    /// Starts a container on a root of [`root`]'s kind; besides `mounts` it has an empty `/scratch` and the machine's
-    /// certificates.
+    /// Starts a container on a root of [`root`]'s kind; besides `mounts` it has an empty `/scratch`, and of the
+    /// machine the certificates and the name servers.
     ///
     /// # Panics
     /// Where runc can't: it needs root, user namespaces, control groups and a TMPDIR that everybody may enter.
@@ -109,6 +118,7 @@ impl Container {
         let own = [
             Mount::shown(&root::init(), INIT),
             Mount::shown(Path::new("/etc/ssl/certs"), "/etc/ssl/certs"),
+            Mount::shown(Path::new("/etc/resolv.conf"), "/etc/resolv.conf"),
             Mount::lent(&path("scratch"), "/scratch"),
         ];
         let mounts = [&own, mounts].concat();
