@@ -7,6 +7,7 @@ mod builds;
 #[allow(dead_code, reason = "the stories of dpkg use all of it")]
 #[path = "../install/fleet.rs"]
 mod fleet;
+mod hostile;
 mod live;
 #[allow(dead_code, reason = "the stories of puts use all of it")]
 #[path = "../put/pier.rs"]
