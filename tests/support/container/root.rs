@@ -1,17 +1,20 @@
 //! The root file systems of containers, made of programs of this machine and the libraries that they need.
 //!
-//! They lie in cargo's directory for tests and are made anew when a program is another one.
+//! They lie in cargo's directory for tests and are made anew when a program is another one. `ci/in-containers` has the
+//! tests run in our image as `ci/ship` built it, which SHIPPED names.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use super::run;
+use super::{owners, run};
 
 /// What a root file system holds.
 #[derive(Clone, Debug)]
 pub struct Root {
-    name: &'static str,
+    name: String,
+    /// All that is in it, if that isn't made here.
+    tree: Option<PathBuf>,
     /// Where each program comes from and goes to.
     programs: Vec<(PathBuf, PathBuf)>,
     /// Links, and what they name.
@@ -20,6 +23,9 @@ pub struct Root {
 
 /// Returns the root of the image that this crate is in Concourse, with links as in `estaleiro.hcl`.
 pub fn root() -> Root {
+    if let Some(shipped) = std::env::var_os("SHIPPED") {
+        return Root::shipped(&Path::new(&shipped).join("got"));
+    }
     let program = Path::new(env!("CARGO_BIN_EXE_estaleiro"));
     let root = Root::new("image").program(program, "usr/local/bin/estaleiro");
     let root = root.link("usr/local/bin/build", "estaleiro");
@@ -29,12 +35,20 @@ pub fn root() -> Root {
 
 impl Root {
     /// Returns a root without programs; equal names are equal roots.
-    pub fn new(name: &'static str) -> Root {
-        Root { name, programs: Vec::new(), links: Vec::new() }
+    pub fn new(name: &str) -> Root {
+        Root { name: name.to_owned(), tree: None, programs: Vec::new(), links: Vec::new() }
+    }
+
+    /// Returns the root of an image that was got.
+    fn shipped(got: &Path) -> Root {
+        let digest = fs::read_to_string(got.join("digest")).unwrap_or_else(|error| {
+            panic!("{}: {error}\nhint: SHIPPED names a directory that ci/ship made", got.display())
+        });
+        Root { tree: Some(got.join("rootfs")), ..Root::new(digest.split_once(':').unwrap().1) }
     }
 
     /// Returns a root of busybox, with links for these of its applets in `/bin`.
-    pub fn busybox(name: &'static str, applets: &[&str]) -> Root {
+    pub fn busybox(name: &str, applets: &[&str]) -> Root {
         let root = Root::new(name).program(Path::new("/bin/busybox"), "bin/busybox");
         applets.iter().fold(root, |root, applet| root.link(&format!("bin/{applet}"), "busybox"))
     }
@@ -56,6 +70,10 @@ impl Root {
         let directory = place().join(format!("{}-{owner}", self.name));
         let lock = File::create(directory.with_extension("lock")).unwrap();
         lock.lock().unwrap();
+        if let Some(tree) = &self.tree {
+            copy(tree, &directory, owner);
+            return directory;
+        }
         let maker = Maker { directory: &directory, owner };
         for name in ["etc", "tmp", "usr/share/keyrings"] {
             maker.directory(Path::new(name));
@@ -72,6 +90,18 @@ impl Root {
         self.links.iter().for_each(|(at, target)| maker.link(at, target));
         directory
     }
+}
+
+/// Copies a root once.
+fn copy(tree: &Path, directory: &Path, owner: u32) {
+    if directory.exists() {
+        return;
+    }
+    let new = directory.with_extension("new");
+    let _ = fs::remove_dir_all(&new);
+    run("cp", &["-a", tree.to_str().unwrap(), new.to_str().unwrap()]);
+    owners::change(&new, 0, owner);
+    fs::rename(&new, directory).unwrap();
 }
 
 struct Maker<'a> {
