@@ -250,6 +250,7 @@ impl Work<'_> {
             epoch: self.lock.epoch,
             platform: self.request.platform.clone(),
             sandbox: OnceLock::new(),
+            copies: ops::ground::Copies::default(),
             secrets: self.request.recipe.secrets(),
             keeps_failed: self.request.keeps_failed,
             compression: self.request.compression,

@@ -14,6 +14,7 @@ use super::graph::{
 use super::lock::places::Places;
 use super::lock::{LockedDeb, LockedPackage};
 use super::ops::beside::Workshop;
+use super::ops::ground::Copies;
 use super::ops::{
     self, configure, copy, install, remove, repository, run, symlinks, transfer, unpack, workdir,
 };
@@ -64,6 +65,8 @@ pub struct Worker {
     pub platform: Platform,
     /// Chosen when it is first needed.
     pub sandbox: OnceLock<Sandbox>,
+    /// Roots that commands leave to the next, where nothing can be mounted.
+    pub copies: Copies,
     /// What commands may be told.
     pub secrets: Secrets,
     /// Whether the root of a command that fails is kept.
@@ -200,6 +203,7 @@ impl Worker {
             blobs: &self.blobs,
             context: &self.context,
             sandbox: self.sandbox()?,
+            copies: &self.copies,
             cancel: &self.cancel,
             progress: &self.progress,
             secrets: &self.secrets,

@@ -39,7 +39,7 @@ pub use compression::{Compression, InvalidCompression};
 pub use decompress::decompress;
 pub use entry::{Entry, Kind, Metadata};
 pub use pack::pack;
-pub use renew::{Renewed, renew};
+pub use renew::{Renewed, renew, renew_in_place};
 pub use replica::{bring, copy_out};
 pub use skeleton::{Found, Resolved, Skeleton, SkeletonDelta};
 pub use snapshot::Snapshot;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::apply::{Unpack, Unpacker};
 use super::rooted::{Root, open_file, split};
-use super::stack::{LastLink, Stack};
+use super::stack::{LastLink, Node, Stack};
 use super::{Error, shown};
 
 /// A file, and when it was really changed last.
@@ -25,17 +25,35 @@ pub struct Renewed {
 pub fn renew(files: &[Renewed], epoch: i64, below: &Stack, upper: &Path) -> Result<(), Error> {
     let root = Root::open(upper).map_err(failed(b""))?;
     let mut unpacker = Unpacker::new(root, Unpack::LAYER);
+    each(files, epoch, below, &mut |node, file| {
+        make_directory(&mut unpacker, split(node.path()).0, below)?;
+        unpacker.make(&node.entry()?, &mut node.open()?)?;
+        set_time(&unpacker.root, file, node.path()).map_err(failed(node.path()))
+    })?;
+    unpacker.finish()
+}
+
+/// As [`renew`], but in `root`, a copy of the layers.
+pub fn renew_in_place(files: &[Renewed], epoch: i64, below: &Stack, root: &Path) -> Result<(), Error> {
+    let root = Root::open(root).map_err(failed(b""))?;
+    each(files, epoch, below, &mut |node, file| {
+        set_time(&root, file, node.path()).map_err(failed(node.path()))
+    })
+}
+
+fn each(
+    files: &[Renewed],
+    epoch: i64,
+    below: &Stack,
+    renew: &mut dyn FnMut(&Node, &Renewed) -> Result<(), Error>,
+) -> Result<(), Error> {
     for file in files {
         let Some(node) = below.find(&file.path, LastLink::Kept)? else { continue };
-        let entry = node.entry()?;
-        if !node.is_file() || node.size() != file.size || entry.metadata.mtime != epoch {
-            continue;
+        if node.is_file() && node.size() == file.size && node.metadata()?.mtime == epoch {
+            renew(&node, file)?;
         }
-        make_directory(&mut unpacker, split(node.path()).0, below)?;
-        unpacker.make(&entry, &mut node.open()?)?;
-        set_time(&unpacker, file, node.path()).map_err(failed(node.path()))?;
     }
-    unpacker.finish()
+    Ok(())
 }
 
 fn make_directory(unpacker: &mut Unpacker, path: &[u8], below: &Stack) -> Result<(), Error> {
@@ -48,9 +66,9 @@ fn make_directory(unpacker: &mut Unpacker, path: &[u8], below: &Stack) -> Result
     unpacker.make(&node.entry()?, &mut io::empty())
 }
 
-fn set_time(unpacker: &Unpacker, file: &Renewed, path: &[u8]) -> io::Result<()> {
+fn set_time(root: &Root, file: &Renewed, path: &[u8]) -> io::Result<()> {
     let (directory, name) = split(path);
-    open_file(unpacker.root.exact_directory(directory)?, name)?.set_modified(file.modified)
+    open_file(root.exact_directory(directory)?, name)?.set_modified(file.modified)
 }
 
 fn failed(path: &[u8]) -> impl FnOnce(io::Error) -> Error {

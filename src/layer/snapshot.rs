@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::SystemTime;
 
-use rustix::fs::{FileType, Stat, fstat};
+use rustix::fs::{FileType, Stat};
 
 use super::rooted::{
     MAX_DEPTH, Root, changed_at, join, kind_of, names_in, nanoseconds_of, open_child, stat_child,
@@ -62,6 +62,11 @@ impl Mark {
             owner: (stat.st_uid, stat.st_gid),
         }
     }
+
+    /// What is the same after it was moved.
+    fn moved(self) -> Mark {
+        Mark { changed: 0, ..self }
+    }
 }
 
 impl Held {
@@ -105,19 +110,21 @@ impl Held {
 }
 
 impl Snapshot {
-    /// Looks at a directory and all below it.
-    pub fn take(directory: &Path) -> Result<Snapshot, Error> {
+    /// Looks at a file, or at a directory and all below it.
+    pub fn take(path: &Path) -> Result<Snapshot, Error> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let taken = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
-        let opened = open(directory)?;
-        let stat = fstat(&opened).map_err(|error| failed(b"")(error.into()))?;
-        Ok(Snapshot { taken, root: Held::of(&stat, Some(&opened), b"", 0)? })
+        let (stat, opened) = open(path)?;
+        Ok(Snapshot { taken, root: Held::of(&stat, opened.as_ref(), b"", 0)? })
     }
 
-    /// Returns a path below `directory` that is not as it was. Directories may have been moved, and something made in
-    /// them and removed again, if their times were set back.
-    pub fn first_touched(&self, directory: &Path) -> Result<Option<Vec<u8>>, Error> {
-        first_touched(&self.root, &open(directory)?, b"")
+    /// Returns a path that is not as it was, below where the snapshot was taken or empty for that itself. It may have
+    /// been moved, and something made in a directory and removed again, if the directory's time was set back.
+    pub fn first_touched(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+        let (stat, opened) = open(path)?;
+        let below = opened.map_or(Ok(None), |opened| first_touched(&self.root, &opened, b""))?;
+        let is_same = self.root.mark.moved() == Mark::of(&stat).moved();
+        Ok(below.or_else(|| (!is_same).then(Vec::new)))
     }
 
     pub(super) fn root(&self) -> &Held {
@@ -164,7 +171,7 @@ fn first_touched(held: &Held, directory: &OwnedFd, path: &[u8]) -> Result<Option
             return Ok(below);
         }
         let is_same = match opened {
-            Some(_) => Mark { changed: 0, ..child.mark } == Mark { changed: 0, ..Mark::of(&stat) },
+            Some(_) => child.mark.moved() == Mark::of(&stat).moved(),
             None => child.mark == Mark::of(&stat),
         };
         if !is_same {
@@ -188,9 +195,17 @@ fn kind(mode: u32) -> FileType {
     FileType::from_raw_mode(mode)
 }
 
-fn open(path: &Path) -> Result<OwnedFd, Error> {
-    let opened = Root::open(path).and_then(|root| root.directory(b""));
-    opened.map_err(|source| Error::Io { action: "open", path: path.display().to_string(), source })
+/// Describes what lies at `path`, and opens it if it is a directory.
+fn open(path: &Path) -> Result<(Stat, Option<OwnedFd>), Error> {
+    let open = || {
+        let stat = rustix::fs::stat(path)?;
+        let opened = match kind_of(&stat) {
+            FileType::Directory => Some(Root::open(path)?.directory(b"")?),
+            _ => None,
+        };
+        Ok((stat, opened))
+    };
+    open().map_err(|source| Error::Io { action: "look at", path: path.display().to_string(), source })
 }
 
 fn failed(path: &[u8]) -> impl FnOnce(io::Error) -> Error {

@@ -9,6 +9,7 @@ use anyhow::Result;
 use estaleiro::build::blobs::Blobs;
 use estaleiro::build::context::Context;
 use estaleiro::build::graph::{Delta, Instruction, Run, RunMount, RunMountKind};
+use estaleiro::build::ops::ground::Copies;
 use estaleiro::build::ops::run::{self, Site};
 use estaleiro::build::secrets::Secrets;
 use estaleiro::build::solve::Yield;
@@ -130,6 +131,7 @@ impl Place {
             blobs: &Blobs::new(self.store.clone(), Progress::silent(), waiter, Vec::new()),
             context: &Context::new(self.path("context")),
             sandbox: Sandbox::choose().unwrap(),
+            copies: &Copies::default(),
             cancel: &cancel,
             progress: &progress,
             secrets: &self.secrets,

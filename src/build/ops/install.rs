@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::debconf::{self, Questions};
+use super::ground::{Ground, Maker};
 use super::marks::{self, Changes, Name};
 use super::owned::Owned;
 use super::present::Present;
@@ -22,7 +23,7 @@ use crate::build::lock::{LockedDeb, LockedPackage, LockedSource, LockedSourceFil
 use crate::debian::deb::Deb;
 use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
-use crate::layer::{self, LayerWriter, Stack};
+use crate::layer::{self, LayerWriter};
 use crate::progress::{Progress, Task};
 use crate::sandbox::{Cancel, Exit, Mount, Network, Root, Run, Sandbox};
 use crate::store::{Scratch, Store};
@@ -85,27 +86,38 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let scratch = site.store.scratch()?;
     let archives = open_archives(&op.packages, site.store)?;
     let task = site.progress.start("install");
-    let ground = Ground::prepare(base, &scratch)?;
-    lay_out(archives.iter(), &scratch.path().join("archives"))?;
+    lay_out(archives.iter(), &scratch.path().join("archives"), site.sandbox)?;
     let preseed = Preseed::new(op, archives.iter(), site);
-    let run = Dpkg { site, root: &ground.root, scratch: &scratch, task: &task, preseed: &preseed };
-    match base {
-        Some(_) => run.change(&archives, &op.remove)?,
-        None => run.install_from_nothing(&archives, &ground.changes)?,
-    }
-    run.check_answered()?;
-    let changes = open_changes(&ground.changes)?;
+    let dpkg = Dpkg { site, scratch: &scratch, task: &task, preseed: &preseed };
+    let (below, changed) = match base {
+        Some(base) => {
+            let ground = dpkg.above(base, &mut |run| {
+                run.change(&archives, &op.remove)?;
+                run.check_answered()?;
+                run.mark(op, &archives)
+            })?;
+            (Some(ground.below), ground.upper)
+        }
+        None => {
+            let place = scratch.path().join("root");
+            let run = dpkg.in_root(Root::Plain(place.clone()));
+            run.install_from_nothing(&archives, &place)?;
+            run.check_answered()?;
+            run.mark(op, &archives)?;
+            (None, place)
+        }
+    };
+    let changes = open_changes(&changed)?;
     let present = Present::read(&changes)?;
-    run.mark(op, &archives)?;
     let withheld = clean(&changes, site.epoch)?;
     task.done(&format!("{} packages", archives.len()));
 
     let task = site.progress.start("pack the layer");
-    let changes = match base {
-        Some(base) => layer::diff::overlay(&Stack::open(&[base])?, &ground.changes)?,
-        None => layer::diff::trees(None, &ground.changes)?,
+    let changes = match below {
+        Some(below) => layer::diff::overlay(&below, &changed)?,
+        None => layer::diff::trees(None, &changed)?,
     };
-    layer::pack(&changes, &ground.changes, &mut writer)?;
+    layer::pack(&changes, &changed, &mut writer)?;
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.n_entries));
@@ -126,22 +138,21 @@ pub(super) fn install_beside(
     site: &Site<'_>,
     scratch: &Scratch,
 ) -> Result<(PathBuf, Vec<Withheld>)> {
-    lay_out(essential.iter().chain(others), &scratch.path().join("archives"))?;
+    lay_out(essential.iter().chain(others), &scratch.path().join("archives"), site.sandbox)?;
     let task = site.progress.start("install");
     let preseed = Preseed::new(op, essential.iter().chain(others), site);
-    let root = Root::Plain(lower.to_owned());
-    let run = Dpkg { site, root: &root, scratch, task: &task, preseed: &preseed };
-    run.install_from_nothing(essential, lower)?;
+    let dpkg = Dpkg { site, scratch, task: &task, preseed: &preseed };
+    dpkg.in_root(Root::Plain(lower.to_owned())).install_from_nothing(essential, lower)?;
     let installed: Vec<Installed> =
         essential.iter().map(|archive| just_installed(&archive.package)).collect();
-    let ground = Ground::prepare(Some(lower), scratch)?;
-    let above = Site { installed: &installed, ..*site };
-    let run = Dpkg { site: &above, root: &ground.root, ..run };
-    run.change(others, &[])?;
-    run.check_answered()?;
-    let withheld = clean(&open_changes(&ground.changes)?, site.epoch)?;
+    let above = Dpkg { site: &Site { installed: &installed, ..*site }, ..dpkg };
+    let ground = above.above(lower, &mut |run| {
+        run.change(others, &[])?;
+        run.check_answered()
+    })?;
+    let withheld = clean(&open_changes(&ground.upper)?, site.epoch)?;
     task.done(&format!("{} packages beside {}", others.len(), essential.len()));
-    Ok((ground.changes, withheld))
+    Ok((ground.upper, withheld))
 }
 
 /// Takes out of the changes what no image should hold; returns what must be told.
@@ -183,45 +194,55 @@ pub(super) fn open_deb(locked: &LockedPackage, store: &Store) -> Result<(Deb<Buf
     Ok((deb, package))
 }
 
-/// The archives by their names, as dpkg is to see them.
-fn lay_out<'a>(archives: impl Iterator<Item = &'a Archive>, directory: &Path) -> Result<()> {
+/// The archives by their names, as dpkg is to see them. What could be written is no other name of the store's own.
+fn lay_out<'a>(
+    archives: impl Iterator<Item = &'a Archive>,
+    directory: &Path,
+    sandbox: Sandbox,
+) -> Result<()> {
     fs::create_dir(directory)?;
     for archive in archives {
         let place = directory.join(archive.file_name());
-        fs::hard_link(&archive.path, &place).with_context(|| format!("cannot link {}", place.display()))?;
+        let laid = match sandbox.has_overlays() {
+            true => fs::hard_link(&archive.path, &place),
+            false => fs::copy(&archive.path, &place).map(drop),
+        };
+        laid.with_context(|| format!("cannot put an archive at {}", place.display()))?;
     }
     Ok(())
 }
 
-/// The root to work in, and the directory in which the changes appear.
-struct Ground {
-    root: Root,
-    changes: PathBuf,
-}
-
-impl Ground {
-    fn prepare(base: Option<&Path>, scratch: &Scratch) -> Result<Ground> {
-        let changes = scratch.path().join("root");
-        let root = match base {
-            None => Root::Plain(changes.clone()),
-            Some(base) => {
-                let work = scratch.path().join("work");
-                fs::create_dir(&work)?;
-                Stack::open(&[base])?.make_upper(&changes)?;
-                Root::Overlay { lowers: vec![base.to_owned()], upper: changes.clone(), work }
-            }
-        };
-        Ok(Ground { root, changes })
-    }
-}
-
-/// The root's own dpkg.
+/// What an installation works with.
+#[derive(Clone, Copy)]
 struct Dpkg<'a> {
     site: &'a Site<'a>,
-    root: &'a Root,
     scratch: &'a Scratch,
     task: &'a Task,
     preseed: &'a Preseed,
+}
+
+/// The root's own dpkg.
+struct Running<'a> {
+    at: Dpkg<'a>,
+    root: Root,
+}
+
+impl<'a> Dpkg<'a> {
+    fn in_root(self, root: Root) -> Running<'a> {
+        Running { at: self, root }
+    }
+
+    /// Works above `base`, a root that is shared; on a ground that is a copy perhaps more than once.
+    fn above(self, base: &Path, work: &mut dyn FnMut(&Running<'a>) -> Result<()>) -> Result<Ground> {
+        let (site, is_waiting) = (self.site, self.preseed.is_waiting.get());
+        let maker = Maker { sandbox: site.sandbox, store: site.store, progress: site.progress };
+        let mut ground = maker.ground(vec![base.to_owned()], self.scratch.path(), None)?;
+        maker.work(&mut ground, &mut |ground| {
+            self.preseed.is_waiting.set(is_waiting);
+            work(&self.in_root(ground.root()))
+        })?;
+        Ok(ground)
+    }
 }
 
 /// Answers for the root's debconf, which takes them in as soon as it is there.
@@ -246,9 +267,9 @@ impl Preseed {
     }
 }
 
-impl Dpkg<'_> {
+impl Running<'_> {
     fn install_from_nothing(&self, archives: &[Archive], root: &Path) -> Result<()> {
-        let essential = bootstrap::bootstrap(root, self.site.architecture, archives, self.task)?;
+        let essential = bootstrap::bootstrap(root, self.at.site.architecture, archives, self.at.task)?;
         self.answer()?;
         let files = essential.iter().map(|&index| archives[index].file_name()).collect();
         self.run("--install", &["--force-depends"], files)?;
@@ -262,14 +283,14 @@ impl Dpkg<'_> {
     /// Brings the base's packages to what is asked for, in apt's steps: what is to go is marked, so that dpkg lets it be
     /// broken, and goes as early as it may; its configuration goes last. Triggers wait for the very end.
     fn change(&self, archives: &[Archive], remove: &[String]) -> Result<()> {
-        let departures = order::departures(remove, self.site.installed)?;
+        let departures = order::departures(remove, self.at.site.installed)?;
         let going = |when: Departure| {
             let names = departures.iter().filter(move |(_, departure)| **departure == when);
             names.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
         self.select_for_purge(remove)?;
         self.remove(going(Departure::First))?;
-        self.install(archives, &(0..archives.len()).collect::<Vec<_>>(), self.site.installed)?;
+        self.install(archives, &(0..archives.len()).collect::<Vec<_>>(), self.at.site.installed)?;
         self.remove(going(Departure::WhenUnpacked))?;
         if !remove.is_empty() {
             self.run("--configure", &["--no-triggers", "--pending"], Vec::new())?;
@@ -302,11 +323,16 @@ impl Dpkg<'_> {
     /// Notes which packages came along, for an apt that is in the image.
     fn mark(&self, op: &Install, archives: &[Archive]) -> Result<()> {
         let has_apt = op.packages.iter().any(|package| package.name == "apt")
-            || self.site.installed.iter().any(|there| there.is_installed() && &*there.package.name == "apt");
-        if !has_apt && self.site.extended_states.is_none() {
+            || self
+                .at
+                .site
+                .installed
+                .iter()
+                .any(|there| there.is_installed() && &*there.package.name == "apt");
+        if !has_apt && self.at.site.extended_states.is_none() {
             return Ok(());
         }
-        let text = marks_of(op, archives, self.site);
+        let text = marks_of(op, archives, self.at.site);
         let mut run =
             self.command(["/bin/sh", "-c", "cat > /var/lib/apt/extended_states"].map(String::from).to_vec())?;
         run.stdin = text.into_bytes();
@@ -324,7 +350,7 @@ impl Dpkg<'_> {
                     let files = places.iter().map(|&place| archives[chosen[place]].file_name()).collect();
                     self.run("--unpack", &["--no-triggers", "--auto-deconfigure"], files)?;
                     self.answer()?;
-                    places.iter().for_each(|&place| self.task.advance(archives[chosen[place]].size));
+                    places.iter().for_each(|&place| self.at.task.advance(archives[chosen[place]].size));
                 }
                 Step::Configure(places) => {
                     let names = places.iter().map(|&place| {
@@ -342,18 +368,18 @@ impl Dpkg<'_> {
     fn answer(&self) -> Result<()> {
         let places = self.root.places();
         let is_there = places.iter().any(|place| place.join(SET_SELECTIONS).exists());
-        if !self.preseed.is_waiting.get() || !is_there {
+        if !self.at.preseed.is_waiting.get() || !is_there {
             return Ok(());
         }
-        self.preseed.is_waiting.set(false);
+        self.at.preseed.is_waiting.set(false);
         let mut run = self.command(vec![format!("/{SET_SELECTIONS}")])?;
-        run.stdin.clone_from(&self.preseed.selections);
+        run.stdin.clone_from(&self.at.preseed.selections);
         self.execute(&run, "debconf-set-selections")
     }
 
     /// Answers that nobody took would be forgotten in silence.
     fn check_answered(&self) -> Result<()> {
-        match self.preseed.is_waiting.get() {
+        match self.at.preseed.is_waiting.get() {
             true => bail!(
                 "cannot answer debconf's questions: the image has no debconf\nhint: install it too: package \"debconf\" {{}}"
             ),
@@ -373,8 +399,8 @@ impl Dpkg<'_> {
 
     fn execute(&self, run: &Run, name: &str) -> Result<()> {
         let mut last_lines = VecDeque::new();
-        let exit = self.site.sandbox.run(self.root, run, self.site.cancel, &mut |_, line| {
-            self.task.advance(0);
+        let exit = self.at.site.sandbox.run(&self.root, run, self.at.site.cancel, &mut |_, line| {
+            self.at.task.advance(0);
             if last_lines.len() == N_LINES_SHOWN {
                 last_lines.pop_front();
             }
@@ -390,14 +416,14 @@ impl Dpkg<'_> {
     }
 
     fn command(&self, argv: Vec<String>) -> Result<Run> {
-        let policy = self.scratch.path().join("policy-rc.d");
+        let policy = self.at.scratch.path().join("policy-rc.d");
         fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
         fs::set_permissions(&policy, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let mut run = Run::new(argv);
         run.env = self.environment();
         run.network = Network::None;
         run.mounts = vec![
-            Mount::of_host(self.scratch.path().join("archives"), ARCHIVES),
+            Mount::of_host(self.at.scratch.path().join("archives"), ARCHIVES),
             // No service starts in an image (Debian policy 9.3.3).
             Mount::of_host(policy, "/usr/sbin/policy-rc.d"),
         ];
@@ -405,7 +431,7 @@ impl Dpkg<'_> {
     }
 
     fn environment(&self) -> Vec<(String, String)> {
-        let epoch = self.site.epoch.to_string();
+        let epoch = self.at.site.epoch.to_string();
         [
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             ("HOME", "/root"),

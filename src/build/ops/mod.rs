@@ -9,6 +9,7 @@ mod content;
 pub mod copy;
 pub mod debconf;
 pub mod found;
+pub mod ground;
 pub mod install;
 mod keystore;
 pub mod known;

@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::output::{Mask, Output};
 use super::found;
+use super::ground::{Copies, Ground, Maker};
 use crate::bom::{self, BomDelta};
 use crate::build::blobs::Blobs;
 use crate::build::context::Context;
@@ -28,8 +29,8 @@ use crate::layer::diff::{Change, ChangeKind};
 use crate::layer::{self, LayerWriter, Renewed, Stack};
 use crate::oci::{Layer, Platform};
 use crate::progress::Progress;
-use crate::sandbox::{self, Cancel, Exit, Mount, Network, Root, Sandbox, User, name_service};
-use crate::store::{Scratch, Store};
+use crate::sandbox::{self, Cancel, Exit, Mount, Network, Sandbox, User, name_service};
+use crate::store::Store;
 
 /// What a command has at hand.
 pub struct Site<'a> {
@@ -41,6 +42,8 @@ pub struct Site<'a> {
     pub context: &'a Context,
     /// Where the command runs.
     pub sandbox: Sandbox,
+    /// Roots that earlier commands left.
+    pub copies: &'a Copies,
     /// Ends it early.
     pub cancel: &'a Cancel,
     /// Tells what it says.
@@ -80,22 +83,22 @@ pub fn run(
     writer: &dyn Fn() -> Result<LayerWriter>,
 ) -> Result<Delta> {
     let scratch = site.store.scratch()?;
-    let ground = Ground::prepare(layers, site, &scratch)?;
-    if mounts::has_cache(&op.mounts) {
-        let files = renewed(site.files, site.context);
-        layer::renew(&files, site.epoch, &ground.below, &ground.upper)?;
-    }
-    ground.execute(op, inputs, site, &scratch)?;
+    let lowers = site.lowers(layers, &scratch.path().join("empty"))?;
+    let maker = Maker { sandbox: site.sandbox, store: site.store, progress: site.progress };
+    let mut ground = maker.ground(lowers, scratch.path(), Some((site.copies, layers)))?;
+    maker.work(&mut ground, &mut |ground| execute(ground, op, inputs, site))?;
     let changes = layer::diff::overlay(&ground.below, &ground.upper)?;
     if changes.is_empty() {
+        ground.pass_on(site.copies, layers);
         return Ok(Delta::default());
     }
-    let bom = ground.account(&changes)?;
+    let bom = account(&ground, &changes)?;
     let mut writer = writer()?;
     layer::pack(&changes, &ground.upper, &mut writer)?;
     let packed = writer.finish()?;
     let standing = layer::trim(&changes, &ground.upper)?;
     site.blobs.keep(layers, &packed.layer, &ground.upper, standing)?;
+    ground.pass_on(site.copies, &[layers, std::slice::from_ref(&packed.layer)].concat());
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
@@ -119,104 +122,60 @@ fn renewed(files: &BTreeMap<String, bom::File>, context: &Context) -> Vec<Renewe
     renewed.collect()
 }
 
-/// The root that a command changes.
-struct Ground {
-    lowers: Vec<PathBuf>,
-    below: Stack,
-    upper: PathBuf,
-    work: PathBuf,
+fn execute(ground: &Ground, op: &Run, inputs: &[&Yield], site: &Site<'_>) -> Result<()> {
+    let scratch = site.store.scratch()?;
+    if mounts::has_cache(&op.mounts) {
+        let files = renewed(site.files, site.context);
+        ground.renew(&files, site.epoch)?;
+    }
+    let account = user::account(&op.user, &ground.below)?;
+    let mut sight = mounts::prepare(&op.mounts, inputs, site, scratch.path())?;
+    let env = environment(op, &account.home, site, &mut sight.secrets)?;
+    let run = command(op, account.user, env, std::mem::take(&mut sight.mounts));
+    let mask = Mask::new(sight.secrets.iter().map(Vec::as_slice));
+    let prefix = format!("{}:{} | ", op.instruction.file, op.instruction.line);
+    let mut output = Output::new(site.progress, prefix, mask);
+    let exit = site.sandbox.run(&ground.root(), &run, site.cancel, &mut |_, line| output.line(line));
+    let exit = exit.map_err(|error| match foreign(&error, site.platform) {
+        Some(error) => error,
+        None => anyhow!("{error}{}", hint_of_space(scratch.path())),
+    })?;
+    let ending = match exit {
+        Exit::Code(0) => return sight.check(),
+        Exit::Code(code) => format!("the command ended with {code}"),
+        Exit::Signal(9) => "signal 9 ended the command, as it does where memory is short".into(),
+        Exit::Signal(signal) => format!("signal {signal} ended the command"),
+    };
+    let hints = format!("{}{}", hint_of_space(scratch.path()), keep(ground, op, site)?);
+    bail!("{ending}; {}{hints}", output.said_last())
 }
 
-impl Ground {
-    fn prepare(layers: &[Layer], site: &Site<'_>, scratch: &Scratch) -> Result<Ground> {
-        let lowers = site.lowers(layers, &scratch.path().join("empty"))?;
-        let below = Stack::open(&lowers)?;
-        let (upper, work) = (scratch.path().join("upper"), scratch.path().join("work"));
-        below.make_upper(&upper)?;
-        std::fs::create_dir(&work)?;
-        Ok(Ground { lowers, below, upper, work })
+/// Accounts for the packages that came and went, and for files that did.
+fn account(ground: &Ground, changes: &[Change]) -> Result<BomDelta> {
+    let path_of = |change: &Change| format!("/{}", String::from_utf8_lossy(&change.path));
+    let went = changes.iter().filter(|change| !change.path.is_empty());
+    let removed_paths = went.filter(|change| !is_directory_still(ground, change)).map(path_of).collect();
+    if !changes.iter().any(|change| change.path == found::STATUS.as_bytes()) {
+        return Ok(BomDelta { removed_paths, ..BomDelta::default() });
     }
-
-    fn execute(&self, op: &Run, inputs: &[&Yield], site: &Site<'_>, scratch: &Scratch) -> Result<()> {
-        let account = user::account(&op.user, &self.below)?;
-        let mut sight = mounts::prepare(&op.mounts, inputs, site, scratch.path())?;
-        let env = environment(op, &account.home, site, &mut sight.secrets)?;
-        let run = command(op, account.user, env, std::mem::take(&mut sight.mounts));
-        let mask = Mask::new(sight.secrets.iter().map(Vec::as_slice));
-        let prefix = format!("{}:{} | ", op.instruction.file, op.instruction.line);
-        let mut output = Output::new(site.progress, prefix, mask);
-        let exit = site.sandbox.run(&self.root(), &run, site.cancel, &mut |_, line| output.line(line));
-        let exit = exit.map_err(|error| match foreign(&error, site.platform) {
-            Some(error) => error,
-            None => anyhow!("{error}{}", hint_of_space(scratch.path())),
-        })?;
-        let ending = match exit {
-            Exit::Code(0) => return Ok(()),
-            Exit::Code(code) => format!("the command ended with {code}"),
-            Exit::Signal(9) => "signal 9 ended the command, as it does where memory is short".into(),
-            Exit::Signal(signal) => format!("signal {signal} ended the command"),
-        };
-        let hints = format!("{}{}", hint_of_space(scratch.path()), self.keep(op, site)?);
-        bail!("{ending}; {}{hints}", output.said_last())
-    }
-
-    /// Accounts for the packages that came and went, and for files that did.
-    fn account(&self, changes: &[Change]) -> Result<BomDelta> {
-        let path_of = |change: &Change| format!("/{}", String::from_utf8_lossy(&change.path));
-        let went = changes.iter().filter(|change| !change.path.is_empty());
-        let removed_paths = went.filter(|change| !self.is_directory_still(change)).map(path_of).collect();
-        if !changes.iter().any(|change| change.path == found::STATUS.as_bytes()) {
-            return Ok(BomDelta { removed_paths, ..BomDelta::default() });
-        }
-        let after: Vec<&PathBuf> = self.lowers.iter().chain([&self.upper]).collect();
-        let found = found::found(&self.below, &Stack::open(&after)?)?;
-        let (found_packages, removed_packages) = (found.packages, found.removed);
-        Ok(BomDelta { removed_paths, found_packages, removed_packages, ..BomDelta::default() })
-    }
-
-    /// Whether the change leaves a directory, so that what is in it isn't touched by it.
-    fn is_directory_still(&self, change: &Change) -> bool {
-        let path = Path::new(std::ffi::OsStr::from_bytes(&change.path));
-        change.kind == ChangeKind::Present
-            && std::fs::symlink_metadata(self.upper.join(path)).is_ok_and(|metadata| metadata.is_dir())
-    }
-
-    fn root(&self) -> Root {
-        let Ground { lowers, upper, work, .. } = self;
-        Root::Overlay { lowers: lowers.clone(), upper: upper.clone(), work: work.clone() }
-    }
-
-    /// Keeps the root of a command that failed, where that is asked for; returns how to look into it.
-    fn keep(&self, op: &Run, site: &Site<'_>) -> Result<String> {
-        let Some(name) = &site.keep_failed_as else { return Ok(String::new()) };
-        let directory = site.store.keep_aside(name)?;
-        std::fs::rename(&self.upper, directory.join("upper"))?;
-        for name in ["work", "root"] {
-            std::fs::create_dir(directory.join(name))?;
-        }
-        let script = directory.join("enter");
-        std::fs::write(&script, entering(&self.lowers, &op.workdir))?;
-        Ok(format!("\nhint: its root is kept; to look into it, run: sh {}", script.display()))
-    }
+    let after: Vec<&PathBuf> = ground.lowers.iter().chain([&ground.upper]).collect();
+    let found = found::found(&ground.below, &Stack::open(&after)?)?;
+    let (found_packages, removed_packages) = (found.packages, found.removed);
+    Ok(BomDelta { removed_paths, found_packages, removed_packages, ..BomDelta::default() })
 }
 
-/// A script that mounts a kept root where nobody else sees it, and starts a shell, or its arguments, in it.
-fn entering(lowers: &[PathBuf], workdir: &str) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let lowers: Vec<String> = lowers.iter().rev().map(|lower| lower.display().to_string()).collect();
-    format!(
-        "#!/bin/sh\n\
-         # Enters the root of a command that failed. What is changed there is kept beside this file.\n\
-         cd \"$(dirname \"$0\")\" || exit\n\
-         export LOWERS={} WORKDIR={}\n\
-         exec unshare --mount --pid --fork sh -c '\n\
-         mount -t overlay overlay -o \"lowerdir=$LOWERS,upperdir=upper,workdir=work\" root || exit\n\
-         mkdir -p root/proc root/dev && mount -t proc proc root/proc && mount --rbind /dev root/dev\n\
-         [ $# -gt 0 ] || set -- /bin/sh\n\
-         exec chroot root /bin/sh -c \"cd \\\"$WORKDIR\\\"; exec \\\"\\$@\\\"\" sh \"$@\"' sh \"$@\"\n",
-        quoted(&lowers.join(":")),
-        quoted(workdir),
-    )
+/// Whether the change leaves a directory, so that what is in it isn't touched by it.
+fn is_directory_still(ground: &Ground, change: &Change) -> bool {
+    let path = Path::new(std::ffi::OsStr::from_bytes(&change.path));
+    change.kind == ChangeKind::Present
+        && std::fs::symlink_metadata(ground.upper.join(path)).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// Keeps the root of a command that failed, where that is asked for; returns how to look into it.
+fn keep(ground: &Ground, op: &Run, site: &Site<'_>) -> Result<String> {
+    let Some(name) = &site.keep_failed_as else { return Ok(String::new()) };
+    let script = ground.keep(&site.store.keep_aside(name)?, &op.workdir)?;
+    Ok(format!("\nhint: its root is kept; to look into it, run: sh {}", script.display()))
 }
 
 fn command(op: &Run, user: User, env: Vec<(String, String)>, mounts: Vec<Mount>) -> sandbox::Run {

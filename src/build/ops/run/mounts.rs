@@ -1,7 +1,9 @@
 //! What a command sees beside its root, from what the graph says of it to what the sandbox mounts.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,7 @@ use super::context::lay_out;
 use crate::build::graph::{RunMount, RunMountKind, Sharing};
 use crate::build::solve::{Material, Yield};
 use crate::digest::Digest;
-use crate::layer::{self, LastLink, Stack};
+use crate::layer::{self, LastLink, Snapshot, Stack};
 use crate::oci::canonical_json;
 use crate::sandbox::{Mount, Root, Source};
 use crate::store::{CachePlace, Claim};
@@ -24,8 +26,31 @@ pub(super) struct Sight {
     pub(super) mounts: Vec<Mount>,
     /// The values of the secrets among them.
     pub(super) secrets: Vec<Vec<u8>>,
+    watched: Vec<Watched>,
     _caches: Vec<CachePlace>,
     _agents: Vec<Agent>,
+}
+
+/// Something that may not be written, where nothing can keep a command from it.
+struct Watched {
+    place: PathBuf,
+    before: Snapshot,
+    target: String,
+}
+
+impl Sight {
+    /// Fails where something was written that could not have been, if it had been mounted.
+    pub(super) fn check(&self) -> Result<()> {
+        for Watched { place, before, target } in &self.watched {
+            let Some(path) = before.first_touched(place)? else { continue };
+            let path = Path::new(target).join(OsStr::from_bytes(&path));
+            bail!(
+                "the command wrote to {}, which may only be read\nhint: where mounts can't be made, that is seen too late to refuse it; mount it with `rw`, and what is written is thrown away",
+                path.display().to_string().trim_end_matches('/')
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Prepares mounts in `scratch`.
@@ -36,6 +61,7 @@ pub(super) fn prepare(
     scratch: &Path,
 ) -> Result<Sight> {
     let epoch = if has_cache(mounts) { None } else { Some(site.epoch) };
+    refuse_one_cache_twice(mounts, site)?;
     let mut preparing = Preparing { inputs, site, scratch, epoch, nth: 0, sight: Sight::default() };
     let mut sources: Vec<Option<(Source, bool)>> = mounts.iter().map(|_| None).collect();
     for nth in in_order_of_locks(mounts) {
@@ -46,6 +72,9 @@ pub(super) fn prepare(
     }
     for (mount, source) in mounts.iter().zip(sources) {
         if let Some((source, is_read_only)) = source {
+            if is_read_only && !site.sandbox.has_overlays() {
+                preparing.watch(&source, &mount.target)?;
+            }
             preparing.sight.mounts.push(Mount { source, target: mount.target.clone().into(), is_read_only });
         }
     }
@@ -65,6 +94,22 @@ fn in_order_of_locks(mounts: &[RunMount]) -> Vec<usize> {
         _ => None,
     });
     order
+}
+
+/// What is no mount can be at one place only.
+fn refuse_one_cache_twice(mounts: &[RunMount], site: &Site<'_>) -> Result<()> {
+    let mut known = BTreeSet::new();
+    for mount in mounts.iter().filter(|_| !site.sandbox.has_overlays()) {
+        if let RunMountKind::Cache { id, sharing: Sharing::Shared | Sharing::Locked, .. } = &mount.what
+            && !known.insert(id)
+        {
+            bail!(
+                "cannot show the cache {id} at {} too: where mounts can't be made, it is at one place only\nhint: make one a symbolic link to the other, or give them different ids",
+                mount.target
+            );
+        }
+    }
+    Ok(())
 }
 
 struct Preparing<'a> {
@@ -110,25 +155,54 @@ impl Preparing<'_> {
     }
 
     fn bind(&self, mount: usize, source: &str) -> Result<Source> {
-        let root = match self.input(mount)? {
+        match self.input(mount)? {
             Yield::Snapshot(snapshot) => {
                 let lowers = self.site.lowers(&snapshot.image.layers, &self.place("empty"))?;
+                if !self.site.sandbox.has_overlays() {
+                    return self.copied(&lowers, source);
+                }
                 let (upper, work) = (self.place("upper"), self.place("work"));
                 Stack::open(&lowers)?.make_upper(&upper)?;
                 fs::create_dir(&work)?;
-                Root::Overlay { lowers, upper, work }
+                Ok(Source::Path { root: Root::Overlay { lowers, upper, work }, path: source.into() })
             }
             Yield::Material(Material::Context(tree)) => {
                 let root = self.place("context");
                 layer::make_root(&root)?;
                 lay_out(tree, source, self.site.context, &root, self.epoch)?;
-                Root::Plain(root)
+                Ok(Source::Path { root: Root::Plain(root), path: source.into() })
             }
             Yield::Material(Material::Source(_) | Material::Download(_)) => {
                 bail!("internal error: a context or an image was expected")
             }
+        }
+    }
+
+    /// Returns a copy of `source` and nothing else of its root.
+    fn copied(&self, lowers: &[PathBuf], source: &str) -> Result<Source> {
+        let node = Stack::open(lowers)?.find(source, LastLink::Followed)?;
+        let node = node.ok_or_else(|| anyhow!("there is no {source}"))?;
+        let copy = self.place("copy");
+        layer::copy_out(&node, &copy, &BTreeSet::new())?;
+        Ok(Source::Path { root: Root::Plain(copy), path: PathBuf::new() })
+    }
+
+    /// Remembers what something looks like that may not be written.
+    fn watch(&mut self, source: &Source, target: &str) -> Result<()> {
+        let Source::Path { root: Root::Plain(root), path } = source else { return Ok(()) };
+        let place = match path.as_os_str().as_bytes() {
+            b"" => Some(root.clone()),
+            path => {
+                let found = Stack::open(&[root])?.resolve(path, LastLink::Followed)?;
+                found.map(|found| root.join(OsStr::from_bytes(&found)))
+            }
         };
-        Ok(Source::Path { root, path: source.into() })
+        // What isn't there can't be mounted.
+        if let Some(place) = place {
+            let before = Snapshot::take(&place)?;
+            self.sight.watched.push(Watched { place, before, target: target.to_owned() });
+        }
+        Ok(())
     }
 
     fn cache(
@@ -139,15 +213,22 @@ impl Preparing<'_> {
         owner: (u32, u32, u32),
     ) -> Result<Source> {
         let key = Digest::of(canonical_json(&("cache", id, self.seed_key(seed)?)));
+        let is_mounted = self.site.sandbox.has_overlays();
         let claim = match sharing {
-            Sharing::Shared => Claim::Shared,
+            Sharing::Shared if is_mounted => Claim::Shared,
             Sharing::Private => Claim::Private,
-            Sharing::Locked => Claim::Alone,
+            Sharing::Shared | Sharing::Locked => Claim::Alone,
         };
         let mut is_told = false;
         let mut waits = || {
             if !std::mem::replace(&mut is_told, true) {
-                self.site.progress.say(format!("… waiting for the cache {id}, which somebody else uses"));
+                let why = match sharing {
+                    Sharing::Shared if !is_mounted => "; without mounts it can't be shared",
+                    Sharing::Shared | Sharing::Private | Sharing::Locked => "",
+                };
+                self.site
+                    .progress
+                    .say(format!("… waiting for the cache {id}, which somebody else uses{why}"));
             }
             !self.site.cancel.is_cancelled()
         };
