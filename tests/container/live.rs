@@ -1,6 +1,7 @@
-//! Real Debian packages, from this machine's own mirror, in containers and on the machine: `examples/hello`, and with
-//! `CONTAINER=all` (`ci/container`) twenty packages with heavy scripts on a base.
+//! Real Debian packages, from this machine's own mirror, in containers and on the machine: `examples/hello`, our own
+//! image, and with `CONTAINER=all` (`ci/container`) twenty packages with heavy scripts on a base.
 
+use std::fs;
 use std::path::Path;
 
 use serde_json::json;
@@ -47,6 +48,18 @@ fn the_example_is_the_same_image_everywhere() {
     if std::env::var("CONTAINER").is_ok_and(|which| which == "all") {
         twenty_heavy_packages_on_a_base_are_the_same_image_everywhere();
     }
+}
+
+#[test]
+fn our_own_image_is_the_same_everywhere() {
+    let (source, program) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("estaleiro.hcl");
+    fs::copy(definition, source.path().join("estaleiro.hcl")).unwrap();
+    fs::write(program.path().join("estaleiro"), "the program").unwrap();
+    let archive = machine::debian().iter().find(|source| source.suite == machine::codename()).unwrap();
+    let params = json!({"definition": "source", "context": "program", "vars": {"debian": archive.uri}});
+    let step = Put::new(params).artifact("source", source.path()).artifact("program", program.path());
+    assert_same_everywhere(&TestRegistry::start(), &json!({}), &Put { no_get: true, ..step });
 }
 
 fn twenty_heavy_packages_on_a_base_are_the_same_image_everywhere() {
