@@ -113,8 +113,15 @@ pub(super) fn find(path: &CStr, kind: Kind, stubs: Option<&mut Stubs>) -> Sys<Ra
 pub(super) fn find_in(root: RawFd, path: &CStr, kind: Kind, mut stubs: Option<&mut Stubs>) -> Sys<RawFd> {
     let mut rest = Rest::new(path)?;
     let mut here = open_root(root, c".")?;
-    let mut n_links = 0;
+    let (mut n_links, mut depth) = (0, 0_usize);
     while let Some(name) = rest.next()? {
+        if name.as_c_str() == c".." {
+            // Nothing is above the root, though there may be something above its directory.
+            let Some(above) = depth.checked_sub(1) else { continue };
+            depth = above;
+        } else if name.as_c_str() != c"." {
+            depth += 1;
+        }
         let child = match sys::open_at(here, name.as_c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0) {
             Err(libc::ENOENT) => {
                 let kind = if rest.is_empty() { kind } else { Kind::Directory };
@@ -131,13 +138,13 @@ pub(super) fn find_in(root: RawFd, path: &CStr, kind: Kind, mut stubs: Option<&m
             here = child;
             continue;
         }
-        n_links += 1;
+        (n_links, depth) = (n_links + 1, depth.saturating_sub(1));
         if n_links > MAX_LINKS {
             return Err(libc::ELOOP);
         }
         if rest.follow(child)? {
             sys::close(here);
-            here = open_root(root, c".")?;
+            (here, depth) = (open_root(root, c".")?, 0);
         }
         sys::close(child);
     }
@@ -244,6 +251,30 @@ mod tests {
     fn names(rest: &mut Rest) -> Vec<String> {
         let next = || rest.next().unwrap();
         std::iter::from_fn(next).map(|name| name.as_c_str().to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn no_path_and_no_link_leads_above_the_root() {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::symlink;
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("above/root");
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        symlink("../../../../x", root.join("a/b/up")).unwrap();
+        symlink("/../../a", root.join("round")).unwrap();
+        let opened = std::fs::File::open(&root).unwrap();
+        for (path, expected) in [
+            (c"/a/b/up/y", "x/y"),
+            (c"../../z", "z"),
+            (c"/a/../../../q", "q"),
+            (c"/round/b/../../w", "w"),
+            (c"/a/./b/../..//v", "v"),
+        ] {
+            sys::close(find_in(opened.as_raw_fd(), path, Kind::Directory, None).unwrap());
+            assert!(root.join(expected).is_dir(), "{path:?}");
+        }
+        let above = std::fs::read_dir(place.path().join("above")).unwrap().count();
+        assert_eq!((above, std::fs::read_dir(place.path()).unwrap().count()), (1, 1));
     }
 
     #[test]
