@@ -9,10 +9,10 @@ use crate::base;
 use crate::fleet;
 use crate::pier::{self, Yard};
 use crate::site::definition_of;
-use crate::support::concourse::{Concourse, Put};
+use crate::support::concourse::{Concourse, Outcome, Put};
 use crate::support::container::Kind;
 use crate::support::image::busybox;
-use crate::support::{Archive, Deb, Key, TestRegistry};
+use crate::support::{Archive, Deb, Key, TestRegistry, tree};
 
 /// Three stages, whose commands do what commands of Dockerfiles do, with what busybox has.
 pub(crate) const DOCKERFILE: &str = r#"
@@ -29,11 +29,11 @@ RUN id > /tmp/id || id > /var/tmp/id; uname -n > /var/tmp/uname; env > /var/tmp/
 FROM @base
 COPY --from=made --chown=ann:staff /srv /srv
 COPY --from=made /made /n /var/tmp/ /out/
-RUN rm -r /srv/three && touch /srv/new && echo changed >> /srv/one
+RUN rm -r /srv/three && touch /srv/new && mv /srv/one /srv/moved && echo changed >> /out/n
 "#;
 
 /// In which containers commands are run so far.
-pub(crate) const KINDS: [Kind; 1] = [Kind::Privileged];
+pub(crate) const KINDS: [Kind; 2] = [Kind::Privileged, Kind::Unprivileged];
 
 /// Puts as root on this machine, and in a container of each kind, each time on an empty worker, and insists that all made
 /// the same image; tells how long each took.
@@ -43,17 +43,39 @@ pub(crate) fn assert_same_everywhere(registry: &TestRegistry, apt: &Value, step:
     for kind in KINDS {
         concourses.push((kind.name(), Concourse::in_container(kind).environment("NO_COLOR", "1")));
     }
-    let mut digests = Vec::new();
+    let mut first = None;
     for (place, concourse) in concourses {
         let mut source = pier::source(&registry.host(), place);
         source["apt"] = apt.clone();
         let start = Instant::now();
         let (outcome, _) =
-            concourse.resource(source).put(step).unwrap_or_else(|f| panic!("{place}: {}", f.stderr));
+            concourse.resource(source.clone()).put(step).unwrap_or_else(|f| panic!("{place}: {}", f.stderr));
         eprintln!("{place}: {:.1} s", start.elapsed().as_secs_f64());
-        digests.push((place, outcome.version["digest"].clone()));
+        let made = (source, outcome);
+        let first = first.get_or_insert_with(|| made.clone());
+        assert!(
+            made.1.version["digest"] == first.1.version["digest"],
+            "{place}: it is another image than the machine's:{}",
+            differences(&whole(first), &whole(&made))
+        );
     }
-    assert!(digests.iter().all(|(_, digest)| *digest == digests[0].1), "{digests:?}");
+}
+
+/// Returns the root, the configuration and the account of an image, line by line.
+fn whole((source, outcome): &(Value, Outcome)) -> Vec<String> {
+    let got = pier::get(source, &outcome.version, &json!({}));
+    let root = tree::dump(&got.path("rootfs"));
+    let texts = [root, got.read("metadata.json"), got.read("bom.yml")];
+    texts.iter().flat_map(|text| text.lines().map(str::to_owned)).collect()
+}
+
+/// Returns the lines that only one of them has.
+fn differences(one: &[String], other: &[String]) -> String {
+    let only = |some: &[String], others: &[String], sign: &str| {
+        let lines = some.iter().filter(|line| !others.contains(line));
+        lines.map(|line| format!("\n{sign} {line}")).collect::<String>()
+    };
+    only(one, other, "-") + &only(other, one, "+")
 }
 
 #[test]

@@ -31,7 +31,8 @@ static void files_of(long pid) {
         snprintf(path, sizeof path, "/proc/%ld/%s", pid, names[i]);
         int fd = open(path, O_RDONLY | O_NONBLOCK);
         if (fd < 0) continue;
-        got(path, pid);
+        char byte;
+        if (read(fd, &byte, 1) != 0) got(path, pid);
         close(fd);
     }
 }

@@ -102,7 +102,7 @@ pub struct Failure {
 }
 
 /// What a put or a get step brought.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// The version.
     pub version: Version,
