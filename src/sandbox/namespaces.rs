@@ -1,5 +1,6 @@
 //! The sandbox made of namespaces, seen from the builder: start it, listen to it, end it.
 
+use std::ffi::CStr;
 use std::io;
 
 use nix::libc;
@@ -10,7 +11,7 @@ use super::child::live;
 use super::groups::Group;
 use super::listen::{Pipes, start};
 use super::outcome::outcome;
-use super::plan::{Plan, command_of, invalid};
+use super::plan::{Plan, command_of, invalid, overlay_options};
 use super::syscall as sys;
 use super::{Cancel, Error, Exit, Network, Root, Run, Stream};
 
@@ -24,19 +25,28 @@ fn namespaces(network: Network) -> libc::c_int {
     }
 }
 
-/// Whether this process may make the namespaces; else the reason.
+/// Whether this process may make the namespaces, and mount an overlay in them; else the reason.
+///
+/// Who is root in a user namespace alone may make both, but not an overlay that leaves what the layers need.
 pub(super) fn probe() -> Result<(), String> {
-    let init =
-        start(namespaces(Network::None), Signal::SIGKILL, || sys::exit(private_mounts().map_or(1, |()| 0)));
+    let options = overlay_options("/proc/lower", "/proc/upper", "/proc/work")?;
+    let probed = || sys::exit(try_overlay(&options).map_or(1, |()| 0));
+    let init = start(namespaces(Network::None), Signal::SIGKILL, probed);
     let mut init = init.map_err(|errno| format!("cannot make namespaces: {}", errno.desc()))?;
     match init.wait() {
         Some(WaitStatus::Exited(_, 0)) => Ok(()),
-        _ => Err("cannot change mounts, not even in a mount namespace".into()),
+        _ => Err("cannot mount overlays, not even in a mount namespace".into()),
     }
 }
 
-fn private_mounts() -> sys::Sys<()> {
-    sys::mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, None)
+/// Mounts an overlay, in memory, over a directory that there always is.
+fn try_overlay(options: &CStr) -> sys::Sys<()> {
+    sys::mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE, None)?;
+    sys::mount(c"none", c"/proc", c"tmpfs", 0, None)?;
+    for directory in [c"/proc/lower", c"/proc/upper", c"/proc/work"] {
+        sys::make_directory(directory, 0o700)?;
+    }
+    sys::mount(c"overlay", c"/proc/upper", c"overlay", 0, Some(options))
 }
 
 /// Runs a command to its end.

@@ -118,14 +118,17 @@ fn overlay_plan(lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<RootPla
     };
     let names: Vec<String> = lowers.iter().rev().map(|lower| add(lower)).collect::<Result<_, _>>()?;
     let (upper_name, work_name) = (add(upper)?, add(work)?);
-    let options = format!(
-        "lowerdir={},upperdir={upper_name},workdir={work_name},redirect_dir=off,metacopy=off,index=off,xino=off,volatile",
-        names.join(":")
-    );
-    if options.len() > MAX_OPTIONS {
+    let options = overlay_options(&names.join(":"), &upper_name, &work_name)?;
+    if options.count_bytes() > MAX_OPTIONS {
         return Err(format!("{} directories are too many for one overlay", lowers.len()));
     }
-    Ok(RootPlan::Overlay { layers, options: c_string(&options)?, target: c_path(&real_path(upper)?)? })
+    Ok(RootPlan::Overlay { layers, options, target: c_path(&real_path(upper)?)? })
+}
+
+/// Returns the options of an overlay mount on directories by these names.
+pub(super) fn overlay_options(lowers: &str, upper: &str, work: &str) -> Result<CString, String> {
+    let names = format!("lowerdir={lowers},upperdir={upper},workdir={work}");
+    c_string(&format!("{names},redirect_dir=off,metacopy=off,index=off,xino=off,volatile"))
 }
 
 /// The kernel refuses to mount again what was mounted without syncing, as long as this note is there.

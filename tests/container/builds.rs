@@ -32,15 +32,12 @@ COPY --from=made /made /n /var/tmp/ /out/
 RUN rm -r /srv/three && touch /srv/new && mv /srv/one /srv/moved && echo changed >> /out/n
 "#;
 
-/// In which containers commands are run so far.
-pub(crate) const KINDS: [Kind; 2] = [Kind::Privileged, Kind::Unprivileged];
-
 /// Puts as root on this machine, and in a container of each kind, each time on an empty worker, and insists that all made
 /// the same image; tells how long each took.
 pub(crate) fn assert_same_everywhere(registry: &TestRegistry, apt: &Value, step: &Put) {
     let state = tempfile::tempdir().unwrap();
     let mut concourses = vec![("machine", pier::concourse(state.path()))];
-    for kind in KINDS {
+    for kind in Kind::ALL {
         concourses.push((kind.name(), Concourse::in_container(kind).environment("NO_COLOR", "1")));
     }
     let mut first = None;
@@ -86,6 +83,24 @@ fn a_dockerfile_of_three_stages_makes_the_same_image_in_every_container() {
     yard.write("Dockerfile", DOCKERFILE.replace('@', &format!("{}/", registry.host())));
     let step = pier::with_params(&yard, json!({"dockerfile": "source/Dockerfile"}));
     assert_same_everywhere(&registry, &json!({}), &step);
+}
+
+#[test]
+fn the_sandbox_is_the_best_that_the_container_allows_and_is_told() {
+    let registry = TestRegistry::start();
+    busybox().put(&registry, "base", Some("latest"));
+    let yard = Yard::new("");
+    yard.write("Dockerfile", format!("FROM {}/base\nRUN true\n", registry.host()));
+    let step = pier::with_params(&yard, json!({"dockerfile": "source/Dockerfile"}));
+    for (kind, sandbox) in
+        [(Kind::Unprivileged, "chroot"), (Kind::FuseOnly, "chroot"), (Kind::Privileged, "namespaces")]
+    {
+        let concourse = Concourse::in_container(kind).environment("NO_COLOR", "1");
+        let (outcome, _) =
+            concourse.resource(pier::source(&registry.host(), kind.name())).put(&step).unwrap();
+        let told: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("sandbox: ")).collect();
+        assert_eq!(told, [format!("sandbox: {sandbox}")], "{kind:?}");
+    }
 }
 
 /// A package whose script does what scripts do with the system: owners, a capability, a named pipe, devices, /proc.

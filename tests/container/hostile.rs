@@ -4,7 +4,6 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::builds::KINDS;
 use crate::pier::{self, Yard};
 use crate::support::concourse::Concourse;
 use crate::support::container::Kind;
@@ -47,7 +46,7 @@ fn made(kind: Kind, commands: &str, file: &str) -> String {
 
 #[test]
 fn a_thief_gets_nothing_but_what_is_its_own() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let loot = made(kind, "RUN --network=none exec /bin/thief PORT > /loot", "loot");
         assert!(!loot.contains("GOT"), "{kind:?}: {loot}");
         assert!(!loot.contains(PASSWORD), "{kind:?}: {loot}");
@@ -62,7 +61,7 @@ fn a_thief_gets_nothing_but_what_is_its_own() {
 fn who_kills_everybody_kills_nobody_else() {
     let commands = "RUN kill -9 -1; p=0; while [ $p -lt 300 ]; do p=$((p+1)); [ $p = $$ ] || kill -9 $p; done \
          2> /dev/null; echo alive > /alive";
-    for kind in KINDS {
+    for kind in Kind::ALL {
         assert_eq!(made(kind, commands, "alive"), "alive\n", "{kind:?}");
     }
 }
@@ -72,7 +71,7 @@ fn who_kills_everybody_kills_nobody_else() {
 fn what_stays_behind_ends_with_its_command() {
     let commands = "RUN (sleep 1000 &) ; busybox setsid sleep 1000 & busybox nohup sleep 1000 > /dev/null 2>&1 & \
          echo done > /done\nRUN busybox ps > /left";
-    for kind in KINDS {
+    for kind in Kind::ALL {
         assert!(!made(kind, commands, "left").contains("sleep"), "{kind:?}");
     }
 }
