@@ -8,15 +8,16 @@ use anyhow::{Context as _, Result};
 
 use super::base::Facts;
 use super::lock::logins::Login;
+use super::lock::seen;
 use super::machine;
 use crate::fetch::Fetcher;
 use crate::login::{self, Keychain};
 use crate::oci::Reference;
 use crate::oci::reference::registry_of;
-use crate::progress::Progress;
+use crate::progress::{Progress, size};
 use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
-use crate::store::Store;
+use crate::store::{Bound, Pruned, Store};
 use crate::transport::{Client, Options};
 
 /// Everything a build finds outside its definition and context.
@@ -137,6 +138,23 @@ impl World {
     pub fn places_of(&self, reference: &Reference) -> impl Iterator<Item = Reference> {
         let mirrors = self.accesses.mirrors.get(&reference.registry).into_iter().flatten();
         mirrors.map(|mirror| reference.at(mirror))
+    }
+
+    /// Removes from the store what was used least recently, until it holds no more than that; without a bound, nothing.
+    ///
+    /// No build fails by it: what can't be done is told.
+    pub fn prune(&self, bound: Option<Bound>) {
+        let Some(bound) = bound else { return };
+        match self.store.prune(bound, &[seen::SEEN]) {
+            Ok(Pruned::Done { n_gone: 0, .. }) => {}
+            Ok(Pruned::Done { n_gone, n_left }) => {
+                self.progress.say(format!("cache   {} removed, {} left", size(n_gone), size(n_left)));
+            }
+            Ok(Pruned::InUse) => {
+                self.progress.say("cache   not pruned: another build uses it, and the last to end prunes it");
+            }
+            Err(error) => self.progress.warn(format!("cannot prune the cache: {error}")),
+        }
     }
 
     /// Opens a registry or layout, with the credentials that are meant for its host.

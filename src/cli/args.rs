@@ -6,6 +6,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueHint};
 use estaleiro::layer::Compression;
 use estaleiro::oci::Platform;
 use estaleiro::registry::Location;
+use estaleiro::store::Bound;
 
 /// Builds OCI images from a declarative definition, and tells where every bit came from.
 ///
@@ -121,6 +122,9 @@ pub(crate) struct BuildArgs {
     /// Do everything again, whatever is known of it.
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// How much the state directory may hold after the build, as 10GB or 500MiB; what was used least recently goes away.
+    #[arg(long, value_name = "SIZE", env = "ESTALEIRO_CACHE_MAX")]
+    pub(crate) cache_max: Option<Bound>,
     /// Keep the root of a RUN that fails, and say where it is.
     #[arg(long)]
     pub(crate) keep_failed: bool,

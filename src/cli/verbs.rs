@@ -56,10 +56,21 @@ pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -
         None => request(&args.definition, location),
     });
     let requests: Vec<Request> = requests.collect::<Result<_>>()?;
-    let world = world(&args.definition.world, &requests, progress.clone(), cancel)?;
+    let world = world(&args.definition.world, &requests, progress, cancel)?;
+    let answer = build_each(requests, lock, &args, &world).await;
+    world.prune(args.cache_max);
+    answer
+}
+
+async fn build_each(
+    requests: Vec<Request>,
+    lock: Option<Lock>,
+    args: &BuildArgs,
+    world: &World,
+) -> Result<Vec<u8>> {
     let lock = match (lock, requests.as_slice()) {
         // Both are to get the same image, even when an archive changes between them.
-        (None, [first, _, ..]) => Some(build::make_lock(first, &world).await?),
+        (None, [first, _, ..]) => Some(build::make_lock(first, world).await?),
         (lock, _) => lock,
     };
     let mut answer = Vec::new();
@@ -68,8 +79,8 @@ pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -
         (request.is_without_cache, request.keeps_failed) = (args.no_cache, args.keep_failed);
         request.compression = args.compression;
         request.cache_from.clone_from(&args.cache_from);
-        let built = build::build(&request, &world).await?;
-        report::summary(&built, &request.destination, &progress);
+        let built = build::build(&request, world).await?;
+        report::summary(&built, &request.destination, &world.progress);
         answer.extend(built_line(&built, &request.destination).into_bytes());
     }
     Ok(answer)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::prune::touch;
 use super::{Error, Store, create_private};
 use crate::digest::Digest;
 
@@ -59,12 +60,14 @@ impl Store {
         claim: Claim,
         waits: &mut dyn FnMut() -> bool,
     ) -> Result<Option<CachePlace>, Error> {
-        let parent = self.root.join("caches").join(key.hex());
+        let parent = self.root().join("caches").join(key.hex());
         create_private(&parent)?;
         let n_places = if claim == Claim::Private { MOST_PLACES } else { 1 };
         loop {
             for nth in 0..n_places {
-                if let Some(lock) = lock(&parent.join(format!("{nth}.lock")), claim)? {
+                let path = parent.join(format!("{nth}.lock"));
+                if let Some(lock) = lock(&path, claim)? {
+                    touch(&path);
                     return Ok(Some(CachePlace { directory: parent.join(nth.to_string()), _lock: lock }));
                 }
             }
@@ -77,7 +80,7 @@ impl Store {
 
     /// Returns an empty directory under `name` for somebody to look into later; what was there goes away.
     pub fn keep_aside(&self, name: &str) -> Result<PathBuf, Error> {
-        let path = self.root.join("failed").join(name);
+        let path = self.root().join("failed").join(name);
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("remove", &path)(error));

@@ -6,6 +6,7 @@
 
 mod blob;
 mod cache;
+mod prune;
 mod scratch;
 
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use blob::BlobWriter;
 pub use cache::{CachePlace, Claim};
+pub use prune::{Bound, InvalidBound, Pruned};
 pub use scratch::Scratch;
 
 use crate::digest::Digest;
@@ -65,7 +67,14 @@ const PRIVATE: u32 = 0o700;
 /// A store on disk. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: Arc<PathBuf>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    /// Held for as long as the store is open.
+    lock: File,
 }
 
 impl Store {
@@ -76,27 +85,36 @@ impl Store {
             let path = root.join(part);
             fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         }
-        for part in ["trees", "scratch"] {
+        for part in ["trees", "scratch", "marks"] {
             create_private(&root.join(part))?;
         }
         let root = fs::canonicalize(&root).map_err(Error::io("find", &root))?;
-        scratch::sweep(&root.join("scratch"));
-        Ok(Store { root: Arc::new(root) })
+        let lock = root.join("lock");
+        let lock = File::options().create(true).append(true).open(&lock).map_err(Error::io("open", &lock))?;
+        let store = Store { inner: Arc::new(Inner { root, lock }) };
+        store.claim()?;
+        scratch::sweep(&store.root().join("scratch"));
+        Ok(store)
+    }
+
+    fn root(&self) -> &Path {
+        &self.inner.root
     }
 
     /// Returns where a blob lies, or would.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("blobs/sha256").join(digest.hex())
+        self.root().join("blobs/sha256").join(digest.hex())
     }
 
-    /// Whether the blob is here.
+    /// Whether the blob is here; asking counts as a use of it.
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.blob_path(digest).exists()
+        prune::touch(&self.blob_path(digest))
     }
 
     /// Opens a blob for reading.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
         let path = self.blob_path(digest);
+        prune::touch(&path);
         File::open(&path).map_err(Error::io("open", &path))
     }
 
@@ -128,26 +146,32 @@ impl Store {
 
     /// Returns the record of `kind` under `key`.
     pub fn record(&self, kind: &str, key: &Digest) -> Option<Vec<u8>> {
-        fs::read(self.record_path(kind, key)).ok()
+        let path = self.record_path(kind, key);
+        prune::touch(&path);
+        fs::read(path).ok()
     }
 
     /// Keeps a record of `kind` under `key`.
     pub fn set_record(&self, kind: &str, key: &Digest, bytes: &[u8]) -> Result<(), Error> {
         let path = self.record_path(kind, key);
-        let parent = self.root.join("records").join(kind);
+        let parent = self.root().join("records").join(kind);
         fs::create_dir_all(&parent).map_err(Error::io("create", &parent))?;
         self.write_whole(&path, bytes)
     }
 
     /// Returns the directory tree kept under `key`, where there is one.
     pub fn tree(&self, key: &Digest) -> Option<PathBuf> {
-        let path = self.root.join("trees").join(key.hex());
-        path.exists().then_some(path)
+        let path = self.root().join("trees").join(key.hex());
+        path.exists().then(|| {
+            self.mark_tree(key);
+            path
+        })
     }
 
     /// Keeps `directory`, which lies inside a [`Scratch`] of this store, under `key`; the first one to come is kept.
     pub fn keep_tree(&self, key: &Digest, directory: &Path) -> Result<PathBuf, Error> {
-        let path = self.root.join("trees").join(key.hex());
+        let path = self.root().join("trees").join(key.hex());
+        self.mark_tree(key);
         match fs::rename(directory, &path) {
             Err(_) if path.exists() => Ok(path),
             result => result.map(|()| path.clone()).map_err(Error::io("keep", &path)),
@@ -156,11 +180,11 @@ impl Store {
 
     /// Makes an empty directory that goes away with the value.
     pub fn scratch(&self) -> Result<Scratch, Error> {
-        Scratch::create(&self.root.join("scratch"))
+        Scratch::create(&self.root().join("scratch"))
     }
 
     fn record_path(&self, kind: &str, key: &Digest) -> PathBuf {
-        self.root.join("records").join(kind).join(key.hex())
+        self.root().join("records").join(kind).join(key.hex())
     }
 
     fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {

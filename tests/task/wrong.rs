@@ -24,6 +24,7 @@ fn a_wrong_request_names_the_param_and_the_way_out() {
         (&[source, ("ADDITIONAL_TARGETS", "a,../b")], "cannot use ADDITIONAL_TARGETS: `../b`"),
         (&[source, ("ADDITIONAL_TARGETS", "image")], "cannot use ADDITIONAL_TARGETS: `image`"),
         (&[source, ("UNPACK_ROOTFS", "yes")], "cannot use UNPACK_ROOTFS: expected true or false"),
+        (&[source, ("CACHE_MAX", "much")], "cannot use CACHE_MAX: expected a size like 10GB or 500MiB"),
         (&[source, ("IMAGE_PLATFORM", "linux/")], "cannot use IMAGE_PLATFORM: "),
         (&[("IMAGE_PLATFORM", "linux/amd64,linux/arm64")], "hint: write OUTPUT_OCI: true"),
         (&[("DEFINITION", "source"), ("TARGET", "a")], "cannot use TARGET: it is for a Dockerfile"),

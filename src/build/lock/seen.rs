@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::store::{self, Store};
 
 /// The newest dates, by suite and signer.
-const SEEN: &str = "release";
+pub const SEEN: &str = "release";
 
 /// A Release file that is older than one seen before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,7 @@ use anyhow::Result;
 pub use params::{Login, TaskDockerfile, TaskParams, TaskWritten};
 
 use crate::build::context::Context;
-use crate::build::{self, Destination, Request, World, report};
+use crate::build::{Destination, Request, World, report};
 use crate::layer::Compression;
 use crate::oci::{Descriptor, Index, Platform, media_type};
 use crate::progress::Progress;
@@ -39,19 +39,22 @@ const TAG: &str = "latest";
 pub async fn task(params: &TaskParams, directory: &Path, progress: Progress, cancel: Cancel) -> Result<()> {
     tell(params, directory, &progress);
     let world = world::open(params, directory, progress, cancel)?;
-    let images = images::Images::open(params, directory, &world).await?;
+    let done = build(params, directory, &world).await;
+    world.prune(params.cache_max);
+    done
+}
+
+async fn build(params: &TaskParams, directory: &Path, world: &World) -> Result<()> {
+    let images = images::Images::open(params, directory, world).await?;
     let products = recipe::products(params, directory, &images)?;
     let scratch = world.store.scratch()?;
     let mut done = Vec::new();
     for product in products {
         let layout = Location::Layout { directory: scratch.path().join(&product.name), tag: TAG.into() };
-        done.push((
-            Output::find(directory, &product.name),
-            build_all(product, &layout, params, &world).await?,
-        ));
+        done.push(build_all(product, &layout, params, world).await?);
     }
-    for (output, image) in &done {
-        match output {
+    for image in &done {
+        match Output::find(directory, &image.name) {
             Some(output) => output.write(image, params, &world.progress).await?,
             None => world.progress.warn(format!(
                 "{} is built, and there is no output {0} to put it into\nhint: list it among the `outputs` of the task's configuration",
@@ -98,7 +101,7 @@ async fn build_all(
     for platform in wanted(params) {
         request.platform = platform.clone();
         world.progress.say(format!("building {name} for {platform}"));
-        let built = build::build(&request, world).await?;
+        let built = crate::build::build(&request, world).await?;
         report::summary_of(&built, &name, &world.progress);
         manifests.push((platform, built.published.manifest));
     }

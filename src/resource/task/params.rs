@@ -9,6 +9,7 @@ use super::super::params::{DefinitionParams, DockerfileParams, SecretParam};
 use super::{CACHE, IMAGE};
 use crate::oci::Platform;
 use crate::redact::Secret;
+use crate::store::Bound;
 
 /// What begins like a param and is none is told.
 const PREFIXES: [&str; 11] = [
@@ -48,6 +49,8 @@ pub struct TaskParams {
     pub registry_mirrors: Vec<String>,
     /// Who asks a registry, by its host.
     pub login: Option<Login>,
+    /// How much the state may hold afterwards.
+    pub cache_max: Option<Bound>,
     /// Whether more is told.
     pub debug: bool,
     /// The names of the params that are given.
@@ -114,6 +117,7 @@ impl TaskParams {
             unpack_rootfs: variables.flag("UNPACK_ROOTFS")?,
             registry_mirrors: variables.list("REGISTRY_MIRRORS")?,
             login: login(&mut variables)?,
+            cache_max: cache_max(&mut variables)?,
             debug: variables.flag("DEBUG")?,
             given: variables.taken.clone(),
             unknown: variables.unknown(),
@@ -196,6 +200,11 @@ fn platforms(variables: &mut Variables) -> Result<Vec<Platform>, InvalidRequest>
         }
     }
     Ok(platforms)
+}
+
+fn cache_max(variables: &mut Variables) -> Result<Option<Bound>, InvalidRequest> {
+    let bound = variables.text("CACHE_MAX")?.map(|text| text.parse::<Bound>()).transpose();
+    bound.map_err(|error| InvalidRequest::new(format!("cannot use CACHE_MAX: {error}")))
 }
 
 /// As some releases of oci-build-task have it; all three, or nothing.
