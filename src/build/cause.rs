@@ -144,6 +144,7 @@ mod tests {
             workdir: "/".into(),
             user: String::new(),
             has_network: false,
+            hosts: vec![],
             mounts: vec![],
             secret_env: vec![],
         };

@@ -2,13 +2,16 @@
 //! them. Their values stand in no key, history, layer, log or account.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::{Position, Url};
 
+use crate::login::{Agent, InvalidKey};
 use crate::redact::Secret;
 
 /// No secret is larger, as with BuildKit.
@@ -22,7 +25,16 @@ const GIT_TOKEN: &str = "GIT_AUTH_TOKEN";
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     secrets: BTreeMap<String, SecretSource>,
-    agents: BTreeMap<String, PathBuf>,
+    agents: BTreeMap<String, AgentSource>,
+}
+
+/// Where an agent is.
+#[derive(Clone, Debug)]
+enum AgentSource {
+    /// At a socket.
+    Socket(PathBuf),
+    /// Here, with keys of files.
+    Own(Arc<Agent>),
 }
 
 /// Where a secret's value is.
@@ -40,9 +52,18 @@ impl Secrets {
         self.secrets.insert(name.into(), source);
     }
 
-    /// Adds the socket of an ssh agent; one of the same name is replaced.
-    pub fn add_agent(&mut self, name: impl Into<String>, socket: impl Into<PathBuf>) {
-        self.agents.insert(name.into(), socket.into());
+    /// Adds an ssh agent: the one at a socket, or one that has the keys of these files; one of the same name is replaced.
+    ///
+    /// # Errors
+    /// When a file is neither, or its key is encrypted.
+    pub fn add_agent(&mut self, name: impl Into<String>, places: &[PathBuf]) -> Result<(), InvalidKey> {
+        let is_socket = |path: &PathBuf| path.metadata().is_ok_and(|found| found.file_type().is_socket());
+        let agent = match places {
+            [socket] if is_socket(socket) => AgentSource::Socket(socket.clone()),
+            files => AgentSource::Own(Arc::new(Agent::start(files)?)),
+        };
+        self.agents.insert(name.into(), agent);
+        Ok(())
     }
 
     /// Returns the value of a secret, where there is one of that name.
@@ -86,8 +107,11 @@ impl Secrets {
     }
 
     /// Returns the socket of an ssh agent.
-    pub fn agent(&self, name: &str) -> Option<&PathBuf> {
-        self.agents.get(name)
+    pub fn agent(&self, name: &str) -> Option<PathBuf> {
+        Some(match self.agents.get(name)? {
+            AgentSource::Socket(socket) => socket.clone(),
+            AgentSource::Own(agent) => agent.socket(),
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueHint};
 use estaleiro::layer::Compression;
 use estaleiro::oci::Platform;
 use estaleiro::registry::Location;
+use estaleiro::sandbox::Host;
 use estaleiro::store::Bound;
 
 /// Builds OCI images from a declarative definition, and tells where every bit came from.
@@ -161,8 +162,11 @@ pub(crate) struct DockerfileArgs {
     /// A secret for `RUN --mount=type=secret`: id=NAME,src=FILE or id=NAME,env=VARIABLE; may be repeated.
     #[arg(long = "secret", value_name = "id=NAME[,src=FILE|,env=VARIABLE]", requires = "file")]
     pub(crate) secrets: Vec<String>,
-    /// An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; may be repeated.
-    #[arg(long = "ssh", value_name = "NAME[=SOCKET]", requires = "file")]
+    /// A host that commands know by name; may be repeated.
+    #[arg(long = "add-host", value_name = "NAME=ADDRESS", requires = "file")]
+    pub(crate) hosts: Vec<Host>,
+    /// An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; or a private key's file; may be repeated.
+    #[arg(long = "ssh", value_name = "NAME[=SOCKET|KEY]", requires = "file")]
     pub(crate) ssh: Vec<String>,
 }
 

@@ -36,6 +36,7 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         labels: pairs("--label", &said.labels)?,
         contents: contents(&said.build_contexts)?,
         secrets: secrets(said)?,
+        hosts: said.hosts.clone(),
         is_for_given_platform: args.definition.platform.is_some(),
     };
     let tags = vec![tag(&location)?];
@@ -133,8 +134,8 @@ fn secrets(said: &DockerfileArgs) -> Result<Secrets> {
         secrets.add(name, source);
     }
     for text in &said.ssh {
-        let (name, socket) = agent(text)?;
-        secrets.add_agent(name, socket);
+        let (name, places) = agent(text)?;
+        secrets.add_agent(name, &places).map_err(|error| WrongRequest(error.to_string()))?;
     }
     Ok(secrets)
 }
@@ -167,15 +168,15 @@ fn secret(text: &str) -> Result<(String, SecretSource)> {
     Ok((id, source))
 }
 
-/// Reads `NAME=SOCKET`; alone it is the agent that the environment names.
-fn agent(text: &str) -> Result<(String, PathBuf)> {
-    if let Some((name, socket)) = text.split_once('=') {
-        return Ok((name.to_owned(), PathBuf::from(socket)));
+/// Reads `NAME=SOCKET` or `NAME=KEY,KEY`; alone it is the agent that the environment names.
+fn agent(text: &str) -> Result<(String, Vec<PathBuf>)> {
+    if let Some((name, places)) = text.split_once('=') {
+        return Ok((name.to_owned(), places.split(',').map(PathBuf::from).collect()));
     }
     match env::var_os("SSH_AUTH_SOCK") {
-        Some(socket) => Ok((text.to_owned(), PathBuf::from(socket))),
+        Some(socket) => Ok((text.to_owned(), vec![PathBuf::from(socket)])),
         None => bail!(WrongRequest(format!(
-            "cannot use --ssh {text}: the environment has no SSH_AUTH_SOCK\nhint: start an agent, or write --ssh {text}=SOCKET"
+            "cannot use --ssh {text}: the environment has no SSH_AUTH_SOCK\nhint: start an agent, or write --ssh {text}=SOCKET or {text}=KEY"
         ))),
     }
 }

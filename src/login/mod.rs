@@ -3,6 +3,7 @@
 //!
 //! Nothing is kept or changed here, and no registry is asked for more than a token.
 
+mod agent;
 mod aws;
 mod azure;
 mod config;
@@ -11,6 +12,7 @@ mod file;
 mod helper;
 mod keychain;
 
+pub use agent::{Agent, InvalidKey};
 pub use aws::{Aws, Gallery, Keys};
 pub use azure::{Azure, Environment, Identity};
 pub use keychain::{Error, Keychain};

@@ -29,6 +29,7 @@ pub(super) fn request(
         labels: inputs.table_with("labels_file", params.labels_file.as_deref(), &params.labels)?,
         contents: contents(&params.build_contexts, inputs)?,
         secrets: secrets(&params.secrets, inputs)?,
+        hosts: Vec::new(),
         is_for_given_platform,
     })
 }

@@ -25,7 +25,7 @@ pub use cancel::Cancel;
 use std::fmt;
 
 pub use command::{Exit, Mount, Network, Root, Run, Source, Stream, User};
-pub use hosts::name_service;
+pub use hosts::{Host, InvalidHost, name_service};
 
 /// What went wrong with the sandbox itself.
 #[derive(Debug, thiserror::Error)]

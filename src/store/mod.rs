@@ -242,7 +242,7 @@ mod tests {
         let error = writer.commit_as(&announced, None).unwrap_err();
         assert!(error.to_string().contains("expected sha256:"), "{error}");
         assert!(!store.contains(&announced) && !store.contains(&Digest::of(b"hello")));
-        assert!(names_in(&store.root.join("scratch")).is_empty());
+        assert!(names_in(&store.root().join("scratch")).is_empty());
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
     fn what_a_killed_build_left_is_swept_and_what_a_living_one_holds_is_not() {
         let (directory, store) = store();
         let alive = store.scratch().unwrap();
-        let dead = store.root.join("scratch/dead");
+        let dead = store.root().join("scratch/dead");
         fs::create_dir_all(dead.join("rootfs/etc")).unwrap();
         Store::open(directory.path().join("state")).unwrap();
         assert!(alive.path().exists());
@@ -267,10 +267,10 @@ mod tests {
     #[test]
     fn only_the_owner_enters_trees_and_scratch_even_those_of_an_older_store() {
         let (directory, store) = store();
-        let mode = |part: &str| fs::metadata(store.root.join(part)).unwrap().permissions().mode() & 0o7777;
+        let mode = |part: &str| fs::metadata(store.root().join(part)).unwrap().permissions().mode() & 0o7777;
         assert_eq!(["trees", "scratch"].map(mode), [0o700; 2]);
         for part in ["trees", "scratch"] {
-            fs::set_permissions(store.root.join(part), Permissions::from_mode(0o755)).unwrap();
+            fs::set_permissions(store.root().join(part), Permissions::from_mode(0o755)).unwrap();
         }
         Store::open(directory.path().join("state")).unwrap();
         assert_eq!(["trees", "scratch"].map(mode), [0o700; 2]);

@@ -178,7 +178,7 @@ fn a_file_in_memory_is_read_by_whom_it_is_for_and_written_by_nobody() {
 #[test]
 fn names_are_looked_up_as_the_network_has_them() {
     let place = Place::new();
-    let run = Run { mounts: name_service(Network::None), ..sh("cat /etc/hosts") };
+    let run = Run { mounts: name_service(Network::None, &[]), ..sh("cat /etc/hosts") };
     assert!(place.tell(&run).stdout.starts_with("127.0.0.1\tlocalhost estaleiro\n"));
 }
 

@@ -207,6 +207,7 @@ pub(crate) fn sh(script: &str) -> Run {
         workdir: "/".into(),
         user: String::new(),
         has_network: false,
+        hosts: vec![],
         mounts: Vec::new(),
         secret_env: Vec::new(),
     }

@@ -73,7 +73,7 @@ fn an_agent_s_socket_is_there_for_who_may_use_it() {
     let mut place = place();
     let base = place.base();
     let agent = UnixListener::bind(place.path("agent")).unwrap();
-    place.secrets.add_agent("default", place.path("agent"));
+    place.secrets.add_agent("default", &[place.path("agent")]).unwrap();
     let ssh = |is_required| RunMountKind::Ssh {
         id: "default".into(),
         is_required,

@@ -215,7 +215,7 @@ fn names_of_hosts_are_there_for_the_run_even_where_the_image_s_lead_nowhere() {
     let own = fs::read_to_string("/etc/resolv.conf").unwrap();
     let run = |network| Run {
         network,
-        ..with(name_service(network), "grep -q 127.0.0.1.*localhost /etc/hosts && cat /etc/resolv.conf")
+        ..with(name_service(network, &[]), "grep -q 127.0.0.1.*localhost /etc/hosts && cat /etc/resolv.conf")
     };
     let (exit, lines) = place.run(&run(Network::Host));
     assert_eq!((exit, lines), (Exit::Code(0), own.lines().map(str::to_owned).collect()));

@@ -8,5 +8,6 @@ mod support;
 mod cache;
 mod outputs;
 mod params;
+mod registries;
 mod wrong;
 mod yard;

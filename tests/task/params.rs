@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::TestImage;
+use crate::support::{self, TestImage};
 use crate::yard::Yard;
 
 /// A param, what the source holds, and what the image says then.
@@ -136,6 +136,34 @@ fn an_image_for_another_platform_says_so() {
     yard.build_source(&[("IMAGE_PLATFORM", "linux/arm64")]);
     let config = yard.config("image");
     assert_eq!((&config["os"], &config["architecture"]), (&json!("linux"), &json!("arm64")));
+}
+
+#[test]
+fn commands_are_told_secrets_and_hosts() {
+    let yard = Yard::with(
+        "FROM @base\nRUN --mount=type=secret,id=file --mount=type=secret,id=text --network=none \\\n\
+         cat /run/secrets/file /run/secrets/text > /tmp/told && grep build.example /etc/hosts >> /tmp/told",
+    );
+    yard.write("keys/file", "from a file, ");
+    let stderr = yard.build_source(&[
+        ("BUILDKIT_SECRET_file", "keys/file"),
+        ("BUILDKIT_SECRETTEXT_text", "hunter2\n"),
+        ("BUILDKIT_ADD_HOSTS", "other.example=192.0.2.7,build.example=192.0.2.8"),
+    ]);
+    assert_eq!(yard.file("image", "tmp/told"), "from a file, hunter2\n192.0.2.8\tbuild.example\n");
+    assert!(!stderr.contains("hunter2") && !yard.read("image/bom.yml").contains("hunter2"), "{stderr}");
+}
+
+#[test]
+fn commands_reach_an_agent_that_has_the_key() {
+    let yard = Yard::with(
+        "FROM @base\nUSER ann\nRUN --mount=type=ssh,id=github,uid=1000 test -S $SSH_AUTH_SOCK && echo $SSH_AUTH_SOCK > /tmp/told",
+    );
+    yard.directory("keys");
+    let key = yard.path("keys/id").display().to_string();
+    support::run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key]);
+    yard.build_source(&[("BUILDKIT_SSH", "github=keys/id")]);
+    assert_eq!(yard.file("image", "tmp/told"), "/run/buildkit/ssh_agent.0\n");
 }
 
 #[test]

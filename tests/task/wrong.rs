@@ -24,6 +24,20 @@ fn a_wrong_request_names_the_param_and_the_way_out() {
         (&[source, ("ADDITIONAL_TARGETS", "a,../b")], "cannot use ADDITIONAL_TARGETS: `../b`"),
         (&[source, ("ADDITIONAL_TARGETS", "image")], "cannot use ADDITIONAL_TARGETS: `image`"),
         (&[source, ("UNPACK_ROOTFS", "yes")], "cannot use UNPACK_ROOTFS: expected true or false"),
+        (
+            &[source, ("BUILDKIT_ADD_HOSTS", "a=192.0.2.1,b")],
+            "cannot use BUILDKIT_ADD_HOSTS `b`: expected NAME=",
+        ),
+        (&[source, ("BUILDKIT_SSH", "id=lines")], "cannot use BUILDKIT_SSH: cannot read the ssh key"),
+        (
+            &[source, ("BUILDKIT_SSH", "id=none")],
+            "cannot use BUILDKIT_SSH: cannot find none: there is no input",
+        ),
+        (
+            &[source, ("BUILDKIT_EXTRA_CONFIG", "debug = true")],
+            "cannot use BUILDKIT_EXTRA_CONFIG: it configures",
+        ),
+        (&[source, ("CA_CERTS", "lines")], "cannot use CA_CERTS lines: "),
         (&[source, ("CACHE_MAX", "much")], "cannot use CACHE_MAX: expected a size like 10GB or 500MiB"),
         (&[source, ("IMAGE_PLATFORM", "linux/")], "cannot use IMAGE_PLATFORM: "),
         (&[("IMAGE_PLATFORM", "linux/amd64,linux/arm64")], "hint: write OUTPUT_OCI: true"),

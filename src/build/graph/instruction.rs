@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::bom;
 use crate::digest::Digest;
 use crate::oci::ContainerConfig;
+use crate::sandbox::Host;
 
 /// An instruction as people wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -67,6 +68,9 @@ pub struct Run {
     pub user: String,
     /// Whether it reaches the network.
     pub has_network: bool,
+    /// Hosts that it knows by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
     /// What else it sees, in this order.
     pub mounts: Vec<RunMount>,
     /// Names of environment variables that come from secrets, with the secret's name and whether it must be there.

@@ -19,6 +19,7 @@ use crate::build::graph::{
 use crate::build::lock::{InvalidLock, PlatformLock};
 use crate::build::tree::rooted;
 use crate::dockerfile::{self, Ignore, Kind, Mistake, Mount, Network, Owner, RunCommand, Security};
+use crate::sandbox::Host;
 
 /// Where secrets are seen unless said.
 const SECRETS: &str = "/run/secrets";
@@ -59,6 +60,7 @@ pub(super) struct Lowering<'a> {
     text: &'a Text,
     scans: &'a Scans<'a>,
     lock: &'a PlatformLock,
+    hosts: &'a [Host],
     /// The last vertex of each stage, by its number.
     tops: BTreeMap<usize, VertexId>,
     /// The names of stages that have one.
@@ -71,8 +73,9 @@ impl<'a> Lowering<'a> {
         text: &'a Text,
         scans: &'a Scans<'a>,
         lock: &'a PlatformLock,
+        hosts: &'a [Host],
     ) -> Lowering<'a> {
-        Lowering { graph, text, scans, lock, tops: BTreeMap::new(), names: BTreeMap::new() }
+        Lowering { graph, text, scans, lock, hosts, tops: BTreeMap::new(), names: BTreeMap::new() }
     }
 
     /// Adds the vertices of a stage; those that it needs were added before.
@@ -279,6 +282,7 @@ impl<'a> Lowering<'a> {
             workdir: step.config.config.working_dir.clone(),
             user: step.config.config.user.clone(),
             has_network: run.network != Network::None,
+            hosts: self.hosts.to_vec(),
             mounts: seen,
             secret_env: run.mounts.iter().filter_map(secret_variable).collect(),
         };

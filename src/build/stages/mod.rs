@@ -30,6 +30,7 @@ use crate::digest::Digest;
 use crate::dockerfile::{self, Dockerfile, Given, Globals, Ignore, Kind, Mistake};
 use crate::oci::Platform;
 use crate::progress::Progress;
+use crate::sandbox::Host;
 use config::Configuration;
 use evaluate::{Evaluated, Evaluation, Ground, Wanted};
 use lower::{Lowering, Scans};
@@ -57,6 +58,8 @@ pub struct DockerfileRequest {
     pub contents: Contents,
     /// What its commands may be told.
     pub secrets: Secrets,
+    /// Hosts that its commands know by name.
+    pub hosts: Vec<Host>,
     /// Whether somebody said whom the image is for: then it is, also where it is built upon another platform's.
     pub is_for_given_platform: bool,
 }
@@ -73,6 +76,7 @@ pub struct Stages {
     labels: BTreeMap<String, String>,
     platform: Platform,
     secrets: Secrets,
+    hosts: Vec<Host>,
     /// The time that the Dockerfile or a build argument asks for.
     epoch: Option<i64>,
 }
@@ -122,6 +126,7 @@ impl Stages {
             labels: request.labels.clone(),
             platform: platform.clone(),
             secrets: request.secrets.clone(),
+            hosts: request.hosts.clone(),
             epoch,
         })
     }
@@ -269,7 +274,7 @@ pub fn plan(
 fn lower(stages: &Stages, around: Surroundings<'_>, graph: &mut Graph) -> Result<(VertexId, Configuration)> {
     let evaluated = stages.evaluate(around.images)?;
     let scans = Scans::new(around.context, &stages.ignore, &stages.contents)?;
-    let mut lowering = Lowering::new(graph, &stages.text, &scans, around.lock);
+    let mut lowering = Lowering::new(graph, &stages.text, &scans, around.lock, &stages.hosts);
     let mut top = None;
     for stage in &evaluated {
         top = Some((lowering.stage(stage)?, stage.config.clone()));

@@ -9,19 +9,23 @@ use super::super::params::{DefinitionParams, DockerfileParams, SecretParam};
 use super::{CACHE, IMAGE};
 use crate::oci::Platform;
 use crate::redact::Secret;
+use crate::sandbox::{Host, InvalidHost};
 use crate::store::Bound;
 
 /// What begins like a param and is none is told.
-const PREFIXES: [&str; 11] = [
+const PREFIXES: [&str; 14] = [
     "ADDITIONAL_",
     "BUILDKIT_",
     "BUILD_ARG",
     "CACHE_",
+    "CA_CERT",
     "CONTEXT",
     "DOCKERFILE",
     "IMAGE_",
+    "INSECURE_",
     "LABEL",
     "OUTPUT_",
+    "REGISTRY_",
     "TARGET",
     "UNPACK_",
 ];
@@ -47,6 +51,10 @@ pub struct TaskParams {
     pub unpack_rootfs: bool,
     /// Registries that are asked before Docker Hub.
     pub registry_mirrors: Vec<String>,
+    /// Registries that are reached by plain http.
+    pub insecure_registries: Vec<String>,
+    /// Files of certificates of authorities that are trusted besides this machine's.
+    pub ca_certs: Vec<PathBuf>,
     /// Who asks a registry, by its host.
     pub login: Option<Login>,
     /// How much the state may hold afterwards.
@@ -79,6 +87,10 @@ pub struct TaskDockerfile {
     pub labels_file: Option<PathBuf>,
     /// Stages that are built besides.
     pub additional_targets: Vec<String>,
+    /// An ssh agent: its name, and its socket or the files of its keys.
+    pub ssh: Option<(String, Vec<PathBuf>)>,
+    /// Hosts that commands know by name.
+    pub hosts: Vec<Host>,
     /// Images among the inputs, by the argument that is to name them.
     pub image_args: BTreeMap<String, PathBuf>,
 }
@@ -103,6 +115,11 @@ impl TaskParams {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<TaskParams, InvalidRequest> {
         let mut variables = Variables::new(environment);
+        if variables.text("BUILDKIT_EXTRA_CONFIG")?.is_some() {
+            return Err(InvalidRequest::new(
+                "cannot use BUILDKIT_EXTRA_CONFIG: it configures another builder\nhint: what it is mostly for, say with CA_CERTS (files of certificates), INSECURE_REGISTRIES (hosts) or REGISTRY_MIRRORS",
+            ));
+        }
         let context = variables.path("CONTEXT")?;
         let written = match variables.path("DEFINITION")? {
             Some(definition) => TaskWritten::Definition(of_definition(definition, &mut variables)?),
@@ -116,6 +133,8 @@ impl TaskParams {
             output_oci: variables.flag("OUTPUT_OCI")?,
             unpack_rootfs: variables.flag("UNPACK_ROOTFS")?,
             registry_mirrors: variables.list("REGISTRY_MIRRORS")?,
+            insecure_registries: variables.list("INSECURE_REGISTRIES")?,
+            ca_certs: variables.list("CA_CERTS")?.into_iter().map(PathBuf::from).collect(),
             login: login(&mut variables)?,
             cache_max: cache_max(&mut variables)?,
             debug: variables.flag("DEBUG")?,
@@ -165,6 +184,8 @@ fn of_dockerfile(
         build_args_file: variables.path("BUILD_ARGS_FILE")?,
         labels_file: variables.path("LABELS_FILE")?,
         additional_targets: additional_targets(variables)?,
+        ssh: variables.text("BUILDKIT_SSH")?.map(|text| ssh(&text)),
+        hosts: hosts(variables)?,
         image_args: image_args.map(|(name, path)| (name, path.into())).collect(),
     })
 }
@@ -179,6 +200,21 @@ fn additional_targets(variables: &mut Variables) -> Result<Vec<String>, InvalidR
             "cannot use ADDITIONAL_TARGETS: `{target}` can't be the name of an output besides `{IMAGE}` and `{CACHE}`\nhint: give the stage another name"
         ))),
     }
+}
+
+/// Reads `NAME=KEY`, or `NAME=SOCKET`; a file alone is that of the agent that commands ask if they name none.
+fn ssh(text: &str) -> (String, Vec<PathBuf>) {
+    let (name, places) = text.split_once('=').unwrap_or(("default", text));
+    (name.to_owned(), places.split(',').map(PathBuf::from).collect())
+}
+
+fn hosts(variables: &mut Variables) -> Result<Vec<Host>, InvalidRequest> {
+    let hosts = variables.list("BUILDKIT_ADD_HOSTS")?;
+    let hosts = hosts.iter().map(|text| {
+        let wrong = |error| InvalidRequest::new(format!("cannot use BUILDKIT_ADD_HOSTS `{text}`: {error}"));
+        text.parse().map_err(|error: InvalidHost| wrong(error))
+    });
+    hosts.collect()
 }
 
 fn secrets(variables: &mut Variables) -> Result<BTreeMap<String, SecretParam>, InvalidRequest> {

@@ -81,6 +81,12 @@ fn stages(
         let request = dockerfile::request(&stage, Some(context), !params.platforms.is_empty(), inputs);
         let mut request = request.with_context(|| hint("DOCKERFILE", inputs))?;
         request.contents = images.contents();
+        request.hosts.clone_from(&written.hosts);
+        if let Some((name, places)) = &written.ssh {
+            let places = places.iter().map(|path| inputs.place(path)).collect::<Result<Vec<_>>>();
+            let added = places.and_then(|places| Ok(request.secrets.add_agent(name, &places)?));
+            added.context("cannot use BUILDKIT_SSH")?;
+        }
         // The state changes while the image is built, and is nobody's input.
         if place == inputs.root {
             request.ignore.push_str(&format!("\n/{CACHE}\n"));

@@ -186,7 +186,7 @@ fn command(op: &Run, user: User, env: Vec<(String, String)>, mounts: Vec<Mount>)
         makes_workdir: true,
         user: Some(user),
         network,
-        mounts: name_service(network).into_iter().chain(mounts).collect(),
+        mounts: name_service(network, &op.hosts).into_iter().chain(mounts).collect(),
         ..sandbox::Run::new(&op.argv)
     }
 }

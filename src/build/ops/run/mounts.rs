@@ -299,9 +299,9 @@ impl Preparing<'_> {
             }
         };
         let failed = || format!("cannot reach the ssh agent {id} at {}", socket.display());
-        std::os::unix::net::UnixStream::connect(socket).with_context(failed)?;
+        std::os::unix::net::UnixStream::connect(&socket).with_context(failed)?;
         let name = format!("agent-{}", self.nth);
-        let agent = Agent::new(socket, self.scratch, name.clone(), owner).with_context(failed)?;
+        let agent = Agent::new(&socket, self.scratch, name.clone(), owner).with_context(failed)?;
         self.sight._agents.push(agent);
         Ok(Some(Source::Path { root: Root::Plain(self.scratch.join(name)), path: PathBuf::new() }))
     }
