@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::future::try_join_all;
@@ -27,6 +27,8 @@ pub struct Blobs {
     sources: Vec<BlobSource>,
     /// Held by who unpacks layers, so that nobody does the same meanwhile.
     unpacking: Arc<Mutex<()>>,
+    /// Whether the directories of layers are in the form of who has the machine's own privileges.
+    is_trusted: Arc<OnceLock<bool>>,
 }
 
 /// A registry and the blobs it is known to have.
@@ -48,7 +50,7 @@ impl BlobSource {
 impl Blobs {
     /// Returns the blobs of the store and these registries; `waiter` waits for the latter.
     pub fn new(store: Store, progress: Progress, waiter: Waiter, sources: Vec<BlobSource>) -> Blobs {
-        Blobs { store, progress, waiter, sources, unpacking: Arc::default() }
+        Blobs { store, progress, waiter, sources, unpacking: Arc::default(), is_trusted: Arc::default() }
     }
 
     /// Returns the registry that has a blob.
@@ -74,7 +76,7 @@ impl Blobs {
     /// Returns a directory that holds the root of these layers. It is shared: nobody may write to it.
     pub fn root(&self, layers: &[Layer]) -> Result<PathBuf> {
         let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
-        let key = Digest::of(canonical_json(&("root", diff_ids)));
+        let key = Digest::of(canonical_json(&("root", self.form(), diff_ids)));
         if let Some(tree) = self.store.tree(&key) {
             return Ok(tree);
         }
@@ -110,8 +112,8 @@ impl Blobs {
         standing: Standing,
     ) -> Result<PathBuf> {
         let key = match standing {
-            Standing::Alone => alone(layer),
-            Standing::AboveItsOwn => chained(below.iter().chain([layer])),
+            Standing::Alone => self.alone(layer),
+            Standing::AboveItsOwn => self.chained(below.iter().chain([layer])),
         };
         Ok(self.store.keep_tree(&key, directory)?)
     }
@@ -136,7 +138,7 @@ impl Blobs {
     /// Returns the directory of the last of these layers.
     fn kept_directory(&self, layers: &[Layer]) -> Option<PathBuf> {
         let last = layers.last()?;
-        self.store.tree(&alone(last)).or_else(|| self.store.tree(&chained(layers)))
+        self.store.tree(&self.alone(last)).or_else(|| self.store.tree(&self.chained(layers)))
     }
 
     /// Unpacks what is missing, several at a time. A layer that depends on those below waits for them.
@@ -206,6 +208,25 @@ impl Blobs {
         self.read(layer, &mut |tar| Ok(layer::apply(tar, root)?))
     }
 
+    /// The key of a layer's directory that says the same above any layers.
+    fn alone(&self, layer: &Layer) -> Digest {
+        Digest::of(canonical_json(&("layer", self.form(), layer.diff_id)))
+    }
+
+    /// The key of the directory of the last of these layers, where it depends on the others.
+    fn chained<'a>(&self, layers: impl IntoIterator<Item = &'a Layer>) -> Digest {
+        let diff_ids: Vec<Digest> = layers.into_iter().map(|layer| layer.diff_id).collect();
+        Digest::of(canonical_json(&("layers", self.form(), diff_ids)))
+    }
+
+    /// In which form directories are kept: overlay mounts of who has more privileges would not understand those of who
+    /// has less.
+    fn form(&self) -> &'static str {
+        let is_trusted =
+            || self.store.scratch().is_ok_and(|at| layer::marks_are_trusted(at.path()).unwrap_or(true));
+        if *self.is_trusted.get_or_init(is_trusted) { "trusted" } else { "user" }
+    }
+
     /// Reads a layer, uncompressed, which must be what the configuration says.
     fn read<T>(&self, layer: &Layer, read: &mut dyn FnMut(&mut dyn Read) -> Result<T>) -> Result<T> {
         let blob =
@@ -219,17 +240,6 @@ impl Blobs {
             false => bail!("its content has the digest {diff_id}, the configuration says {}", layer.diff_id),
         }
     }
-}
-
-/// The key of a layer's directory that says the same above any layers.
-fn alone(layer: &Layer) -> Digest {
-    Digest::of(canonical_json(&("layer", layer.diff_id)))
-}
-
-/// The key of the directory of the last of these layers, where it depends on the others.
-fn chained<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Digest {
-    let diff_ids: Vec<Digest> = layers.into_iter().map(|layer| layer.diff_id).collect();
-    Digest::of(canonical_json(&("layers", diff_ids)))
 }
 
 /// Which layers have a directory already, while the others get theirs.

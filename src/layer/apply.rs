@@ -11,10 +11,11 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fchmod, fchown, fstat, linkat,
-    makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+    mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 
 use super::entry::Whiteout;
+use super::lesser::make_device;
 use super::rooted::{
     FileId, Root, id_of, kind_of, names_in, nanoseconds_of, open_child, remove, replace_xattrs, set_mtime,
     set_times, set_xattrs, split, stat_child, timestamps,
@@ -361,10 +362,10 @@ pub(super) fn make_special(
     match kind {
         Kind::Symlink { target } => symlinkat(target.as_slice(), parent, name)?,
         Kind::CharDevice { major, minor } => {
-            mknodat(parent, name, FileType::CharacterDevice, mode, makedev(*major, *minor))?;
+            make_device(parent, name, FileType::CharacterDevice, (*major, *minor))?;
         }
         Kind::BlockDevice { major, minor } => {
-            mknodat(parent, name, FileType::BlockDevice, mode, makedev(*major, *minor))?;
+            make_device(parent, name, FileType::BlockDevice, (*major, *minor))?;
         }
         Kind::Fifo => mknodat(parent, name, FileType::Fifo, mode, 0)?,
         Kind::File { .. } | Kind::Directory | Kind::Hardlink { .. } => return Ok(()),

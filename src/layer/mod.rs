@@ -15,6 +15,7 @@ mod decompress;
 mod entry;
 mod gzip;
 mod header;
+mod lesser;
 mod names;
 mod pack;
 mod renew;
@@ -41,6 +42,7 @@ pub use entry::{Entry, Kind, Metadata};
 pub use pack::pack;
 pub use renew::{Renewed, renew, renew_in_place};
 pub use replica::{bring, copy_out};
+pub use rooted::marks_are_trusted;
 pub use skeleton::{Found, Resolved, Skeleton, SkeletonDelta};
 pub use snapshot::Snapshot;
 pub use stack::{LastLink, Node, Stack};
@@ -100,6 +102,9 @@ pub enum Error {
 }
 
 fn hint(source: &io::Error) -> &'static str {
+    if source.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) {
+        return "\nhint: that file system keeps no extended attributes; choose another place with --state DIR";
+    }
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "\nhint: free some space, or choose another place with --state DIR"

@@ -12,6 +12,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::lesser::{as_it_is_meant, meant_name, set_xattr};
+
 /// How deep directories may be nested.
 pub(super) const MAX_DEPTH: usize = 2000;
 /// How many symbolic links one path may lead through.
@@ -117,8 +119,8 @@ pub(super) fn stat_child(parent: impl AsFd, name: &[u8]) -> io::Result<Option<St
     if name.is_empty() {
         return Ok(Some(fstat(parent)?));
     }
-    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
+    match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => as_it_is_meant(parent.as_fd(), name, stat).map(Some),
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -220,8 +222,8 @@ pub(super) fn xattrs_of(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<BTree
     let path = path_for_xattrs(parent, name);
     let mut xattrs = BTreeMap::new();
     for key in split_names(&grown(|buffer| llistxattr(&path, buffer))?) {
-        if is_layered_xattr(key) {
-            xattrs.insert(key.to_vec(), grown(|buffer| lgetxattr(&path, key, buffer))?);
+        if is_layered_xattr(meant_name(key)) {
+            xattrs.insert(meant_name(key).to_vec(), grown(|buffer| lgetxattr(&path, key, buffer))?);
         }
     }
     Ok(xattrs)
@@ -247,7 +249,10 @@ pub(super) fn make_opaque(directory: impl AsFd) -> io::Result<()> {
 /// nothing lies below: else it would show them as devices. Its empty value says that the directory was copied up from a
 /// place that is not known.
 pub(super) fn hide_name(directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    mknodat(directory, name, FileType::CharacterDevice, Mode::empty(), 0)?;
+    match mknodat(directory, name, FileType::CharacterDevice, Mode::empty(), 0) {
+        Err(Errno::PERM) => return Err(io::Error::other("to note it takes Linux 5.8, or CAP_MKNOD")),
+        made => made?,
+    }
     mark(directory, "origin", b"")
 }
 
@@ -268,6 +273,18 @@ pub(super) fn mark(directory: impl AsFd, name: &str, value: &[u8]) -> io::Result
         Err(Errno::PERM) => Ok(fsetxattr(&directory, user, value, XattrFlags::empty())?),
         answer => Ok(answer?),
     }
+}
+
+/// Whether layers' directories made in `directory` have the notes that overlay mounts go by unless they are told
+/// otherwise, and devices; both take the machine's own privileges.
+pub fn marks_are_trusted(directory: &Path) -> io::Result<bool> {
+    let probe = format!("{}probe", NOTES[0]);
+    let opened = Root::open(directory)?.directory;
+    let is_set = fsetxattr(&opened, &probe, b"", XattrFlags::empty()).is_ok();
+    if is_set {
+        fremovexattr(&opened, &probe)?;
+    }
+    Ok(is_set)
 }
 
 /// Takes the note `name` away again.
@@ -304,12 +321,12 @@ pub(super) fn is_overlay_whiteout(stat: &Stat) -> bool {
 /// Gives the open file or directory these extended attributes, and no others.
 pub(super) fn replace_xattrs(file: impl AsFd, xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<()> {
     for key in split_names(&grown(|buffer| flistxattr(&file, buffer))?) {
-        if is_layered_xattr(key) && !xattrs.contains_key(key) {
+        if is_layered_xattr(meant_name(key)) && !xattrs.contains_key(meant_name(key)) {
             fremovexattr(&file, key)?;
         }
     }
     for (key, value) in xattrs.iter().filter(|(key, _)| is_layered_xattr(key)) {
-        fsetxattr(&file, key.as_slice(), value, XattrFlags::empty())?;
+        set_xattr(key, |key| fsetxattr(&file, key, value, XattrFlags::empty()))?;
     }
     Ok(())
 }
@@ -322,7 +339,7 @@ pub(super) fn set_xattrs(
 ) -> io::Result<()> {
     let path = path_for_xattrs(parent, name);
     for (key, value) in xattrs.iter().filter(|(key, _)| is_layered_xattr(key)) {
-        lsetxattr(&path, key.as_slice(), value, XattrFlags::empty())?;
+        set_xattr(key, |key| lsetxattr(&path, key, value, XattrFlags::empty()))?;
     }
     Ok(())
 }
@@ -338,7 +355,7 @@ pub(super) fn is_overlay_xattr(key: &[u8]) -> bool {
 }
 
 /// Extended attributes of links and devices can only be had by path; this one starts at an open directory.
-fn path_for_xattrs(parent: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
+pub(super) fn path_for_xattrs(parent: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
     let name: &[u8] = if name.is_empty() { b"." } else { name };
     join(format!("/proc/self/fd/{}", parent.as_raw_fd()).as_bytes(), name)
 }

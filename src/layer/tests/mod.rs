@@ -3,6 +3,7 @@
 mod apart;
 mod applying;
 mod comparing;
+mod lesser;
 mod since;
 mod skeletons;
 mod stacks;
