@@ -6,6 +6,7 @@
 mod support;
 
 mod cache;
+mod definitions;
 mod outputs;
 mod params;
 mod registries;
