@@ -9,6 +9,7 @@ use crate::pier::{self, APP, Yard};
 use crate::support::concourse::{Concourse, Put, Resource};
 use crate::support::container::Kind;
 use crate::support::fault::ALWAYS;
+use crate::support::image::busybox;
 use crate::support::{Compression, Fault, Tarball, TestImage, TestRegistry, tree};
 
 fn resource(kind: Kind, registry: &TestRegistry) -> Resource {
@@ -100,10 +101,10 @@ fn a_definition_of_files_makes_the_same_image_as_on_the_machine() {
 const WAITS: [(&str, &str); 3] =
     [("POST", "/blobs/uploads/"), ("PUT", "/blobs/uploads/"), ("PUT", "/manifests/")];
 
-fn wait_until_asked(registry: &TestRegistry, method: &str, part: &str) {
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
-    while registry.log().count(method, part) == 0 {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {method} {part}");
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -118,7 +119,7 @@ fn aborted(signal: Signal) -> Vec<(Option<i32>, String)> {
         let registry = TestRegistry::start();
         registry.faults().fail(method, part, ALWAYS, Fault::Stall);
         let running = resource(Kind::Unprivileged, &registry).begin_put(&of_an_image(&input));
-        wait_until_asked(&registry, method, part);
+        wait_until("the registry is asked", || registry.log().count(method, part) > 0);
         running.signal(signal);
         let output = running.finish();
         assert_eq!(registry.tags("app"), Vec::<String>::new(), "{method} {part}");
@@ -140,5 +141,28 @@ fn a_put_that_is_told_to_end_leaves_no_tag_no_process_and_no_mount() {
 fn a_put_that_is_killed_leaves_no_tag_no_process_and_no_mount() {
     for (code, said) in aborted(Signal::SIGKILL) {
         assert_eq!(code, Some(128 + 9), "{said}");
+    }
+}
+
+#[test]
+fn an_aborted_put_ends_the_command_that_it_runs() {
+    for (kind, signal) in
+        Kind::ALL.iter().flat_map(|kind| [(*kind, Signal::SIGTERM), (*kind, Signal::SIGKILL)])
+    {
+        let registry = TestRegistry::start();
+        busybox().put(&registry, "base", Some("latest"));
+        let yard = Yard::new("");
+        let nap = "sleep 1000 & busybox setsid sleep 1001 & trap '' TERM; echo napping; sleep 1002";
+        yard.write("Dockerfile", format!("FROM {}/base\nRUN {nap}\n", registry.host()));
+        let step = pier::with_params(&yard, json!({"dockerfile": "source/Dockerfile"}));
+        let running = resource(kind, &registry).begin_put(&step);
+        let is_asleep = || running.container().unwrap().programs().contains(&"sleep 1002 ".to_owned());
+        wait_until("the command sleeps", is_asleep);
+        running.signal(signal);
+        let output = running.finish();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let code = if signal == Signal::SIGTERM { 1 } else { 128 + 9 };
+        assert_eq!(output.status.code(), Some(code), "{kind:?}, {signal}: {said}");
+        assert_eq!(registry.tags("app"), [""; 0], "{kind:?}, {signal}");
     }
 }
