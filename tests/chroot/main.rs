@@ -77,6 +77,15 @@ fn a_process_finds_itself_in_proc() {
 }
 
 #[test]
+fn what_stands_for_the_kernel_s_file_systems_is_told_as_such() {
+    let place = Place::new();
+    let told = place.says(
+        "for p in /proc /proc/self/status /sys; do stat -f -c %T $p; done; stat -f -c %T / | grep -vc proc",
+    );
+    assert_eq!(told, "proc\nproc\nsysfs\n1\n");
+}
+
+#[test]
 fn the_host_has_the_same_name_as_in_the_other_sandbox() {
     let place = Place::new();
     assert_eq!(place.says("uname -n; hostname; cat /proc/sys/kernel/hostname"), "estaleiro\n".repeat(3));

@@ -1,6 +1,6 @@
 //! Calls about a path that is not opened: what it is, who may use it, and changes to an open file by its name in `/proc`.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -63,11 +63,42 @@ fn tell(
     let kept = if is_link { flags & libc::AT_SYMLINK_NOFOLLOW } else { 0 };
     let told = act(call, &found, &path, |path| ask(path, kept));
     match told {
-        Ok(bytes) => match supervisor.memories.write(&supervisor.calls, call, buffer, &bytes) {
-            Some(()) => Answer::Value(0),
-            None => Answer::Error(libc::EFAULT),
-        },
+        Ok(bytes) => write(supervisor, call, buffer, &bytes),
         Err(error) => failed(&error),
+    }
+}
+
+/// Tells in what kind of file system a path lies: what stands for the kernel's are the kernel's.
+pub(super) fn file_system(supervisor: &mut Supervisor, call: &Call, (directory, path): Place) -> Answer {
+    let path = supervisor.memories.string(&supervisor.calls, call, path);
+    let found = path.and_then(|path| supervisor.sight.place(call.thread, directory, &path));
+    tell_file_system(supervisor, call, found)
+}
+
+/// The same for an open file.
+pub(super) fn file_system_of_open(supervisor: &mut Supervisor, call: &Call) -> Answer {
+    let found = supervisor.sight.open_file(call.thread, call.number_at(0));
+    tell_file_system(supervisor, call, found)
+}
+
+fn tell_file_system(supervisor: &mut Supervisor, call: &Call, place: Option<Vec<u8>>) -> Answer {
+    let kernel_s = ["/proc", "/sys"].into_iter().find(|name| {
+        place.as_ref().is_some_and(|place| Path::new(OsStr::from_bytes(place)).starts_with(name))
+    });
+    let Some(path) = kernel_s.and_then(|name| CString::new(name).ok()) else { return Answer::Proceed };
+    // SAFETY: all zeros is a valid answer.
+    let mut answer: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the string ends with NUL, and the answer is valid for writing.
+    if let Err(errno) = Errno::result(unsafe { libc::statfs(path.as_ptr(), &raw mut answer) }) {
+        return Answer::Error(errno as i32);
+    }
+    write(supervisor, call, call.address_at(1), &bytes_of(&answer))
+}
+
+fn write(supervisor: &mut Supervisor, call: &Call, address: u64, bytes: &[u8]) -> Answer {
+    match supervisor.memories.write(&supervisor.calls, call, address, bytes) {
+        Some(()) => Answer::Value(0),
+        None => Answer::Error(libc::EFAULT),
     }
 }
 
@@ -149,7 +180,7 @@ pub(super) fn disarmed(
     let (path, stat) = supervisor.sight.describe(call.thread, directory, program)?;
     let becomes_user = stat.st_mode & libc::S_ISUID != 0 && stat.st_uid != who.uid;
     let becomes_group = stat.st_mode & libc::S_ISGID != 0 && stat.st_gid != who.gid;
-    let path = PathBuf::from(std::ffi::OsString::from_vec(path));
+    let path = PathBuf::from(OsString::from_vec(path));
     (becomes_user || becomes_group).then_some(path)
 }
 

@@ -4,6 +4,7 @@
 //! There is no mount here, no namespace and no device of its own; see decision 14 for what stands in for them, and what
 //! can't.
 
+mod attributes;
 mod callers;
 mod calls;
 mod changes;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 
 use super::callers::{Identity, as_user, below, identity, is_member};
-use super::furniture::{Markers, Special};
+use super::furniture::{Markers, Special, path_of};
 use super::kernel::{CALLER, LISTED};
 use crate::sandbox::syscall as sys;
 
@@ -126,12 +126,30 @@ impl Sight {
         }
     }
 
-    /// Returns where a path leads in the root, and what lies there.
+    /// Opens what a path leads to in the root, as a place only.
+    pub(super) fn open(&self, thread: i32, directory: i32, path: &[u8]) -> Option<OwnedFd> {
+        let path = CString::new(self.absolute(thread, directory, path)?).ok()?;
+        open_inside(self.root.as_raw_fd(), &path, libc::O_PATH | libc::O_CLOEXEC).ok()
+    }
+
+    /// Returns where a path leads in the root, without links.
+    pub(super) fn place(&self, thread: i32, directory: i32, path: &[u8]) -> Option<Vec<u8>> {
+        let found = self.open(thread, directory, path)?;
+        self.inside(path_of(&found).ok()?.as_os_str().as_bytes())
+    }
+
+    /// Returns where an open file of a thread lies in the root.
+    pub(super) fn open_file(&self, thread: i32, number: i32) -> Option<Vec<u8>> {
+        let link = below(thread, &format!("fd/{number}"));
+        let target = identity(thread).and_then(|who| as_user(who, || fs::read_link(link))).ok()?;
+        self.inside(target.as_os_str().as_bytes())
+    }
+
+    /// Returns what lies where a path leads in the root, and where that is.
     pub(super) fn describe(&self, thread: i32, directory: i32, path: &[u8]) -> Option<(Vec<u8>, libc::stat)> {
-        let path = self.absolute(thread, directory, path)?;
-        let name = CString::new(path.clone()).ok()?;
-        let found = open_inside(self.root.as_raw_fd(), &name, libc::O_PATH | libc::O_CLOEXEC).ok()?;
-        Some((path, sys::stat(found.as_raw_fd(), c"").ok()?))
+        let found = self.open(thread, directory, path)?;
+        let place = self.inside(path_of(&found).ok()?.as_os_str().as_bytes())?;
+        Some((place, sys::stat(found.as_raw_fd(), c"").ok()?))
     }
 
     fn owner(&self, thread: i32, name: &str) -> Option<i32> {

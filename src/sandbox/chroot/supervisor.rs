@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::attributes;
 use super::callers::{Memories, as_user, below, identity, members};
 use super::calls::{Answer, Call, Calls};
 use super::changes;
@@ -95,6 +96,12 @@ impl Supervisor {
             libc::SYS_fchmodat | libc::SYS_fchmodat2 | libc::SYS_fchownat | libc::SYS_utimensat => {
                 changes::change(self, call)
             }
+            libc::SYS_linkat => attributes::link(self, call),
+            libc::SYS_getxattr | libc::SYS_setxattr | libc::SYS_listxattr | libc::SYS_removexattr => {
+                attributes::attribute(self, call)
+            }
+            libc::SYS_statfs => changes::file_system(self, call, (libc::AT_FDCWD, at(0))),
+            libc::SYS_fstatfs => changes::file_system_of_open(self, call),
             libc::SYS_execve => self.execute(call, libc::AT_FDCWD, at(0)),
             libc::SYS_execveat => self.execute(call, number(0), at(1)),
             libc::SYS_uname => self.tell_name(call),

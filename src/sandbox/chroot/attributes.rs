@@ -1,0 +1,138 @@
+//! Extended attributes and further names of an open file that is called by its name in `/proc`, as who has no better name
+//! for it does: systemd's tools for access lists, and whoever names a file only once it is complete.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::callers::identity;
+use super::calls::{Answer, Call};
+use super::sight::{Found, Last, What};
+use super::supervisor::Supervisor;
+
+/// No value and no list is longer: xattr(7).
+const LONGEST: u64 = 64 << 10;
+
+/// Reads or changes an attribute, or lists them.
+pub(super) fn attribute(supervisor: &mut Supervisor, call: &Call) -> Answer {
+    let place = (libc::AT_FDCWD, call.address_at(0));
+    let Some((found, path)) = open_file(supervisor, call, place) else { return Answer::Proceed };
+    let at = |index| call.address_at(index);
+    let done = match call.number {
+        libc::SYS_listxattr => read(supervisor, call, (at(1), at(2)), &found, |start, size| {
+            // SAFETY: the path ends with NUL, and the buffer is as long as it says.
+            unsafe { libc::listxattr(path.as_ptr(), start.cast(), size) as i64 }
+        }),
+        number => match name(supervisor, call) {
+            None => Err(Errno::EFAULT.into()),
+            Some(name) => match number {
+                libc::SYS_getxattr => read(supervisor, call, (at(2), at(3)), &found, |start, size| {
+                    // SAFETY: the strings end with NUL, and the buffer is as long as it says.
+                    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), start.cast(), size) as i64 }
+                }),
+                libc::SYS_setxattr => set(supervisor, call, &found, &path, &name),
+                _ => act(call, &found, || {
+                    // SAFETY: the strings end with NUL.
+                    i64::from(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) })
+                }),
+            },
+        },
+    };
+    answer(done)
+}
+
+/// Gives an open file another name.
+pub(super) fn link(supervisor: &mut Supervisor, call: &Call) -> Answer {
+    if call.number_at(4) & libc::AT_SYMLINK_FOLLOW == 0 {
+        return Answer::Proceed;
+    }
+    let place = (call.number_at(0), call.address_at(1));
+    let Some((found, old)) = open_file(supervisor, call, place) else { return Answer::Proceed };
+    let new = supervisor.memories.string(&supervisor.calls, call, call.address_at(3));
+    let done = new.ok_or_else(|| Errno::EFAULT.into()).and_then(|new| {
+        let new = Path::new(OsStr::from_bytes(&new)).to_owned();
+        let (around, name) = (new.parent(), new.file_name());
+        let around = around.filter(|around| !around.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let around = around.as_os_str().as_bytes();
+        let directory = supervisor.sight.open(call.thread, call.number_at(2), around).ok_or(Errno::ENOENT)?;
+        let name = CString::new(name.ok_or(Errno::EEXIST)?.as_bytes()).map_err(|_| Errno::EINVAL)?;
+        act(call, &found, || {
+            let (from, to) = (libc::AT_FDCWD, directory.as_raw_fd());
+            // SAFETY: the strings end with NUL.
+            let done =
+                unsafe { libc::linkat(from, old.as_ptr(), to, name.as_ptr(), libc::AT_SYMLINK_FOLLOW) };
+            i64::from(done)
+        })
+    });
+    answer(done)
+}
+
+fn open_file(supervisor: &mut Supervisor, call: &Call, place: (i32, u64)) -> Option<(Found, CString)> {
+    let found = supervisor.look(call, place, Last::Followed)?;
+    match found.what {
+        What::Descriptor(_) => {
+            let path = CString::new(found.place()?.as_os_str().as_bytes()).ok()?;
+            Some((found, path))
+        }
+        _ => None,
+    }
+}
+
+fn name(supervisor: &mut Supervisor, call: &Call) -> Option<CString> {
+    let name = supervisor.memories.string(&supervisor.calls, call, call.address_at(1))?;
+    CString::new(name).ok()
+}
+
+fn set(
+    supervisor: &mut Supervisor,
+    call: &Call,
+    found: &Found,
+    path: &CString,
+    name: &CString,
+) -> io::Result<i64> {
+    let size = call.address_at(3);
+    if size > LONGEST {
+        return Err(Errno::E2BIG.into());
+    }
+    let mut value = vec![0; size as usize];
+    let read = supervisor.memories.read(&supervisor.calls, call, call.address_at(2), &mut value);
+    read.ok_or(Errno::EFAULT)?;
+    act(call, found, || {
+        let (start, flags) = (value.as_ptr().cast(), call.number_at(4));
+        // SAFETY: the strings end with NUL, and the value is as long as it says.
+        i64::from(unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), start, value.len(), flags) })
+    })
+}
+
+/// Fills a buffer of the caller's, or tells how long it would have to be.
+fn read(
+    supervisor: &mut Supervisor,
+    call: &Call,
+    (buffer, size): (u64, u64),
+    found: &Found,
+    fill: impl FnOnce(*mut u8, usize) -> i64,
+) -> io::Result<i64> {
+    let mut bytes = vec![0; size.min(LONGEST) as usize];
+    let n_bytes = act(call, found, || fill(bytes.as_mut_ptr(), bytes.len()))?;
+    if size > 0 {
+        let filled = bytes.get(..usize::try_from(n_bytes).unwrap_or(0)).unwrap_or_default();
+        supervisor.memories.write(&supervisor.calls, call, buffer, filled).ok_or(Errno::EFAULT)?;
+    }
+    Ok(n_bytes)
+}
+
+fn act(call: &Call, found: &Found, act: impl FnOnce() -> i64) -> io::Result<i64> {
+    found.act(identity(call.thread)?, || Ok(Errno::result(act())?))
+}
+
+fn answer(done: io::Result<i64>) -> Answer {
+    match done {
+        Ok(value) => Answer::Value(value),
+        Err(error) => Answer::Error(error.raw_os_error().unwrap_or(libc::EIO)),
+    }
+}
