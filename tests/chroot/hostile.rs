@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use estaleiro::sandbox::{Cancel, Error, Exit, Network, Root, Run, Sandbox};
+use estaleiro::sandbox::{Cancel, Error, Exit, Mount, Network, Root, Run, Sandbox, Source};
 
 use crate::place::{Place, as_user, run, sh};
 
-fn probe(place: &Place) {
+pub(crate) fn probe(place: &Place) {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chroot/probe.c");
     let program = place.path("root/bin/probe");
     let compiled = Command::new("cc").args(["-O1", "-static", "-o"]).arg(&program).arg(source).status();
@@ -78,6 +78,36 @@ fn there_is_no_way_out_of_the_root() {
         "ls -a / | tr '\\n' ' '; ls -d /proc/self/root/.. /proc/1/root/bin; cat /proc/self/root/../outside || echo no",
     );
     assert!(told.contains("/proc/self/root/..") && told.ends_with("no\n"), "{told}");
+}
+
+#[test]
+fn a_link_in_the_way_leads_the_supervisor_nowhere() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("outside/fd")).unwrap();
+    std::fs::create_dir_all(place.path("root/opt")).unwrap();
+    std::fs::create_dir_all(place.path("cache")).unwrap();
+    let outside = place.path("outside").display().to_string();
+    let script = format!(
+        "rm -rf /proc/.listed /dev/pts; ln -s {outside} /proc/.listed; ln -s ../../{outside} /dev/pts; \
+         ls /proc/self/fd; ls /proc >/dev/null; probe terminal; mv /opt /opt2; ln -s {outside} /opt; true"
+    );
+    probe(&place);
+    let source = Source::Path { root: Root::Plain(place.path("cache")), path: "".into() };
+    let mounts = vec![Mount { source, target: "/opt/cache".into(), is_read_only: false }];
+    place.tell(&Run { mounts, ..sh(&script) });
+    assert_eq!(std::fs::read_dir(place.path("outside")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(place.path("outside/fd")).unwrap().count(), 0);
+    assert!(place.path("cache").is_dir());
+}
+
+#[test]
+fn what_is_there_for_the_run_only_is_neither_kept_nor_moved_out() {
+    let place = Place::new();
+    let script = "ln /dev/null /null; mv /dev /other; mv /dev/zero /zero; mv /proc/version /version && cat /version; true";
+    let told = place.tell(&sh(script));
+    assert!(told.stdout.starts_with("Linux version"), "a file is copied: {told:?}");
+    let left: Vec<_> = place.tree().into_iter().filter(|line| !line.contains("/bin")).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
 }
 
 #[test]

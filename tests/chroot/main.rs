@@ -69,7 +69,7 @@ fn a_process_finds_itself_in_proc() {
             "told\n",
         ),
         ("grep -q ^Name:.sh /proc/$$/status && ls /proc/$$/fd >/dev/null && echo read", "read\n"),
-        ("sleep 9 & ps -o comm | grep -c sleep", "1\n"),
+        ("sleep 99 & until ps -o comm | grep -q ^sleep; do true; done; echo listed", "listed\n"),
     ];
     for (script, expected) in cases {
         assert_eq!(place.says(script), expected, "{script}");
@@ -83,6 +83,15 @@ fn what_stands_for_the_kernel_s_file_systems_is_told_as_such() {
         "for p in /proc /proc/self/status /sys; do stat -f -c %T $p; done; stat -f -c %T / | grep -vc proc",
     );
     assert_eq!(told, "proc\nproc\nsysfs\n1\n");
+}
+
+#[test]
+fn a_terminal_has_two_ends() {
+    let place = Place::new();
+    hostile::probe(&place);
+    assert_eq!(place.says("probe terminal"), "a terminal at /dev/pts/\n");
+    let told = place.tell(&as_user(1000, run(["probe", "terminal"])));
+    assert_eq!(told.stdout, "a terminal at /dev/pts/\n", "{told:?}");
 }
 
 #[test]

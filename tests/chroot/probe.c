@@ -99,8 +99,20 @@ static void escape(void) {
     rmdir("/inner");
 }
 
+/* Makes a terminal, and opens its other end by name. */
+static int terminal(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return 1;
+    const char *name = ptsname(master);
+    int slave = name ? open(name, O_RDWR | O_NOCTTY) : -1;
+    if (slave < 0 || !isatty(slave)) return 2;
+    printf("a terminal at %.9s\n", name);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "escape") == 0) escape();
+    if (argc > 1 && strcmp(argv[1], "terminal") == 0) return terminal();
     for (int i = 2; i < argc; i++) outside(atoi(argv[i]));
     return 0;
 }

@@ -1,11 +1,8 @@
-//! Extended attributes and further names of an open file that is called by its name in `/proc`, as who has no better name
-//! for it does: systemd's tools for access lists, and whoever names a file only once it is complete.
+//! Extended attributes of an open file that is called by its name in `/proc`, as by systemd's tools for access lists.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -46,33 +43,12 @@ pub(super) fn attribute(supervisor: &mut Supervisor, call: &Call) -> Answer {
     answer(done)
 }
 
-/// Gives an open file another name.
-pub(super) fn link(supervisor: &mut Supervisor, call: &Call) -> Answer {
-    if call.number_at(4) & libc::AT_SYMLINK_FOLLOW == 0 {
-        return Answer::Proceed;
-    }
-    let place = (call.number_at(0), call.address_at(1));
-    let Some((found, old)) = open_file(supervisor, call, place) else { return Answer::Proceed };
-    let new = supervisor.memories.string(&supervisor.calls, call, call.address_at(3));
-    let done = new.ok_or_else(|| Errno::EFAULT.into()).and_then(|new| {
-        let new = Path::new(OsStr::from_bytes(&new)).to_owned();
-        let (around, name) = (new.parent(), new.file_name());
-        let around = around.filter(|around| !around.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let around = around.as_os_str().as_bytes();
-        let directory = supervisor.sight.open(call.thread, call.number_at(2), around).ok_or(Errno::ENOENT)?;
-        let name = CString::new(name.ok_or(Errno::EEXIST)?.as_bytes()).map_err(|_| Errno::EINVAL)?;
-        act(call, &found, || {
-            let (from, to) = (libc::AT_FDCWD, directory.as_raw_fd());
-            // SAFETY: the strings end with NUL.
-            let done =
-                unsafe { libc::linkat(from, old.as_ptr(), to, name.as_ptr(), libc::AT_SYMLINK_FOLLOW) };
-            i64::from(done)
-        })
-    });
-    answer(done)
-}
-
-fn open_file(supervisor: &mut Supervisor, call: &Call, place: (i32, u64)) -> Option<(Found, CString)> {
+/// Returns the open file that a path in the caller's memory names.
+pub(super) fn open_file(
+    supervisor: &mut Supervisor,
+    call: &Call,
+    place: (i32, u64),
+) -> Option<(Found, CString)> {
     let found = supervisor.look(call, place, Last::Followed)?;
     match found.what {
         What::Descriptor(_) => {
@@ -126,11 +102,13 @@ fn read(
     Ok(n_bytes)
 }
 
-fn act(call: &Call, found: &Found, act: impl FnOnce() -> i64) -> io::Result<i64> {
+/// Makes a call for the caller.
+pub(super) fn act(call: &Call, found: &Found, act: impl FnOnce() -> i64) -> io::Result<i64> {
     found.act(identity(call.thread)?, || Ok(Errno::result(act())?))
 }
 
-fn answer(done: io::Result<i64>) -> Answer {
+/// Tells the caller how that went.
+pub(super) fn answer(done: io::Result<i64>) -> Answer {
     match done {
         Ok(value) => Answer::Value(value),
         Err(error) => Answer::Error(error.raw_os_error().unwrap_or(libc::EIO)),

@@ -72,19 +72,19 @@ fn tell(
 pub(super) fn file_system(supervisor: &mut Supervisor, call: &Call, (directory, path): Place) -> Answer {
     let path = supervisor.memories.string(&supervisor.calls, call, path);
     let found = path.and_then(|path| supervisor.sight.place(call.thread, directory, &path));
-    tell_file_system(supervisor, call, found)
+    tell_file_system(supervisor, call, found.as_deref())
 }
 
 /// The same for an open file.
 pub(super) fn file_system_of_open(supervisor: &mut Supervisor, call: &Call) -> Answer {
     let found = supervisor.sight.open_file(call.thread, call.number_at(0));
-    tell_file_system(supervisor, call, found)
+    tell_file_system(supervisor, call, found.as_deref())
 }
 
-fn tell_file_system(supervisor: &mut Supervisor, call: &Call, place: Option<Vec<u8>>) -> Answer {
-    let kernel_s = ["/proc", "/sys"].into_iter().find(|name| {
-        place.as_ref().is_some_and(|place| Path::new(OsStr::from_bytes(place)).starts_with(name))
-    });
+fn tell_file_system(supervisor: &mut Supervisor, call: &Call, place: Option<&[u8]>) -> Answer {
+    let kernel_s = ["/proc", "/sys"]
+        .into_iter()
+        .find(|name| place.is_some_and(|place| Path::new(OsStr::from_bytes(place)).starts_with(name)));
     let Some(path) = kernel_s.and_then(|name| CString::new(name).ok()) else { return Answer::Proceed };
     // SAFETY: all zeros is a valid answer.
     let mut answer: libc::statfs = unsafe { std::mem::zeroed() };

@@ -86,6 +86,8 @@ const SHOWN: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_linkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
     libc::SYS_getxattr,
     libc::SYS_setxattr,
     libc::SYS_listxattr,
@@ -111,6 +113,10 @@ const SHOWN: &[i64] = &[
     libc::SYS_access,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_link,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_chmod,
     #[cfg(target_arch = "x86_64")]
@@ -142,7 +148,7 @@ fn by_argument() -> Vec<Rule> {
         shown(libc::SYS_sched_setattr, vec![Test::IsNot(0, 0)]),
         shown(libc::SYS_sched_setparam, vec![Test::IsNot(0, 0)]),
         shown(libc::SYS_sched_setscheduler, vec![Test::IsNot(0, 0)]),
-        shown(libc::SYS_setpriority, vec![Test::IsNot(1, 0), Test::IsNot(0, libc::PRIO_PROCESS as u32)]),
+        shown(libc::SYS_setpriority, vec![Test::IsNot(1, 0), Test::IsNot(0, libc::PRIO_PROCESS)]),
         shown(libc::SYS_ioprio_set, vec![Test::IsNot(1, 0), Test::IsNot(0, 1)]),
         shown(libc::SYS_fcntl, vec![Test::Is(1, libc::F_SETOWN as u32)]),
         refused(libc::SYS_fcntl, libc::EINVAL, vec![Test::Is(1, F_SETOWN_EX)]),

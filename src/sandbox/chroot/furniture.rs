@@ -5,14 +5,16 @@
 //! knows them by their numbers, and gives what they stand for.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, memfd_create, mknodat};
+use rustix::fs::{AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, memfd_create, mknodat, renameat, statat};
 
 use super::kernel;
 use crate::sandbox::place::{self, Kind, Stubs};
@@ -77,6 +79,33 @@ impl Markers {
         mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(mode), 0)?;
         self.note(path, special)
     }
+
+    /// Makes a marker in an open directory, in which a command may do what it wants at the same time.
+    pub(super) fn make_in(
+        &mut self,
+        directory: &File,
+        name: &str,
+        mode: u32,
+        special: Special,
+    ) -> io::Result<()> {
+        mknodat(directory, name, FileType::CharacterDevice, Mode::from_raw_mode(mode), 0)?;
+        let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        // If it is not the one that was made, it is no marker.
+        if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0 {
+            self.specials.insert(stat.st_ino, special);
+        }
+        Ok(())
+    }
+}
+
+/// Open directories of what stands for the kernel's file systems.
+pub(super) struct Shelves {
+    /// `/proc`.
+    pub(super) processes: File,
+    /// Where open files are listed.
+    pub(super) listed: File,
+    /// `/dev/pts`.
+    pub(super) terminals: File,
 }
 
 /// A root that is furnished. What was moved aside is back when this is dropped.
@@ -85,6 +114,8 @@ pub(super) struct Furniture {
     /// The root's path, without links.
     pub(super) path: PathBuf,
     pub(super) markers: Markers,
+    /// Directories into which the supervisor puts things while the command runs.
+    pub(super) shelves: Option<Shelves>,
     /// Lies beside the root, on the same file system.
     store: PathBuf,
     swaps: Vec<Swap>,
@@ -96,7 +127,13 @@ pub(super) type Failure = (Step, usize, io::Error);
 
 /// Something that was put in a place for the run.
 struct Swap {
-    place: PathBuf,
+    /// The directory that the place is in, wherever a command moves it.
+    around: File,
+    name: OsString,
+    /// The place as the command knows it.
+    seen_as: PathBuf,
+    /// What was put there: device and number.
+    id: (u64, u64),
     /// Where lies what was there before, if anything was.
     aside: Option<PathBuf>,
     /// Where it goes in the end; nothing is kept of what came from nowhere.
@@ -120,7 +157,7 @@ impl Furniture {
         };
         let (root, store) = open().map_err(failed)?;
         let (markers, stubs) = (Markers::default(), Stubs::new());
-        let mut furniture = Furniture { root, path, markers, store, swaps: Vec::new(), stubs };
+        let mut furniture = Furniture { root, path, markers, shelves: None, store, swaps: Vec::new(), stubs };
         furniture.furnish(run)?;
         Ok(furniture)
     }
@@ -128,7 +165,7 @@ impl Furniture {
     fn furnish(&mut self, run: &Run) -> Result<(), Failure> {
         let tree = self.store.join("kernel");
         let made = kernel::make(&tree, &run.host_name, &mut self.markers);
-        made.map_err(|error| (Step::MountPoint, 0, error))?;
+        self.shelves = Some(made.map_err(|error| (Step::MountPoint, 0, error))?);
         for name in ["proc", "sys", "dev"] {
             self.put_top(&tree.join(name), name).map_err(|error| (Step::MountPoint, 0, error))?;
         }
@@ -151,7 +188,7 @@ impl Furniture {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        self.swap(tree, place, None)
+        self.swap(tree, &place, None)
     }
 
     fn put_mount(&mut self, index: usize, mount: &Mount) -> Result<(), (Step, io::Error)> {
@@ -170,7 +207,7 @@ impl Furniture {
                 _ => Ok(()),
             }
         };
-        put().and_then(|()| self.swap(&thing, place, origin)).map_err(|error| (Step::Mount, error))
+        put().and_then(|()| self.swap(&thing, &place, origin)).map_err(|error| (Step::Mount, error))
     }
 
     /// Returns what is to be put somewhere, and where that belongs afterwards.
@@ -199,6 +236,11 @@ impl Furniture {
         }
     }
 
+    /// Returns the places where something else begins for the command, as it knows them.
+    pub(super) fn mount_points(&self) -> Vec<Vec<u8>> {
+        self.swaps.iter().map(|swap| swap.seen_as.as_os_str().as_bytes().to_vec()).collect()
+    }
+
     /// Finds a place in the root, and makes what is missing of it.
     fn place(&mut self, target: &Path, kind: Kind) -> io::Result<PathBuf> {
         let target = c_path(target).map_err(io::Error::other)?;
@@ -208,52 +250,85 @@ impl Furniture {
         path_of(&found)
     }
 
-    fn swap(&mut self, thing: &Path, place: PathBuf, origin: Option<PathBuf>) -> io::Result<()> {
-        let around = place.parent().unwrap_or(&self.path).to_owned();
+    fn swap(&mut self, thing: &Path, place: &Path, origin: Option<PathBuf>) -> io::Result<()> {
+        let around = File::open(place.parent().unwrap_or(&self.path))?;
+        let name = place.file_name().unwrap_or_default().to_owned();
         let before = changed(&around)?;
         let aside = self.store.join(format!("aside-{}", self.swaps.len()));
-        let aside = match fs::rename(&place, &aside) {
+        let aside = match renameat(&around, &name, CWD, &aside) {
             Ok(()) => Some(aside),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+            Err(rustix::io::Errno::NOENT) => None,
+            Err(error) => return Err(error.into()),
         };
-        let moved = fs::rename(thing, &place);
-        let times = (before, changed(&around)?);
-        let (place, origin) = (place, origin.filter(|_| moved.is_ok()));
-        self.swaps.push(Swap { place, aside, origin, times });
-        moved.map_err(|error| match error.kind() {
-            io::ErrorKind::CrossesDevices => {
+        let moved = renameat(CWD, thing, &around, &name);
+        let (times, origin) = ((before, changed(&around)?), origin.filter(|_| moved.is_ok()));
+        let id = match moved {
+            Ok(()) => id_of(&statat(&around, &name, AtFlags::SYMLINK_NOFOLLOW)?),
+            Err(_) => (0, 0),
+        };
+        let seen_as = Path::new("/").join(place.strip_prefix(&self.path).unwrap_or(place));
+        self.swaps.push(Swap { around, name, seen_as, id, aside, origin, times });
+        moved.map_err(|error| match error {
+            rustix::io::Errno::XDEV => {
                 io::Error::other("it lies on another file system than the root, and cannot be moved there")
             }
-            _ => error,
+            _ => error.into(),
         })
     }
 
-    fn take_back(&mut self, number: usize, swap: &Swap) -> io::Result<()> {
-        let around = swap.place.parent().unwrap_or(&self.path);
-        let now = changed(around)?;
-        let end = self.store.join(format!("end-{number}"));
-        match fs::rename(&swap.place, swap.origin.as_ref().unwrap_or(&end)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    /// Takes everything back.
+    ///
+    /// # Errors
+    /// When the command moved something away that was put there for it.
+    pub(super) fn take_back(mut self) -> Result<(), String> {
+        self.undo()
+    }
+
+    fn undo(&mut self) -> Result<(), String> {
+        let mut outcome = Ok(());
+        for (number, swap) in std::mem::take(&mut self.swaps).iter().enumerate().rev() {
+            let place = swap.seen_as.display();
+            match swap.undo(&self.store.join(format!("end-{number}"))) {
+                Ok(true) => {}
+                Ok(false) => outcome = Err(format!("it moved {place} away, which is there for the run only")),
+                Err(error) => outcome = Err(format!("cannot put back what was at {place}: {error}")),
+            }
         }
-        if let Some(aside) = &swap.aside {
-            fs::rename(aside, &swap.place)?;
+        outcome
+    }
+}
+
+impl Swap {
+    /// Puts back what was there; returns whether what was put there is still the same. What the command has put in its
+    /// place is gone with the run.
+    fn undo(&self, end: &Path) -> io::Result<bool> {
+        let now = changed(&self.around)?;
+        let found = statat(&self.around, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+        let is_same = self.id == (0, 0) || found.as_ref().is_ok_and(|found| id_of(found) == self.id);
+        let origin = self.origin.as_deref().filter(|_| is_same).unwrap_or(end);
+        if found.is_ok() {
+            renameat(&self.around, &self.name, CWD, origin)?;
         }
-        let (before, after) = swap.times;
-        set_changed(around, if now == after { before } else { now })
+        if let Some(aside) = &self.aside {
+            renameat(CWD, aside, &self.around, &self.name)?;
+        }
+        let (before, after) = self.times;
+        set_changed(&self.around, if now == after { before } else { now })?;
+        Ok(is_same)
     }
 }
 
 impl Drop for Furniture {
     fn drop(&mut self) {
-        for (number, swap) in std::mem::take(&mut self.swaps).iter().enumerate().rev() {
-            // What the command put in the way of what was there is gone with the run.
-            let _ = self.take_back(number, swap);
-        }
+        // Whoever wants to know has asked.
+        let _ = self.undo();
         self.stubs.remove();
         let _ = fs::remove_dir_all(&self.store);
     }
+}
+
+fn id_of(stat: &rustix::fs::Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
 /// Returns the path, without links, of what `path` leads to in the directory or file `root`.
@@ -276,13 +351,12 @@ pub(super) fn path_of(file: &impl AsFd) -> io::Result<PathBuf> {
     fs::read_link(link)
 }
 
-fn changed(directory: &Path) -> io::Result<Times> {
-    let metadata = fs::symlink_metadata(directory)?;
+fn changed(directory: &File) -> io::Result<Times> {
+    let metadata = directory.metadata()?;
     Ok((metadata.mtime(), metadata.mtime_nsec()))
 }
 
-fn set_changed(directory: &Path, times: Times) -> io::Result<()> {
-    let directory = File::open(directory)?;
+fn set_changed(directory: &File, times: Times) -> io::Result<()> {
     sys::set_mtime(directory.as_raw_fd(), times).map_err(of_number)
 }
 

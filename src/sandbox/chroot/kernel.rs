@@ -1,11 +1,11 @@
 //! `/dev`, `/proc` and `/sys` as a command finds them: a few files, and markers for what only the kernel can tell.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use super::furniture::{Markers, Special};
+use super::furniture::{Markers, Shelves, Special};
 
 /// Devices that are handed out as the builder's own are.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
@@ -134,12 +134,19 @@ const FIXED: [(&str, &str); 6] = [
 ];
 
 /// Makes `dev`, `proc` and `sys` in the new directory `tree`.
-pub(super) fn make(tree: &Path, host_name: &str, markers: &mut Markers) -> io::Result<()> {
+pub(super) fn make(tree: &Path, host_name: &str, markers: &mut Markers) -> io::Result<Shelves> {
     make_directory(tree, 0o700)?;
     make_devices(&tree.join("dev"), markers)?;
     make_processes(&tree.join("proc"), host_name, markers)?;
     tell(&SYS_TOLD, Path::new("/sys"), &tree.join("sys"))?;
-    make_directory(&tree.join("sys/fs/cgroup"), 0o755)
+    make_directory(&tree.join("sys/fs/cgroup"), 0o755)?;
+    let proc = tree.join("proc");
+    make_directory(&proc.join(LISTED), 0o555)?;
+    Ok(Shelves {
+        listed: File::open(proc.join(LISTED))?,
+        processes: File::open(proc)?,
+        terminals: File::open(tree.join("dev/pts"))?,
+    })
 }
 
 fn make_devices(dev: &Path, markers: &mut Markers) -> io::Result<()> {

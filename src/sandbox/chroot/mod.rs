@@ -12,6 +12,8 @@ mod child;
 mod filter;
 mod furniture;
 mod kernel;
+mod list;
+mod names;
 mod sight;
 mod signals;
 mod supervisor;
@@ -89,6 +91,8 @@ pub(super) fn run(
         markers: std::mem::take(&mut furniture.markers),
         first: init.pid(),
         listings: Vec::new(),
+        shelves: furniture.shelves.take().expect("a furnished root has them"),
+        mount_points: furniture.mount_points(),
     };
     let (stopped, stop) = io::pipe().map_err(|error| failed("make pipes", error))?;
     let host_name = run.host_name.clone();
@@ -103,11 +107,12 @@ pub(super) fn run(
     });
     let is_cancelled =
         listened.map_err(|error| Error::Lost { command: command_of(run), reason: error.to_string() })?;
-    drop(furniture);
+    let taken_back = furniture.take_back();
     match is_cancelled {
         true => Err(Error::Cancelled { command: command_of(run) }),
         false => {
             let exit = outcome(run, listener.report())?;
+            taken_back.map_err(|reason| Error::Lost { command: command_of(run), reason })?;
             tell(&exit, &met, output);
             Ok(exit)
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 
 use super::callers::{Identity, as_user, below, identity, is_member};
-use super::furniture::{Markers, Special, path_of};
+use super::furniture::{Markers, Shelves, Special, path_of};
 use super::kernel::{CALLER, LISTED};
 use crate::sandbox::syscall as sys;
 
@@ -24,6 +24,9 @@ pub(super) struct Sight {
     pub(super) first: i32,
     /// Whose open files are listed in which directory.
     pub(super) listings: Vec<i32>,
+    pub(super) shelves: Shelves,
+    /// Where something else begins: a file can't be renamed or linked from there to elsewhere.
+    pub(super) mount_points: Vec<Vec<u8>>,
 }
 
 /// Something that stands for something else, seen by a thread.
@@ -136,6 +139,15 @@ impl Sight {
     pub(super) fn place(&self, thread: i32, directory: i32, path: &[u8]) -> Option<Vec<u8>> {
         let found = self.open(thread, directory, path)?;
         self.inside(path_of(&found).ok()?.as_os_str().as_bytes())
+    }
+
+    /// Returns the innermost mount point that a place in the root is at or below; the root's has no name.
+    pub(super) fn mount_of(&self, place: &[u8]) -> &[u8] {
+        let is_around = |point: &&Vec<u8>| {
+            place.strip_prefix(point.as_slice()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        let around = self.mount_points.iter().filter(is_around);
+        around.max_by_key(|point| point.len()).map_or(b"", Vec::as_slice)
     }
 
     /// Returns where an open file of a thread lies in the root.

@@ -2,11 +2,10 @@
 //! themselves.
 
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -14,13 +13,12 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::attributes;
-use super::callers::{Memories, as_user, below, identity, members};
+use super::callers::{Memories, identity};
 use super::calls::{Answer, Call, Calls};
-use super::changes;
 use super::furniture::{Special, path_of};
-use super::kernel::LISTED;
 use super::sight::{Found, Last, Sight, What};
 use super::signals;
+use super::{changes, list, names};
 use crate::sandbox::filter::ARCHITECTURE;
 
 /// What the command met that it would not have met elsewhere.
@@ -96,7 +94,9 @@ impl Supervisor {
             libc::SYS_fchmodat | libc::SYS_fchmodat2 | libc::SYS_fchownat | libc::SYS_utimensat => {
                 changes::change(self, call)
             }
-            libc::SYS_linkat => attributes::link(self, call),
+            libc::SYS_linkat => names::link(self, call),
+            libc::SYS_renameat => names::move_file(self, call, (number(0), at(1)), (number(2), at(3))),
+            libc::SYS_renameat2 => names::move_file(self, call, (number(0), at(1)), (number(2), at(3))),
             libc::SYS_getxattr | libc::SYS_setxattr | libc::SYS_listxattr | libc::SYS_removexattr => {
                 attributes::attribute(self, call)
             }
@@ -125,6 +125,10 @@ impl Supervisor {
             libc::SYS_access => changes::access(self, call, (libc::AT_FDCWD, at(0)), number(1), 0),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_readlink => self.read_link(call, (libc::AT_FDCWD, at(0)), at(1), at(2)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_rename | libc::SYS_link => {
+                names::move_file(self, call, (libc::AT_FDCWD, at(0)), (libc::AT_FDCWD, at(1)))
+            }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_chmod | libc::SYS_chown => changes::change(self, call),
             _ => signals::decide(call, self.sight.first),
@@ -170,8 +174,8 @@ impl Supervisor {
         match &found.what {
             What::Caller | What::CallerThread => return Err(Errno::ELOOP.into()),
             What::Process => return Ok(None),
-            What::Processes => return self.list_processes().map(|()| None),
-            What::Descriptors => return self.list_descriptors(found.whose).map(Some),
+            What::Processes => return list::processes(&self.sight).map(|()| None),
+            What::Descriptors => return list::descriptors(&mut self.sight, found.whose).map(Some),
             What::OwnLink(_) if flags & libc::O_NOFOLLOW != 0 => return Err(Errno::ELOOP.into()),
             What::Memory(_) if flags & libc::O_ACCMODE != libc::O_RDONLY => return Err(Errno::EROFS.into()),
             _ => {}
@@ -211,52 +215,12 @@ impl Supervisor {
         // SAFETY: the kernel writes one number.
         let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTN, &raw mut number) };
         Errno::result(answer)?;
-        let place = self.host_path(&format!("dev/pts/{number}"));
         let special = Special::Outside(format!("/dev/pts/{number}").into());
-        match self.sight.markers.make(&place, 0o620, special) {
+        let terminals = &self.sight.shelves.terminals;
+        match self.sight.markers.make_in(terminals, &number.to_string(), 0o620, special) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
         }
-    }
-
-    fn host_path(&self, below: &str) -> PathBuf {
-        Path::new(std::ffi::OsStr::from_bytes(&self.sight.path)).join(below)
-    }
-
-    /// Brings the directories that stand for processes up to date.
-    fn list_processes(&self) -> io::Result<()> {
-        let proc = self.host_path("proc");
-        let living: Vec<String> =
-            members(self.sight.first).iter().map(|process| process.pid.to_string()).collect();
-        for entry in fs::read_dir(&proc)?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name != "1" && name.parse::<i32>().is_ok() && !living.contains(&name) {
-                let _ = fs::remove_dir(entry.path());
-            }
-        }
-        for name in &living {
-            let _ = fs::create_dir(proc.join(name));
-        }
-        Ok(())
-    }
-
-    /// Returns a directory with a link for each open file.
-    fn list_descriptors(&mut self, whose: i32) -> io::Result<OwnedFd> {
-        let number = self.sight.listings.len();
-        let listing = self.host_path(&format!("proc/{LISTED}/{number}"));
-        fs::create_dir_all(&listing)?;
-        let real = below(whose, "fd");
-        let who = identity(whose)?;
-        let entries = as_user(who, || fs::read_dir(&real)?.collect::<io::Result<Vec<_>>>())?;
-        for entry in entries {
-            let target = as_user(who, || fs::read_link(entry.path()));
-            let Ok(target) = target else { continue };
-            let seen = self.sight.inside(target.as_os_str().as_bytes());
-            let seen = seen.unwrap_or_else(|| target.as_os_str().as_bytes().to_vec());
-            symlink(std::ffi::OsStr::from_bytes(&seen), listing.join(entry.file_name()))?;
-        }
-        self.sight.listings.push(whose);
-        Ok(File::open(listing)?.into())
     }
 
     fn read_link(&mut self, call: &Call, path: (i32, u64), buffer: u64, size: u64) -> Answer {
