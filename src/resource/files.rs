@@ -62,6 +62,15 @@ impl<'a> Files<'a> {
         Ok(bom)
     }
 
+    /// Returns what of the image's referrers is written as files.
+    pub(super) async fn account(&self, image: &Digest) -> Result<Vec<Descriptor>> {
+        let mut account = Vec::new();
+        for (media_type, _) in ARTIFACTS {
+            account.extend(attach::newest(self.registry, image, media_type).await?);
+        }
+        Ok(account)
+    }
+
     /// Unpacks the root into `rootfs`, which gets its name when it is whole, and writes `metadata.json`.
     pub(super) async fn rootfs(&self, image: &Digest) -> Result<()> {
         let image = base::describe(image, self.registry, &self.store, self.progress).await?;
@@ -79,10 +88,16 @@ impl<'a> Files<'a> {
         self.keep(&root, "rootfs")
     }
 
-    /// Writes the image as `image.tar`; `name` is what it is called there, with its tag.
-    pub(super) async fn archive(&self, image: &Digest, name: Option<&str>, tag: &str) -> Result<()> {
+    /// Writes the image with these of its referrers as `image.tar`; `name` is what it is called there, with its tag.
+    pub(super) async fn archive(
+        &self,
+        image: &Digest,
+        name: Option<&str>,
+        tag: &str,
+        referrers: &[Descriptor],
+    ) -> Result<()> {
         let path = self.scratch.path().join("image.tar");
-        export::tarball(image, name, tag, self.registry, &path, self.progress).await?;
+        export::tarball(image, name, tag, referrers, self.registry, &path, self.progress).await?;
         let image = base::describe(image, self.registry, &self.store, self.progress).await?;
         self.labels(&image.config)?;
         self.keep(&path, "image.tar")

@@ -96,7 +96,7 @@ impl Get<'_> {
             Repository::Remote(reference) => Some(format!("{}:{tag}", reference.name())),
             Repository::Layout(_) => None,
         };
-        self.files.archive(digest, name.as_deref(), tag).await
+        self.files.archive(digest, name.as_deref(), tag, &[]).await
     }
 
     /// Without a platform asked for, an index is got whole.

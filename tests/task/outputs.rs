@@ -142,12 +142,17 @@ fn an_image_among_the_inputs_is_built_upon() {
 
 #[test]
 fn what_is_built_can_be_put_with_its_account() {
-    let yard = Yard::with("FROM @base\nCOPY Dockerfile /");
-    yard.build_source(&[("OUTPUT_OCI", "true")]);
-    let source = json!({"repository": format!("{}/app", yard.registry.host()), "tag": "1"});
-    let mut resource = Concourse::new().resource(source);
-    let step = Put::new(json!({"image": "image/image"})).artifact("image", &yard.path("image"));
-    let (outcome, _) = resource.put(&step).unwrap();
-    assert_eq!(outcome.version["digest"], yard.read("image/digest"));
-    assert!(outcome.metadata("bom").is_some());
+    for (form, path) in [("true", "image/image"), ("false", "image/image.tar")] {
+        let yard = Yard::with("FROM @base\nCOPY Dockerfile /");
+        yard.build_source(&[("OUTPUT_OCI", form)]);
+        let source = json!({"repository": format!("{}/app", yard.registry.host()), "tag": "1"});
+        let mut resource = Concourse::new().resource(source);
+        let step = Put::new(json!({"image": path})).artifact("image", &yard.path("image"));
+        let (_, got) = resource.put(&step).unwrap();
+        let directory = got.unwrap().directory;
+        for name in ["bom.yml", "estaleiro.lock"] {
+            let there = fs::read_to_string(directory.path().join(name)).unwrap();
+            assert_eq!(there, yard.read(&format!("image/{name}")), "{path}");
+        }
+    }
 }

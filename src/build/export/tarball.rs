@@ -28,7 +28,8 @@ struct Archive {
     length: u64,
 }
 
-/// Writes the image with this manifest to `path`; `name` is what it is called there, with its tag.
+/// Writes the image with this manifest to `path`, and those of its `referrers`; `name` is what it is called there, with its
+/// tag.
 ///
 /// # Errors
 /// When something of it can't be had or isn't what it should be; the file is worth nothing then.
@@ -36,13 +37,14 @@ pub async fn tarball(
     digest: &Digest,
     name: Option<&str>,
     tag: &str,
+    referrers: &[Descriptor],
     registry: &Registry,
     path: &Path,
     progress: &Progress,
 ) -> Result<()> {
-    let (descriptor, bytes) =
-        registry.manifest(&digest.to_string()).await?.with_context(|| format!("{digest} is gone"))?;
+    let (descriptor, bytes) = read(digest, registry).await?;
     let manifest = Manifest::parse(&bytes)?;
+    let mut blobs: Vec<Descriptor> = named(&manifest).cloned().collect();
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut archive = Archive { file, length: 0 };
     archive.directory("blobs/")?;
@@ -51,8 +53,15 @@ pub async fn tarball(
     archive.small_file("index.json", &index(&descriptor, name, tag))?;
     archive.small_file("manifest.json", &saved(&manifest, name))?;
     archive.small_file(&blob_name(digest), &bytes)?;
-    let blobs = manifest.layers.iter().chain([&manifest.config]);
-    let blobs: BTreeMap<Digest, &Descriptor> = blobs.map(|blob| (blob.digest, blob)).collect();
+    for referrer in referrers {
+        let (_, bytes) = read(&referrer.digest, registry).await?;
+        archive.small_file(&blob_name(&referrer.digest), &bytes)?;
+        blobs.extend(named(&Manifest::parse(&bytes)?).cloned());
+    }
+    if !referrers.is_empty() {
+        archive.small_file("referrers.json", &Index::new(referrers.to_vec()).to_json())?;
+    }
+    let blobs: BTreeMap<Digest, &Descriptor> = blobs.iter().map(|blob| (blob.digest, blob)).collect();
     let mut places = Vec::new();
     for blob in blobs.into_values() {
         places.push((blob, archive.place(&blob_name(&blob.digest), blob.size)?));
@@ -63,6 +72,14 @@ pub async fn tarball(
     stream::iter(pulls).buffer_unordered(N_PARALLEL).try_collect::<Vec<()>>().await?;
     task.done("pulled");
     Ok(())
+}
+
+async fn read(digest: &Digest, registry: &Registry) -> Result<(Descriptor, Vec<u8>)> {
+    registry.manifest(&digest.to_string()).await?.with_context(|| format!("{digest} is gone"))
+}
+
+fn named(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    manifest.layers.iter().chain([&manifest.config])
 }
 
 async fn pull(blob: &Descriptor, registry: &Registry, file: &File, offset: u64, task: &Task) -> Result<()> {

@@ -32,7 +32,8 @@ impl Output {
         let digest = match params.output_oci {
             true => files.layout(&image.root.digest, TAG, IMAGE).await?.digest,
             false => {
-                files.archive(&own, None, TAG).await?;
+                // Not with the record of this very build: the same image is the same archive.
+                files.archive(&own, None, TAG, &files.account(&own).await?).await?;
                 configuration(&own, &image.registry).await?
             }
         };
