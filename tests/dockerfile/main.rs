@@ -8,6 +8,7 @@ mod support;
 mod again;
 mod config;
 mod contexts;
+mod copies;
 mod downloads;
 mod mistakes;
 mod platforms;

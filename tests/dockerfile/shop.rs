@@ -87,22 +87,25 @@ impl Shop {
     }
 
     pub(crate) fn run(&self, dockerfile: &str, arguments: &[&str]) -> Output {
+        self.command(dockerfile, "state").args(arguments).arg(self.context()).output().unwrap()
+    }
+
+    /// Returns a build with the state `state`, which still needs a context.
+    pub(crate) fn command(&self, dockerfile: &str, state: &str) -> Command {
         let file = self.beside("Dockerfile");
         fs::write(&file, dockerfile.replace('@', &format!("{}/", self.registry.host()))).unwrap();
         let _ = fs::remove_dir_all(self.beside("out"));
-        Command::new(env!("CARGO_BIN_EXE_estaleiro"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_estaleiro"));
+        command
             .args(["build", "-f"])
             .arg(&file)
             .arg("--output")
             .arg(format!("oci:{}", self.beside("out").display()))
             .arg("--state")
-            .arg(self.beside("state"))
-            .args(arguments)
-            .arg(self.context())
+            .arg(self.beside(state))
             .env("NO_COLOR", "1")
-            .env_remove("SOURCE_DATE_EPOCH")
-            .output()
-            .unwrap()
+            .env_remove("SOURCE_DATE_EPOCH");
+        command
     }
 }
 

@@ -74,6 +74,10 @@ impl Site {
             .env("NO_COLOR", "1")
             .env("TMPDIR", self.path("tmp"))
             .stdin(Stdio::null());
+        // All stories can be told in another sandbox, too.
+        if let Some(sandbox) = std::env::var_os("ESTALEIRO_SANDBOX") {
+            command.env("ESTALEIRO_SANDBOX", sandbox);
+        }
         command
     }
 

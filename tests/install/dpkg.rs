@@ -229,6 +229,22 @@ fn going() -> &'static Voyage {
     })
 }
 
+/// Without mounts, dpkg works in a copy of the base's root.
+#[test]
+fn a_copy_of_the_root_comes_to_the_same_image_as_a_mount() {
+    for voyage in [coming(), going()] {
+        let site = &voyage.site;
+        run("cp", &["-al", text(&harbour().site.path("state")), text(&site.path("other-state"))]);
+        let places = ["--state", "../other-state", "--output", "oci:../copied", "--apt-config", "../apt"];
+        let mut build = site.estaleiro(&[&["build", "--platform", "linux/amd64"][..], &places].concat());
+        build.env("ESTALEIRO_SANDBOX", "chroot");
+        let output = build.output().unwrap();
+        assert!(output.status.success(), "{}", site.said(&output.stderr));
+        let index = |layout: &str| fs::read_to_string(site.path(layout).join("index.json")).unwrap();
+        assert_eq!(index("copied"), index("layout"));
+    }
+}
+
 #[test]
 fn what_comes_makes_the_root_that_apt_get_makes() {
     coming().arrives();
