@@ -22,14 +22,19 @@ fn credentials_are_those_of_a_docker_configuration_or_of_the_params() {
     yard.write("home/.docker/config.json", auths.to_string());
     let login = [("DOCKER_REGISTRY", &*host), ("DOCKER_USERNAME", "me"), ("DOCKER_PASSWORD", "hunter2")];
     let home = yard.path("home").display().to_string();
-    for params in [&[("DOCKER_CONFIG", "docker")][..], &[("HOME", &home)], &login] {
+    for params in [
+        &[("DOCKER_CONFIG", "docker")][..],
+        &[("REGISTRY_AUTH_FILE", "docker/config.json")],
+        &[("HOME", &home)],
+        &login,
+    ] {
         let _ = std::fs::remove_dir_all(yard.path("image"));
         let _ = std::fs::remove_dir_all(yard.path("cache"));
         yard.directory("image");
         yard.directory("cache");
         let stderr = yard.build_source(params);
         assert_eq!(yard.config("image")["config"]["User"], "guarded");
-        assert!(!stderr.contains("hunter2"), "{stderr}");
+        assert!(!stderr.contains("hunter2") && !stderr.contains("has no param"), "{stderr}");
     }
 }
 

@@ -324,7 +324,9 @@ impl Variables {
     }
 
     fn unknown(self) -> Vec<String> {
-        let is_like = |name: &String| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let is_like = |name: &String| {
+            PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && name != "REGISTRY_AUTH_FILE"
+        };
         self.rest.into_keys().filter(is_like).collect()
     }
 }
