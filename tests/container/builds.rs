@@ -12,7 +12,8 @@ use crate::site::definition_of;
 use crate::support::concourse::{Concourse, Outcome, Put};
 use crate::support::container::Kind;
 use crate::support::image::busybox;
-use crate::support::{Archive, Deb, Key, TestRegistry, tree};
+use crate::support::tarball::Entry;
+use crate::support::{Archive, Deb, Key, Tarball, TestRegistry, tree};
 
 /// Three stages, whose commands do what commands of Dockerfiles do, with what busybox has.
 pub(crate) const DOCKERFILE: &str = r#"
@@ -81,6 +82,29 @@ fn a_dockerfile_of_three_stages_makes_the_same_image_in_every_container() {
     busybox().put(&registry, "base", Some("latest"));
     let yard = Yard::new("");
     yard.write("Dockerfile", DOCKERFILE.replace('@', &format!("{}/", registry.host())));
+    let step = pier::with_params(&yard, json!({"dockerfile": "source/Dockerfile"}));
+    assert_same_everywhere(&registry, &json!({}), &step);
+}
+
+/// Devices and most extended attributes can't be made in an unprivileged one.
+#[test]
+fn a_base_with_devices_and_attributes_is_the_same_in_every_container() {
+    let registry = TestRegistry::start();
+    let capability = [1, 0, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let odd = Tarball::new()
+        .directory("odd/", 0o755)
+        .entry(Entry::device("odd/null", 0o666, 1, 3).owned_by(0, 5))
+        .entry(Entry::device("odd/other", 0o600, 240, 70_000))
+        .entry(Entry::file("odd/ping", 0o755, "ping").xattr("security.capability", capability))
+        .entry(Entry::file("odd/measured", 0o644, "x").xattr("security.ima", b"\x03\0x"))
+        .entry(Entry::directory("odd/d/", 0o755).xattr("trusted.note", "note"))
+        .file("odd/d/x", 0o644, "x");
+    busybox().layer(&odd).put(&registry, "odd", Some("latest"));
+    let yard = Yard::new("");
+    let dockerfile = "FROM @odd AS changed\nRUN chmod 600 /odd/null && mv /odd/other /odd/moved && rm /odd/d/x && chmod 700 /odd/d /odd/ping\n\
+        RUN echo y > /odd/d/y && mv /odd/null /odd/d/\n\
+        FROM @odd\nCOPY --from=changed /odd /copied\nRUN --mount=from=changed,target=/m cp -a /m/odd/d/y /odd/measured /\n";
+    yard.write("Dockerfile", dockerfile.replace('@', &format!("{}/", registry.host())));
     let step = pier::with_params(&yard, json!({"dockerfile": "source/Dockerfile"}));
     assert_same_everywhere(&registry, &json!({}), &step);
 }
