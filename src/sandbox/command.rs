@@ -139,8 +139,10 @@ pub enum Source {
         /// How many bytes it takes, where that is bounded; else half of the memory.
         size: Option<u64>,
     },
-    /// A file that is in memory only, and never on a disk. It cannot be written.
+    /// A file that cannot be written.
     File {
+        /// Whether it is in memory only, and never on a disk.
+        is_secret: bool,
         /// What stands in it.
         content: Vec<u8>,
         /// Its permissions.

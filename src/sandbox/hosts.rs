@@ -72,7 +72,8 @@ fn with_own(hosts: &str) -> String {
 }
 
 fn file(target: &str, content: String) -> Mount {
-    let source = Source::File { content: content.into_bytes(), mode: 0o644, uid: 0, gid: 0 };
+    let content = content.into_bytes();
+    let source = Source::File { is_secret: false, content, mode: 0o644, uid: 0, gid: 0 };
     Mount { source, target: target.into(), is_read_only: true }
 }
 

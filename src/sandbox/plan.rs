@@ -173,7 +173,7 @@ fn source_plan(index: usize, source: &Source) -> Result<SourcePlan, String> {
             let size = size.map_or(String::new(), |size| format!(",size={size}"));
             Ok(SourcePlan::Memory { staged, options: c_string(&format!("mode=1777{size}"))? })
         }
-        Source::File { content, mode, uid, gid } => {
+        Source::File { content, mode, uid, gid, is_secret: _ } => {
             let (mode, uid, gid) = (mode & 0o7777, *uid, *gid);
             Ok(SourcePlan::File { staged, content: content.clone(), mode, uid, gid })
         }

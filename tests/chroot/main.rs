@@ -56,7 +56,7 @@ fn standard_streams_and_open_files_have_names() {
 fn a_process_finds_itself_in_proc() {
     let place = Place::new();
     let cases = [
-        ("cat /proc/self/comm", "cat\n"),
+        ("cat /proc/self/comm; true", "cat\n"),
         ("readlink /proc/self/exe", "/bin/busybox\n"),
         ("cd /bin && readlink /proc/self/cwd", "/bin\n"),
         ("test $(readlink /proc/self) -gt 1 && echo number", "number\n"),
@@ -74,6 +74,33 @@ fn a_process_finds_itself_in_proc() {
     for (script, expected) in cases {
         assert_eq!(place.says(script), expected, "{script}");
     }
+}
+
+#[test]
+fn a_program_is_run_by_its_names_in_proc() {
+    let place = Place::new();
+    hostile::probe(&place);
+    let script = "probe again; exec 9< /bin/probe; /proc/self/fd/9 terminal; cat /proc/self/comm";
+    assert_eq!(place.says(script), "a terminal at /dev/pts/\na terminal at /dev/pts/\ncat\n");
+    // Without a first line it is this shell's to run, as which busybox calls itself so.
+    fs::write(place.path("root/script"), "\necho ran\n").unwrap();
+    fs::set_permissions(place.path("root/script"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(place.says("/script; readlink /proc/self/ns/net | tr -d '0-9'"), "ran\nnet:[]\n");
+}
+
+#[test]
+fn a_file_that_is_no_secret_can_be_run_and_not_be_changed() {
+    let place = Place::new();
+    let content = b"#!/bin/sh\necho ran\n".to_vec();
+    let source = Source::File { is_secret: false, content, mode: 0o755, uid: 0, gid: 0 };
+    let mounts = vec![Mount { source, target: "/dev/pipes/script".into(), is_read_only: true }];
+    let run = Run { mounts, ..run(["/dev/pipes/script"]) };
+    assert_eq!(place.tell(&run).stdout, "ran\n");
+    let changed = place.try_tell(&Run { argv: sh("echo x >> /dev/pipes/script").argv, ..run }).unwrap_err();
+    assert!(
+        changed.to_string().contains("it changed /dev/pipes/script, which cannot be written"),
+        "{changed}"
+    );
 }
 
 #[test]
@@ -175,7 +202,7 @@ fn mounts_are_moved_there_and_back() {
 fn a_file_in_memory_is_read_by_whom_it_is_for_and_written_by_nobody() {
     let place = Place::new();
     let secret = |mode| Mount {
-        source: Source::File { content: b"s3cret\n".to_vec(), mode, uid: 1000, gid: 1000 },
+        source: Source::File { is_secret: true, content: b"s3cret\n".to_vec(), mode, uid: 1000, gid: 1000 },
         target: "/run/secret".into(),
         is_read_only: true,
     };

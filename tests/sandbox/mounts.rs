@@ -10,7 +10,7 @@ use estaleiro::sandbox::{Exit, Mount, Network, Root, Run, Source, name_service};
 use super::{Place, error_of, sh};
 
 fn text(target: &str, content: &str) -> Mount {
-    let source = Source::File { content: content.into(), mode: 0o400, uid: 3, gid: 4 };
+    let source = Source::File { is_secret: true, content: content.into(), mode: 0o400, uid: 3, gid: 4 };
     Mount { source, target: target.into(), is_read_only: true }
 }
 

@@ -134,6 +134,8 @@ struct Swap {
     seen_as: PathBuf,
     /// What was put there: device and number.
     id: (u64, u64),
+    /// What the file holds that was put there and may not be changed.
+    content: Option<Vec<u8>>,
     /// Where lies what was there before, if anything was.
     aside: Option<PathBuf>,
     /// Where it goes in the end; nothing is kept of what came from nowhere.
@@ -207,7 +209,13 @@ impl Furniture {
                 _ => Ok(()),
             }
         };
-        put().and_then(|()| self.swap(&thing, &place, origin)).map_err(|error| (Step::Mount, error))
+        put().and_then(|()| self.swap(&thing, &place, origin)).map_err(|error| (Step::Mount, error))?;
+        if let (Source::File { is_secret: false, content, .. }, Some(swap)) =
+            (&mount.source, self.swaps.last_mut())
+        {
+            swap.content = Some(content.clone());
+        }
+        Ok(())
     }
 
     /// Returns what is to be put somewhere, and where that belongs afterwards.
@@ -226,9 +234,14 @@ impl Furniture {
                 fs::set_permissions(&made, fs::Permissions::from_mode(0o1777))?;
                 Ok((made, None))
             }
-            Source::File { content, mode, uid, gid } => {
+            Source::File { is_secret, content, mode, uid, gid } => {
                 let (mode, owner) = (mode & 0o7777, (*uid, *gid));
-                self.markers.make(&made, mode, Special::Memory(in_memory(content, mode, owner)?))?;
+                match is_secret {
+                    true => {
+                        self.markers.make(&made, mode, Special::Memory(in_memory(content, mode, owner)?))?
+                    }
+                    false => fs::write(&made, content)?,
+                }
                 chown(&made, Some(*uid), Some(*gid))?;
                 fs::set_permissions(&made, fs::Permissions::from_mode(mode))?;
                 Ok((made, None))
@@ -267,7 +280,7 @@ impl Furniture {
             Err(_) => (0, 0),
         };
         let seen_as = Path::new("/").join(place.strip_prefix(&self.path).unwrap_or(place));
-        self.swaps.push(Swap { around, name, seen_as, id, aside, origin, times });
+        self.swaps.push(Swap { around, name, seen_as, id, content: None, aside, origin, times });
         moved.map_err(|error| match error {
             rustix::io::Errno::XDEV => {
                 io::Error::other("it lies on another file system than the root, and cannot be moved there")
@@ -288,8 +301,10 @@ impl Furniture {
         let mut outcome = Ok(());
         for (number, swap) in std::mem::take(&mut self.swaps).iter().enumerate().rev() {
             let place = swap.seen_as.display();
-            match swap.undo(&self.store.join(format!("end-{number}"))) {
-                Ok(true) => {}
+            let end = self.store.join(format!("end-{number}"));
+            match swap.undo(&end) {
+                Ok(true) if swap.content.as_ref().is_none_or(|content| holds(&end, content)) => {}
+                Ok(true) => outcome = Err(format!("it changed {place}, which cannot be written")),
                 Ok(false) => outcome = Err(format!("it moved {place} away, which is there for the run only")),
                 Err(error) => outcome = Err(format!("cannot put back what was at {place}: {error}")),
             }
@@ -325,6 +340,12 @@ impl Drop for Furniture {
         self.stubs.remove();
         let _ = fs::remove_dir_all(&self.store);
     }
+}
+
+/// Whether a file holds just this.
+fn holds(path: &Path, content: &[u8]) -> bool {
+    let is_as_long = fs::symlink_metadata(path).is_ok_and(|found| found.len() == content.len() as u64);
+    is_as_long && fs::read(path).is_ok_and(|found| found == content)
 }
 
 fn id_of(stat: &rustix::fs::Stat) -> (u64, u64) {

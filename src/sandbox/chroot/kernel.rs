@@ -62,7 +62,20 @@ const OWN: [&str; 34] = [
     "status",
     "wchan",
 ];
-const OWN_LINKS: [&str; 2] = ["cwd", "exe"];
+const OWN_LINKS: [&str; 12] = [
+    "cwd",
+    "exe",
+    "ns/cgroup",
+    "ns/ipc",
+    "ns/mnt",
+    "ns/net",
+    "ns/pid",
+    "ns/pid_for_children",
+    "ns/time",
+    "ns/time_for_children",
+    "ns/user",
+    "ns/uts",
+];
 
 /// What the kernel tells of the machine; each as it was when the run began.
 const TOLD: [&str; 46] = [
@@ -173,6 +186,7 @@ fn make_processes(proc: &Path, host_name: &str, markers: &mut Markers) -> io::Re
         markers.make(&caller.join(name), 0o666, Special::Own(name))?;
     }
     for name in OWN_LINKS {
+        make_around(&caller.join(name))?;
         markers.make(&caller.join(name), 0o777, Special::OwnLink(name))?;
     }
     make_directory(&caller.join("fd"), 0o555)?;

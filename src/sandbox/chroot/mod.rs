@@ -91,6 +91,7 @@ pub(super) fn run(
         markers: std::mem::take(&mut furniture.markers),
         first: init.pid(),
         listings: Vec::new(),
+        programs: Vec::new(),
         shelves: furniture.shelves.take().expect("a furnished root has them"),
         mount_points: furniture.mount_points(),
     };

@@ -24,6 +24,8 @@ pub(super) struct Sight {
     pub(super) first: i32,
     /// Whose open files are listed in which directory.
     pub(super) listings: Vec<i32>,
+    /// Programs that were called by a name in `/proc`, as they are called in the root.
+    pub(super) programs: Vec<Vec<u8>>,
     pub(super) shelves: Shelves,
     /// Where something else begins: a file can't be renamed or linked from there to elsewhere.
     pub(super) mount_points: Vec<Vec<u8>>,

@@ -1,7 +1,7 @@
 //! Answers the calls that the filter shows: gives what a marker stands for, and keeps the command's processes among
 //! themselves.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -257,14 +257,30 @@ impl Supervisor {
     /// Notes what the program loses here; its memory is another's from now on.
     fn execute(&mut self, call: &Call, directory: i32, path: u64) -> Answer {
         let program = self.memories.string(&self.calls, call, path);
-        self.memories.forget(call.thread);
         if !self.keeps_privileges
             && let Some(program) = program
             && let Some(disarmed) = changes::disarmed(self, call, directory, &program)
         {
             self.met.disarmed.get_or_insert(disarmed);
         }
+        self.name_program(call, directory, path);
+        self.memories.forget(call.thread);
         Answer::Proceed
+    }
+
+    /// Where the program is called by a name in `/proc`, puts a name in the caller's memory that the kernel can follow.
+    /// That memory is gone as soon as the program runs.
+    fn name_program(&mut self, call: &Call, directory: i32, path: u64) -> Option<()> {
+        let found = self.look(call, (directory, path), Last::Followed)?;
+        if !matches!(found.what, What::OwnLink("exe") | What::Descriptor(_)) {
+            return None;
+        }
+        let target = self.link_target(call, &found).ok()??;
+        let called = self.memories.string(&self.calls, call, path)?;
+        let last = Path::new(OsStr::from_bytes(&called)).file_name()?;
+        let name = list::program(&mut self.sight, &target, last).ok()?;
+        (name.len() <= called.len()).then_some(())?;
+        self.memories.write(&self.calls, call, path, &[name.as_slice(), b"\0"].concat())
     }
 
     fn tell_name(&mut self, call: &Call) -> Answer {

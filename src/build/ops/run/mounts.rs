@@ -138,14 +138,15 @@ impl Preparing<'_> {
             RunMountKind::Secret { id, is_required, mode, uid, gid } => {
                 let content = secret(self.site, id, *is_required)?;
                 self.sight.secrets.extend(content.clone());
-                content.map(|content| (Source::File { content, mode: *mode, uid: *uid, gid: *gid }, true))
+                let (mode, uid, gid) = (*mode, *uid, *gid);
+                content.map(|content| (Source::File { is_secret: true, content, mode, uid, gid }, true))
             }
             RunMountKind::Ssh { id, is_required, mode, uid, gid } => {
                 self.agent(id, *is_required, (*mode, *uid, *gid))?.map(|socket| (socket, false))
             }
             RunMountKind::Text { content, mode } => {
                 let content = content.clone().into_bytes();
-                Some((Source::File { content, mode: *mode, uid: 0, gid: 0 }, true))
+                Some((Source::File { is_secret: false, content, mode: *mode, uid: 0, gid: 0 }, true))
             }
         })
     }
