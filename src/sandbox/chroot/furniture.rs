@@ -236,11 +236,10 @@ impl Furniture {
             }
             Source::File { is_secret, content, mode, uid, gid } => {
                 let (mode, owner) = (mode & 0o7777, (*uid, *gid));
-                match is_secret {
-                    true => {
-                        self.markers.make(&made, mode, Special::Memory(in_memory(content, mode, owner)?))?
-                    }
-                    false => fs::write(&made, content)?,
+                if *is_secret {
+                    self.markers.make(&made, mode, Special::Memory(in_memory(content, mode, owner)?))?;
+                } else {
+                    fs::write(&made, content)?;
                 }
                 chown(&made, Some(*uid), Some(*gid))?;
                 fs::set_permissions(&made, fs::Permissions::from_mode(mode))?;
