@@ -8,6 +8,8 @@ mod caches;
 mod failures;
 #[path = "run/place.rs"]
 mod place;
+#[path = "run/route.rs"]
+mod route;
 #[path = "run/secrets.rs"]
 mod secrets;
 #[path = "run/sights.rs"]

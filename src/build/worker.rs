@@ -198,6 +198,7 @@ impl Worker {
     }
 
     fn command(&self, op: &Run, key: &Digest, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
+        let route = run::Route::of_this_process(self.fetcher.client().ca_certs());
         let site = run::Site {
             store: &self.store,
             blobs: &self.blobs,
@@ -207,6 +208,7 @@ impl Worker {
             cancel: &self.cancel,
             progress: &self.progress,
             secrets: &self.secrets,
+            route: &route,
             epoch: self.epoch,
             files: &parent.bom.files,
             keep_failed_as: self.keeps_failed.then(|| key.short()),

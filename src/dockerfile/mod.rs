@@ -48,7 +48,7 @@ pub use lines::{Directive, Directives};
 pub use mistake::{Mistake, Problem};
 pub use mount::{Mount, MountWords, Owner, Sharing};
 pub use repository::Repository;
-pub use scope::{DEFAULT_PATH, Given, Globals, Platform, Scope};
+pub use scope::{DEFAULT_PATH, Given, Globals, Platform, Scope, proxies};
 pub use stages::{Root, Stages};
 
 use lines::Line;

@@ -131,19 +131,19 @@ impl Globals {
         };
         self.given.keys().filter(|name| !is_known(name) && !declared(name)).cloned().collect()
     }
+}
 
-    /// Returns the proxies that were given, in both spellings.
-    fn proxies(&self) -> Vec<(String, String)> {
-        let mut proxies = Vec::new();
-        for proxy in PROXIES {
-            let given = self.given.iter().rev().find(|(name, _)| proxy.eq_ignore_ascii_case(name));
-            if let Some((_, value)) = given.filter(|(_, value)| !value.is_empty()) {
-                proxies.push((proxy.to_owned(), value.clone()));
-                proxies.push((proxy.to_lowercase(), value.clone()));
-            }
+/// Returns the proxies that are among these variables, in both spellings; that in small letters counts.
+pub fn proxies(given: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut proxies = Vec::new();
+    for proxy in PROXIES {
+        let given = given.iter().rev().find(|(name, _)| proxy.eq_ignore_ascii_case(name));
+        if let Some((_, value)) = given.filter(|(_, value)| !value.is_empty()) {
+            proxies.push((proxy.to_owned(), value.clone()));
+            proxies.push((proxy.to_lowercase(), value.clone()));
         }
-        proxies
     }
+    proxies
 }
 
 /// Returns the arguments that every build has; ARG without a value makes one known in a stage.
@@ -295,11 +295,13 @@ impl<'g> Scope<'g> {
     }
 
     /// Returns what a RUN sees, in this order: the image's variables and arguments as they were last set,
-    /// then the proxies that were given.
+    /// then the proxies that were given, as far as these don't say it.
     pub fn of_run(&self) -> Vec<(String, String)> {
         let mut variables = self.variables.clone();
-        for (name, value) in self.globals.proxies() {
-            variables.set(&name, value);
+        for (name, value) in proxies(&self.globals.given) {
+            if variables.get(&name).is_none() {
+                variables.set(&name, value);
+            }
         }
         variables.in_order()
     }

@@ -10,7 +10,7 @@ use estaleiro::build::blobs::Blobs;
 use estaleiro::build::context::Context;
 use estaleiro::build::graph::{Delta, Instruction, Run, RunMount, RunMountKind};
 use estaleiro::build::ops::ground::Copies;
-use estaleiro::build::ops::run::{self, Site};
+use estaleiro::build::ops::run::{self, Route, Site};
 use estaleiro::build::secrets::Secrets;
 use estaleiro::build::solve::Yield;
 use estaleiro::build::wait::Waiter;
@@ -30,6 +30,7 @@ pub(crate) struct Place {
     directory: Arc<tempfile::TempDir>,
     pub(crate) store: Store,
     pub(crate) secrets: Secrets,
+    pub(crate) route: Route,
     pub(crate) keep_failed_as: Option<String>,
 }
 
@@ -51,7 +52,8 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path().join("state")).unwrap();
         fs::create_dir(directory.path().join("context")).unwrap();
-        Place { directory: Arc::new(directory), store, secrets: Secrets::default(), keep_failed_as: None }
+        let (secrets, route) = Default::default();
+        Place { directory: Arc::new(directory), store, secrets, route, keep_failed_as: None }
     }
 
     /// Returns the same place with a state that has the blobs, and nothing made of them.
@@ -62,7 +64,8 @@ impl Place {
             let path = blob.unwrap().path();
             fs::copy(&path, state.join("blobs/sha256").join(path.file_name().unwrap())).unwrap();
         }
-        Place { directory: self.directory.clone(), store, secrets: Secrets::default(), keep_failed_as: None }
+        let (secrets, route) = Default::default();
+        Place { directory: self.directory.clone(), store, secrets, route, keep_failed_as: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -135,6 +138,7 @@ impl Place {
             cancel: &cancel,
             progress: &progress,
             secrets: &self.secrets,
+            route: &self.route,
             epoch: 1_700_000_000,
             files: &std::collections::BTreeMap::new(),
             keep_failed_as: self.keep_failed_as.clone(),

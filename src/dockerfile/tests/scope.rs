@@ -113,6 +113,8 @@ fn proxies_are_seen_by_run_alone_and_in_both_spellings() {
     let given = [("http_proxy", "p"), ("NO_PROXY", "q")];
     let expected = ["HTTP_PROXY=p", "http_proxy=p", "NO_PROXY=q", "no_proxy=q"];
     assert_eq!(seen("FROM x\nUSER a", &given, &[]), expected);
+    let set = ["http_proxy=own", "HTTP_PROXY=p", "NO_PROXY=q", "no_proxy=q"];
+    assert_eq!(seen("FROM x\nENV http_proxy=own\nUSER a", &given, &[]), set);
     let globals = globals("FROM x", &given);
     let scope = Scope::on_image(&globals, &[]);
     assert_eq!((scope.get("http_proxy"), scope.of_image().len(), scope.of_history().len()), (None, 1, 0));

@@ -7,6 +7,7 @@ mod agent;
 mod context;
 mod mounts;
 mod output;
+mod route;
 mod user;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::output::{Mask, Output};
+pub use self::route::Route;
 use super::found;
 use super::ground::{Copies, Ground, Maker};
 use crate::bom::{self, BomDelta};
@@ -50,6 +52,8 @@ pub struct Site<'a> {
     pub progress: &'a Progress,
     /// What it may be told.
     pub secrets: &'a Secrets,
+    /// How it gets to the network.
+    pub route: &'a Route,
     /// The image's time.
     pub epoch: i64,
     /// The files of the root that are accounted for, by their paths.
@@ -130,7 +134,10 @@ fn execute(ground: &Ground, op: &Run, inputs: &[&Yield], site: &Site<'_>) -> Res
     }
     let account = user::account(&op.user, &ground.below)?;
     let mut sight = mounts::prepare(&op.mounts, inputs, site, scratch.path())?;
-    let env = environment(op, &account.home, site, &mut sight.secrets)?;
+    let mut env = environment(op, &account.home, site, &mut sight.secrets)?;
+    if op.has_network {
+        sight.mounts.extend(site.route.authorities(&ground.below, &mut env)?);
+    }
     let run = command(op, account.user, env, std::mem::take(&mut sight.mounts));
     let mask = Mask::new(sight.secrets.iter().map(Vec::as_slice));
     let prefix = format!("{}:{} | ", op.instruction.file, op.instruction.line);
@@ -198,7 +205,10 @@ fn environment(
     site: &Site<'_>,
     secrets: &mut Vec<Vec<u8>>,
 ) -> Result<Vec<(String, String)>> {
-    let mut env: Vec<(String, String)> = op.env.iter().chain(&op.proxies).cloned().collect();
+    let mut env = op.env.clone();
+    let proxies = op.proxies.iter().chain(site.route.proxies.iter().filter(|_| op.has_network));
+    route::add_missing(&mut env, proxies.cloned());
+    secrets.extend(route::passwords(&env));
     let is_missing = |env: &[(String, String)], name: &str| env.iter().all(|(known, _)| known != name);
     let socket = op.mounts.iter().find(|mount| matches!(mount.what, RunMountKind::Ssh { .. }));
     if let Some(socket) = socket.filter(|_| is_missing(&env, "SSH_AUTH_SOCK")) {
