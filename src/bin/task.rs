@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result};
 use estaleiro::progress::Progress;
 use estaleiro::resource::{InvalidRequest, TASK_HELP, TaskParams, task};
 use estaleiro::run;
+use estaleiro::sandbox::enter_user_namespace;
 
 pub(crate) fn main() -> ExitCode {
+    enter_user_namespace();
     let progress = Progress::stderr();
     run::to_end::<InvalidRequest, _>(&progress, |cancel| async {
         if asks_for_help()? {

@@ -12,10 +12,14 @@ use clap::Parser;
 use args::{Args, Verb};
 use estaleiro::progress::Progress;
 use estaleiro::run;
+use estaleiro::sandbox::enter_user_namespace;
 
 /// Reads the command line, does what it says, and returns how that went.
 pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
+    if let Verb::Build(_) = args.verb {
+        enter_user_namespace();
+    }
     let progress = if args.quiet { Progress::silent() } else { Progress::stderr() };
     run::to_end::<verbs::WrongRequest, _>(&progress, |cancel| async {
         let progress = progress.clone();

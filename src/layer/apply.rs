@@ -13,6 +13,7 @@ use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fchmod, fchown, fstat, linkat,
     mkdirat, mknodat, openat, symlinkat, utimensat,
 };
+use rustix::io::Errno;
 
 use super::entry::Whiteout;
 use super::lesser::make_device;
@@ -371,7 +372,8 @@ pub(super) fn make_special(
         Kind::File { .. } | Kind::Directory | Kind::Hardlink { .. } => return Ok(()),
     }
     let owner = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
-    chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+    let owned = chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW);
+    owned.map_err(not_owned(*uid, *gid))?;
     if !matches!(kind, Kind::Symlink { .. }) {
         chmodat(parent, name, mode, AtFlags::empty())?;
     }
@@ -391,9 +393,21 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// Owner first: a change of owner takes setuid bits and capabilities away.
 pub(super) fn set_metadata(file: impl AsFd, metadata: &Metadata) -> io::Result<()> {
-    fchown(&file, Some(Uid::from_raw(metadata.uid)), Some(Gid::from_raw(metadata.gid)))?;
+    let Metadata { uid, gid, .. } = *metadata;
+    fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(not_owned(uid, gid))?;
     fchmod(&file, Mode::from_raw_mode(metadata.mode))?;
     replace_xattrs(&file, &metadata.xattrs)
+}
+
+/// Names an owner that cannot be given, as where a user namespace has no such number.
+fn not_owned(uid: u32, gid: u32) -> impl FnOnce(Errno) -> io::Error {
+    move |error| match error {
+        Errno::INVAL | Errno::PERM => io::Error::other(format!(
+            "cannot make {uid}:{gid} its owner: {}\nhint: install uidmap (newuidmap, newgidmap), and give this user a range in /etc/subuid and /etc/subgid, as `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME` does; or run as root",
+            io::Error::from(error)
+        )),
+        error => error.into(),
+    }
 }
 
 fn failed(action: &'static str, path: &[u8]) -> impl FnOnce(io::Error) -> Error {

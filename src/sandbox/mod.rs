@@ -20,19 +20,21 @@ mod plan;
 mod program;
 mod report;
 mod syscall;
+mod user_namespace;
 
 pub use cancel::Cancel;
 use std::fmt;
 
 pub use command::{Exit, Mount, Network, Root, Run, Source, Stream, User};
 pub use hosts::{Host, InvalidHost, name_service};
+pub use user_namespace::enter_user_namespace;
 
 /// What went wrong with the sandbox itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no sandbox to be had.
     #[error(
-        "cannot make a sandbox: {reason}\nhint: run as root with CAP_SYS_ADMIN: in Concourse `privileged: true`, with docker `--privileged`"
+        "cannot make a sandbox: {reason}\nhint: let users make user namespaces, or run as root with CAP_SYS_ADMIN: in Concourse `privileged: true`, with docker `--privileged`"
     )]
     Unavailable {
         /// Why not.
@@ -121,7 +123,10 @@ impl Sandbox {
         let Err(no_namespaces) = namespaces::probe() else { return Ok(Sandbox::Namespaces) };
         match chroot::probe() {
             Ok(()) => Ok(Sandbox::Chroot),
-            Err(no_chroot) => Err(format!("{no_namespaces}; {no_chroot}")),
+            Err(no_chroot) => {
+                let reasons = [user_namespace::refusal(), Some(&no_namespaces), Some(&no_chroot)];
+                Err(reasons.into_iter().flatten().collect::<Vec<_>>().join("; "))
+            }
         }
     }
 
