@@ -13,6 +13,7 @@ mod downloads;
 mod mistakes;
 mod platforms;
 mod repositories;
+mod route;
 mod runs;
 mod secrets;
 mod shop;

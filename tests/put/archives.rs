@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::pier::{self, Yard};
 use crate::support::http::{self, Handler, Server};
 use crate::support::image::a_base_that_unpacks;
-use crate::support::{Archive, Deb, Key, ServedArchive, TestRegistry};
+use crate::support::{Archive, Deb, Key, ServedArchive, TestRegistry, Tls};
 
 const STATUS: &str = "Package: here\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\
                       Maintainer: x\nDescription: x\n";
@@ -79,6 +79,20 @@ fn an_archives_password_comes_from_the_pipeline_and_stays_there() {
     let got = pier::small_files(&open, &outcome);
     let kept = [got.read("bom.yml"), got.read("estaleiro.lock"), outcome.stderr];
     assert!(kept[1].contains(&server.url()) && kept.iter().all(|text| !text.contains("canary")), "{kept:?}");
+}
+
+#[test]
+fn an_archive_of_an_authority_that_the_source_gives_is_trusted() {
+    let registry = registry();
+    let archive = archive(&Key::ed25519()).serve();
+    let tls = Tls::before(archive.url().trim_start_matches("http://").parse().unwrap());
+    let line = archive.line("signed-by=archive").replace(&archive.url(), &tls.url());
+    let mut source = source(&registry, &archive, &line);
+    let said = pier::put_in_vain(&source, &yard(&registry)).stderr;
+    assert!(said.contains("hint: name the certificate authority in `ca_certs`"), "{said}");
+    source["ca_certs"] = json!([tls.authority()]);
+    pier::put(&source, &yard(&registry));
+    assert_eq!(archive.log().count("GET", ".deb"), 1);
 }
 
 #[test]

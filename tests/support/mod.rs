@@ -25,6 +25,7 @@ pub mod key;
 pub mod machine;
 pub mod registry;
 pub mod tarball;
+pub mod tls;
 pub mod tree;
 
 pub use archive::{Archive, ServedArchive, Source};
@@ -37,6 +38,7 @@ pub use image::TestImage;
 pub use key::Key;
 pub use registry::TestRegistry;
 pub use tarball::Tarball;
+pub use tls::Tls;
 
 /// Runs a program of the machine and returns what it said; the test fails when it fails.
 pub fn run(program: &str, arguments: &[&str]) -> String {
