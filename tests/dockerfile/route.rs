@@ -12,8 +12,12 @@ use crate::support::http::{self, Handler, Server};
 use crate::support::{self, GitRepository, GitServer, Tarball, TestImage, Tls};
 
 fn serve(content: &'static str) -> Server {
+    answer(200, content)
+}
+
+fn answer(status: u16, content: &'static str) -> Server {
     Server::start(move |_| {
-        let handler: Handler = Arc::new(move |_| async move { http::bytes(200, content) }.boxed());
+        let handler: Handler = Arc::new(move |_| async move { http::bytes(status, content) }.boxed());
         handler
     })
 }
@@ -94,10 +98,11 @@ fn curl_and_apt_trust_the_authority_in_commands_and_nothing_of_it_is_in_the_imag
 
 #[test]
 fn a_proxy_of_the_environment_is_seen_by_commands_and_its_password_by_nobody() {
-    let shop = Shop::new();
+    let (shop, proxy) = (Shop::new(), answer(407, ""));
+    let url = format!("http://ann:canary@{}", proxy.address());
     let build = |dockerfile: &str| {
         let mut command = shop.command(dockerfile, "state");
-        command.env("http_proxy", "http://ann:canary@127.0.0.1:1").env("no_proxy", "127.0.0.1");
+        command.env("http_proxy", &url).env("no_proxy", "127.0.0.1");
         let output = command.arg(shop.context()).output().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
@@ -105,14 +110,12 @@ fn a_proxy_of_the_environment_is_seen_by_commands_and_its_password_by_nobody() {
         build("FROM @base\nARG http_proxy\nENV seen=$http_proxy\nRUN env | grep -i proxy\n");
     assert!(is_built, "{stderr}");
     for name in ["http_proxy", "HTTP_PROXY"] {
-        assert!(stderr.contains(&format!("{name}=http://ann:***@127.0.0.1:1")), "{stderr}");
+        assert!(stderr.contains(&format!("{name}=http://ann:***@{}", proxy.address())), "{stderr}");
     }
     assert!(!stderr.contains("canary"), "{stderr}");
     let found = |place: &str| crate::shop::any_file_holds(&shop.beside(place), "canary");
     assert!(!found("out") && !found("state"));
     let (is_built, stderr) = build("FROM scratch\nADD http://archive.example/x /\n");
-    assert!(
-        !is_built && stderr.contains("http://archive.example/x") && !stderr.contains("canary"),
-        "{stderr}"
-    );
+    assert!(!is_built && !stderr.contains("canary"), "{stderr}");
+    assert!(stderr.contains("cannot get http://archive.example/x") && stderr.contains("407"), "{stderr}");
 }
