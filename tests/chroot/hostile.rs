@@ -2,6 +2,8 @@
 
 use std::io::Read;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -48,6 +50,23 @@ fn nobody_outside_is_signalled_or_slowed_or_traced() {
     assert!(bystander.lives());
     let user = place.tell(&as_user(1000, run(["probe", "outside", &builder, &other])));
     assert_eq!((user.exit, user.stdout.as_str()), (Exit::Code(0), ""), "{user:?}");
+}
+
+/// Linux 6.12 and later.
+#[test]
+fn sockets_of_the_machine_that_have_no_file_are_not_found() {
+    let place = Place::new();
+    probe(&place);
+    let name = format!("of the machine {}", std::process::id());
+    let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    for user in [0, 1000] {
+        let told = place.tell(&as_user(user, run(["probe", "sockets", &name])));
+        assert_eq!(
+            (told.exit, told.stdout.as_str()),
+            (Exit::Code(0), "own\nOperation not permitted\n"),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

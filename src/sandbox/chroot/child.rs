@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::libc::{self, SIGCHLD, SIGTERM, sock_filter};
 
+use super::scope::keep_from_sockets_outside;
 use crate::sandbox::child::CAPABILITIES;
 use crate::sandbox::listen::Channels;
 use crate::sandbox::program::{Outcome, Program, at};
@@ -147,6 +148,7 @@ fn install(plan: &Plan) -> sys::Sys<()> {
     if sys::capabilities()? & SYS_ADMIN == 0 {
         sys::forgo_new_privileges()?;
     }
+    keep_from_sockets_outside()?;
     let listener = sys::install_with_listener(&plan.filter)?;
     sys::send_descriptor(plan.socket.as_raw_fd(), listener)?;
     sys::close(listener);

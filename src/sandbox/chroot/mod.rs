@@ -14,6 +14,7 @@ mod furniture;
 mod kernel;
 mod list;
 mod names;
+mod scope;
 mod sight;
 mod signals;
 mod supervisor;
