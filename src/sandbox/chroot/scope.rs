@@ -15,17 +15,15 @@ struct Rules {
 /// Sockets with such names are found by who is bound alike only.
 const ABSTRACT_SOCKETS: u64 = 1;
 
-/// Keeps this process, and what it starts, from such sockets of others. Kernels before 6.12 know no such bound, and some have
-/// Landlock switched off.
+/// Keeps this process, and what it starts, from such sockets of others. Kernels before 6.12 know no such bound, some
+/// have Landlock switched off, and a container's own filter may forbid to ask for it: then there is none.
 pub(super) fn keep_from_sockets_outside() -> Sys<()> {
     let rules = Rules { files: 0, ports: 0, scoped: ABSTRACT_SOCKETS };
     // SAFETY: the kernel only reads the rules, and is told how long they are.
     let made =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, size_of::<Rules>(), 0) };
-    let rules = match checked(made) {
-        Err(libc::ENOSYS | libc::EOPNOTSUPP | libc::E2BIG | libc::EINVAL | libc::ENOMSG) => return Ok(()),
-        made => made? as c_int,
-    };
+    let Ok(rules) = checked(made) else { return Ok(()) };
+    let rules = rules as c_int;
     // SAFETY: numbers only.
     let bound = checked(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules, 0) });
     close(rules);
