@@ -10,6 +10,7 @@ use nix::libc::{self, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RD
 
 use super::listen::Channels;
 use super::plan::{MOUNT_POINTS, Plan, RootPlan};
+use super::privileges;
 use super::program::{Outcome, at, at_nth};
 use super::report::{Report, Step};
 use super::syscall::{self as sys, Sys};
@@ -256,7 +257,7 @@ fn start(plan: &Plan, report: RawFd) -> ! {
 fn prepare_command(plan: &Plan) -> Outcome {
     sys::new_session();
     sys::leave_keys();
-    at(Step::Filter, sys::install(&plan.filter))?;
+    at(Step::Filter, privileges::install(&plan.filter))?;
     at(Step::Limits, sys::limit(libc::RLIMIT_NOFILE, 1024, 1 << 20))?;
     at(Step::Limits, sys::limit(libc::RLIMIT_CORE, 0, u64::MAX))?;
     if plan.group.is_none() && plan.largest_number.is_none() {

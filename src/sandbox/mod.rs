@@ -17,6 +17,7 @@ mod namespaces;
 mod outcome;
 mod place;
 mod plan;
+mod privileges;
 mod program;
 mod report;
 mod syscall;

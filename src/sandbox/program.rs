@@ -10,6 +10,7 @@ use std::ptr::null;
 use nix::libc::{self, c_char};
 
 use super::plan::{c_path, c_string};
+use super::privileges;
 use super::report::Step;
 use super::syscall::{self as sys, Sys};
 use super::{Run, User};
@@ -81,9 +82,9 @@ impl Program {
     /// Gives up what the command may not do, becomes its user, and goes to where it starts.
     pub(super) fn settle(&self, capabilities: u64) -> Outcome {
         at(Step::Workdir, self.enter_workdir())?;
-        at(Step::Capabilities, sys::bound_capabilities(capabilities))?;
-        at(Step::User, sys::become_user(self.user.uid, self.user.gid, &self.user.groups))?;
-        at(Step::Capabilities, sys::limit_capabilities(capabilities))?;
+        at(Step::Capabilities, privileges::bound_capabilities(capabilities))?;
+        at(Step::User, privileges::become_user(self.user.uid, self.user.gid, &self.user.groups))?;
+        at(Step::Capabilities, privileges::limit_capabilities(capabilities))?;
         sys::set_umask(self.umask);
         Ok(())
     }

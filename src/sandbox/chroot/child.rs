@@ -13,7 +13,7 @@ use crate::sandbox::child::CAPABILITIES;
 use crate::sandbox::listen::Channels;
 use crate::sandbox::program::{Outcome, Program, at};
 use crate::sandbox::report::{Report, Step};
-use crate::sandbox::syscall as sys;
+use crate::sandbox::{privileges, syscall as sys};
 
 /// Who may change its root can leave it, here where no mount is in the way.
 const SYS_CHROOT: u64 = 1 << 18;
@@ -145,12 +145,12 @@ fn prepare_command(plan: &Plan) -> Outcome {
 
 /// Without CAP_SYS_ADMIN the kernel takes a filter only from who can gain no privileges by it.
 fn install(plan: &Plan) -> sys::Sys<()> {
-    if sys::capabilities()? & SYS_ADMIN == 0 {
-        sys::forgo_new_privileges()?;
+    if privileges::capabilities()? & SYS_ADMIN == 0 {
+        privileges::forgo_new_privileges()?;
     }
     keep_from_sockets_outside()?;
-    let listener = sys::install_with_listener(&plan.filter)?;
-    sys::send_descriptor(plan.socket.as_raw_fd(), listener)?;
+    let listener = privileges::install_with_listener(&plan.filter)?;
+    privileges::send_descriptor(plan.socket.as_raw_fd(), listener)?;
     sys::close(listener);
     Ok(())
 }

@@ -41,14 +41,15 @@ use super::listen::{Pipes, start};
 use super::outcome::{not_started, outcome};
 use super::plan::{command_of, invalid};
 use super::program::Program;
-use super::syscall as sys;
 use super::{Cancel, Error, Exit, Root, Run, Stream};
+use super::{privileges, syscall as sys};
 
 /// Whether this process may run commands so; else the reason.
 pub(super) fn probe() -> Result<(), String> {
     const NEEDED: [(u64, &str); 4] =
         [(18, "CAP_SYS_CHROOT"), (6, "CAP_SETGID"), (7, "CAP_SETUID"), (8, "CAP_SETPCAP")];
-    let capabilities = sys::capabilities().map_err(|errno| Errno::from_raw(errno).desc().to_owned())?;
+    let capabilities =
+        privileges::capabilities().map_err(|errno| Errno::from_raw(errno).desc().to_owned())?;
     if let Some((_, name)) = NEEDED.iter().find(|(number, _)| capabilities >> number & 1 == 0) {
         return Err(format!("cannot change the root and the user: {name} is missing"));
     }
@@ -175,7 +176,7 @@ fn not_furnished(run: &Run, (step, index, error): Failure) -> Error {
 fn supervise(first: &UnixStream, sight: Sight, host_name: String, stop: &io::PipeReader) -> Met {
     match receive(first) {
         Ok(Some(listener)) => {
-            let capabilities = sys::capabilities().unwrap_or(0);
+            let capabilities = privileges::capabilities().unwrap_or(0);
             let keeps_privileges = capabilities & child::SYS_ADMIN != 0;
             Supervisor::new(Calls::new(listener), sight, host_name, keeps_privileges).serve(stop)
         }

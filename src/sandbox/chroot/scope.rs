@@ -1,8 +1,8 @@
 //! Sockets whose names are in no file system: without a namespace those of the whole machine are in reach, as a desktop's are.
 
-use nix::libc::{self, c_int, c_long};
+use nix::libc::{self, c_int};
 
-use crate::sandbox::syscall::{Sys, close};
+use crate::sandbox::syscall::{Sys, check, close};
 
 /// A rule set of landlock(7), as far as it goes here.
 #[repr(C)]
@@ -22,18 +22,10 @@ pub(super) fn keep_from_sockets_outside() -> Sys<()> {
     // SAFETY: the kernel only reads the rules, and is told how long they are.
     let made =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, size_of::<Rules>(), 0) };
-    let Ok(rules) = checked(made) else { return Ok(()) };
+    let Ok(rules) = check(made) else { return Ok(()) };
     let rules = rules as c_int;
     // SAFETY: numbers only.
-    let bound = checked(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules, 0) });
+    let bound = check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules, 0) });
     close(rules);
     bound.map(drop)
-}
-
-fn checked(answer: c_long) -> Sys<c_long> {
-    match answer {
-        // SAFETY: the address of the thread's own error number is always valid.
-        -1 => Err(unsafe { *libc::__errno_location() }),
-        answer => Ok(answer),
-    }
 }
