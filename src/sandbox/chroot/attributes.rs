@@ -9,7 +9,8 @@ use nix::libc;
 
 use super::callers::identity;
 use super::calls::{Answer, Call};
-use super::sight::{Found, Last, What};
+use super::furniture::Special;
+use super::sight::{Found, Last};
 use super::supervisor::Supervisor;
 
 /// No value and no list is longer: xattr(7).
@@ -51,7 +52,7 @@ pub(super) fn open_file(
 ) -> Option<(Found, CString)> {
     let found = supervisor.look(call, place, Last::Followed)?;
     match found.what {
-        What::Descriptor(_) => {
+        Special::Descriptor(_) => {
             let path = CString::new(found.place()?.as_os_str().as_bytes()).ok()?;
             Some((found, path))
         }

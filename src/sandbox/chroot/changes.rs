@@ -10,7 +10,8 @@ use nix::libc;
 
 use super::callers::identity;
 use super::calls::{Answer, Call};
-use super::sight::{Found, Last, What};
+use super::furniture::Special;
+use super::sight::{Found, Last};
 use super::supervisor::Supervisor;
 
 /// A path in the caller's memory, and the directory that it starts from.
@@ -59,7 +60,7 @@ fn tell(
     let Some(found) = supervisor.look(call, place, last) else { return Answer::Proceed };
     let Some(path) = found.place() else { return Answer::Proceed };
     // What the supervisor reaches by a link is no link for the caller.
-    let is_link = matches!(found.what, What::OwnLink(_) | What::Descriptor(_));
+    let is_link = matches!(found.what, Special::OwnLink(_) | Special::Descriptor(_));
     let kept = if is_link { flags & libc::AT_SYMLINK_NOFOLLOW } else { 0 };
     let told = act(call, &found, &path, |path| ask(path, kept));
     match told {
@@ -133,7 +134,7 @@ pub(super) fn change(supervisor: &mut Supervisor, call: &Call) -> Answer {
         return Answer::Proceed;
     }
     let Some(found) = supervisor.look(call, place, last_of(flags)) else { return Answer::Proceed };
-    let (What::Descriptor(_), Some(path)) = (&found.what, found.place()) else { return Answer::Proceed };
+    let (Special::Descriptor(_), Some(path)) = (&found.what, found.place()) else { return Answer::Proceed };
     let times = match (call.number, at(2)) {
         (libc::SYS_utimensat, address) if address != 0 => {
             let mut times = [0; 32];

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, memfd_create, mknodat, renameat, statat};
@@ -24,7 +25,7 @@ use crate::sandbox::syscall as sys;
 use crate::sandbox::{Mount, Root, Run, Source};
 
 /// What a marker stands for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Special {
     /// Something of the builder's own root.
     Outside(PathBuf),
@@ -47,7 +48,7 @@ pub(super) enum Special {
     /// `/proc` itself, where the processes are listed.
     Processes,
     /// A file in memory that cannot be written.
-    Memory(File),
+    Memory(Arc<File>),
 }
 
 /// Markers by their numbers, on one device.
@@ -237,7 +238,11 @@ impl Furniture {
             Source::File { is_secret, content, mode, uid, gid } => {
                 let (mode, owner) = (mode & 0o7777, (*uid, *gid));
                 if *is_secret {
-                    self.markers.make(&made, mode, Special::Memory(in_memory(content, mode, owner)?))?;
+                    self.markers.make(
+                        &made,
+                        mode,
+                        Special::Memory(Arc::new(in_memory(content, mode, owner)?)),
+                    )?;
                 } else {
                     fs::write(&made, content)?;
                 }

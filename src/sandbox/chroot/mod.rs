@@ -87,16 +87,7 @@ pub(super) fn run(
     let started = start(0, Signal::SIGTERM, || live(&plan, &channels));
     let mut init = started.map_err(|errno| failed("start a process", errno.into()))?;
     drop(plan);
-    let sight = Sight {
-        root: furniture.root.try_clone().map_err(|error| failed("open the root", error))?,
-        path: furniture.path.clone().into_os_string().into_vec(),
-        markers: std::mem::take(&mut furniture.markers),
-        first: init.pid(),
-        listings: Vec::new(),
-        programs: Vec::new(),
-        shelves: furniture.shelves.take().expect("a furnished root has them"),
-        mount_points: furniture.mount_points(),
-    };
+    let sight = sight(&mut furniture, init.pid()).map_err(|error| failed("open the root", error))?;
     let (stopped, stop) = io::pipe().map_err(|error| failed("make pipes", error))?;
     let host_name = run.host_name.clone();
     let mut listener = pipes.listen();
@@ -120,6 +111,20 @@ pub(super) fn run(
             Ok(exit)
         }
     }
+}
+
+/// Returns what the descendants of `first` see of a furnished root.
+fn sight(furniture: &mut Furniture, first: i32) -> io::Result<Sight> {
+    Ok(Sight {
+        root: furniture.root.try_clone()?,
+        path: furniture.path.clone().into_os_string().into_vec(),
+        markers: std::mem::take(&mut furniture.markers),
+        first,
+        listings: Vec::new(),
+        programs: Vec::new(),
+        shelves: furniture.shelves.take().ok_or_else(|| io::Error::other("it is not furnished"))?,
+        mount_points: furniture.mount_points(),
+    })
 }
 
 /// Says what a command that failed met only here.

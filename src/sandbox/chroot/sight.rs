@@ -14,7 +14,7 @@ use super::furniture::{Markers, Shelves, Special, path_of};
 use super::kernel::{CALLER, LISTED};
 use crate::sandbox::syscall as sys;
 
-/// What a caller can see.
+/// Special a caller can see.
 pub(super) struct Sight {
     pub(super) root: OwnedFd,
     /// The root's path, without links.
@@ -33,25 +33,9 @@ pub(super) struct Sight {
 
 /// Something that stands for something else, seen by a thread.
 pub(super) struct Found {
-    pub(super) what: What,
+    pub(super) what: Special,
     /// The thread whose own things are meant.
     pub(super) whose: i32,
-}
-
-/// As [`Special`], without what only the sight itself may have.
-#[derive(Debug)]
-pub(super) enum What {
-    Outside(PathBuf),
-    Own(&'static str),
-    OwnLink(&'static str),
-    Descriptor(u32),
-    Descriptors,
-    Caller,
-    CallerThread,
-    Terminals,
-    Processes,
-    Process,
-    Memory(OwnedFd),
 }
 
 /// How a path is followed.
@@ -100,12 +84,12 @@ impl Sight {
         }
     }
 
-    fn resolve(&self, path: &[u8], last: Last) -> sys::Sys<Option<What>> {
+    fn resolve(&self, path: &[u8], last: Last) -> sys::Sys<Option<Special>> {
         let path = CString::new(path).map_err(|_| libc::EINVAL)?;
         let kept = if last == Last::Kept { libc::O_NOFOLLOW } else { 0 };
         let found = open_inside(self.root.as_raw_fd(), &path, libc::O_PATH | libc::O_CLOEXEC | kept)?;
         let stat = sys::stat(found.as_raw_fd(), c"")?;
-        Ok(self.markers.find((stat.st_dev, stat.st_ino)).and_then(What::of))
+        Ok(self.markers.find((stat.st_dev, stat.st_ino)).cloned())
     }
 
     /// Finds what is called by a number: processes, and further open files.
@@ -175,25 +159,7 @@ impl Sight {
 }
 
 fn descriptor(whose: i32, number: &str) -> Option<Found> {
-    Some(Found { what: What::Descriptor(number.parse().ok()?), whose })
-}
-
-impl What {
-    fn of(special: &Special) -> Option<What> {
-        Some(match special {
-            Special::Outside(path) => What::Outside(path.clone()),
-            Special::Own(name) => What::Own(name),
-            Special::OwnLink(name) => What::OwnLink(name),
-            Special::Descriptor(number) => What::Descriptor(*number),
-            Special::Descriptors => What::Descriptors,
-            Special::Caller => What::Caller,
-            Special::CallerThread => What::CallerThread,
-            Special::Terminals => What::Terminals,
-            Special::Processes => What::Processes,
-            Special::Process => What::Process,
-            Special::Memory(file) => What::Memory(file.try_clone().ok()?.into()),
-        })
-    }
+    Some(Found { what: Special::Descriptor(number.parse().ok()?), whose })
 }
 
 fn open_inside(root: RawFd, path: &CString, flags: i32) -> sys::Sys<OwnedFd> {
@@ -206,28 +172,30 @@ impl Found {
     /// Returns where the thing is, for the builder; none where it has no path.
     pub(super) fn place(&self) -> Option<PathBuf> {
         match &self.what {
-            What::Outside(path) => Some(path.clone()),
-            What::Own(name) | What::OwnLink(name) => Some(below(self.whose, name)),
-            What::Descriptor(number) => Some(below(self.whose, &format!("fd/{number}"))),
-            What::Terminals => Some("/dev/ptmx".into()),
-            What::Memory(file) => Some(format!("/proc/self/fd/{}", file.as_raw_fd()).into()),
-            What::Descriptors => Some(below(self.whose, "fd")),
-            What::Process => Some(below(self.whose, "")),
-            What::Caller | What::CallerThread | What::Processes => None,
+            Special::Outside(path) => Some(path.clone()),
+            Special::Own(name) | Special::OwnLink(name) => Some(below(self.whose, name)),
+            Special::Descriptor(number) => Some(below(self.whose, &format!("fd/{number}"))),
+            Special::Terminals => Some("/dev/ptmx".into()),
+            Special::Memory(file) => Some(format!("/proc/self/fd/{}", file.as_raw_fd()).into()),
+            Special::Descriptors => Some(below(self.whose, "fd")),
+            Special::Process => Some(below(self.whose, "")),
+            Special::Caller | Special::CallerThread | Special::Processes => None,
         }
     }
 
     /// Acts with the rights of the caller where the thing is of a process.
     pub(super) fn act<T>(&self, who: Identity, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match &self.what {
-            What::Own(_) | What::OwnLink(_) | What::Descriptor(_) | What::Memory(_) => as_user(who, act),
-            What::Outside(_)
-            | What::Terminals
-            | What::Descriptors
-            | What::Caller
-            | What::CallerThread
-            | What::Process
-            | What::Processes => act(),
+            Special::Own(_) | Special::OwnLink(_) | Special::Descriptor(_) | Special::Memory(_) => {
+                as_user(who, act)
+            }
+            Special::Outside(_)
+            | Special::Terminals
+            | Special::Descriptors
+            | Special::Caller
+            | Special::CallerThread
+            | Special::Process
+            | Special::Processes => act(),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::attributes;
 use super::callers::{Memories, identity};
 use super::calls::{Answer, Call, Calls};
 use super::furniture::{Special, path_of};
-use super::sight::{Found, Last, Sight, What};
+use super::sight::{Found, Last, Sight};
 use super::signals;
 use super::{changes, list, names};
 use crate::sandbox::filter::ARCHITECTURE;
@@ -172,15 +172,17 @@ impl Supervisor {
     fn opened(&mut self, call: &Call, found: &Found, flags: i32) -> io::Result<Option<OwnedFd>> {
         let who = identity(call.thread)?;
         match &found.what {
-            What::Caller | What::CallerThread => return Err(Errno::ELOOP.into()),
-            What::Process => return Ok(None),
-            What::Processes => return list::processes(&self.sight).map(|()| None),
-            What::Descriptors => return list::descriptors(&mut self.sight, found.whose).map(Some),
-            What::OwnLink(_) if flags & libc::O_NOFOLLOW != 0 => return Err(Errno::ELOOP.into()),
-            What::Memory(_) if flags & libc::O_ACCMODE != libc::O_RDONLY => return Err(Errno::EROFS.into()),
+            Special::Caller | Special::CallerThread => return Err(Errno::ELOOP.into()),
+            Special::Process => return Ok(None),
+            Special::Processes => return list::processes(&self.sight).map(|()| None),
+            Special::Descriptors => return list::descriptors(&mut self.sight, found.whose).map(Some),
+            Special::OwnLink(_) if flags & libc::O_NOFOLLOW != 0 => return Err(Errno::ELOOP.into()),
+            Special::Memory(_) if flags & libc::O_ACCMODE != libc::O_RDONLY => {
+                return Err(Errno::EROFS.into());
+            }
             _ => {}
         }
-        if flags & libc::O_DIRECTORY != 0 && !matches!(found.what, What::OwnLink("cwd")) {
+        if flags & libc::O_DIRECTORY != 0 && !matches!(found.what, Special::OwnLink("cwd")) {
             return Err(Errno::ENOTDIR.into());
         }
         let Some(place) = found.place() else { return Ok(None) };
@@ -194,7 +196,7 @@ impl Supervisor {
             let settled = rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK;
             rustix::fs::fcntl_setfl(&file, settled)?;
         }
-        if let What::Terminals = found.what {
+        if let Special::Terminals = found.what {
             self.note_terminal(&file)?;
         }
         Ok(Some(file))
@@ -241,11 +243,11 @@ impl Supervisor {
     fn link_target(&self, call: &Call, found: &Found) -> io::Result<Option<Vec<u8>>> {
         let who = identity(call.thread)?;
         let place = match &found.what {
-            What::Caller => return Ok(Some(who.process.to_string().into_bytes())),
-            What::CallerThread => {
+            Special::Caller => return Ok(Some(who.process.to_string().into_bytes())),
+            Special::CallerThread => {
                 return Ok(Some(format!("{}/task/{}", who.process, call.thread).into_bytes()));
             }
-            What::OwnLink(_) | What::Descriptor(_) => found.place(),
+            Special::OwnLink(_) | Special::Descriptor(_) => found.place(),
             _ => None,
         };
         let Some(place) = place else { return Ok(None) };
@@ -272,7 +274,7 @@ impl Supervisor {
     /// That memory is gone as soon as the program runs.
     fn name_program(&mut self, call: &Call, directory: i32, path: u64) -> Option<()> {
         let found = self.look(call, (directory, path), Last::Followed)?;
-        if !matches!(found.what, What::OwnLink("exe") | What::Descriptor(_)) {
+        if !matches!(found.what, Special::OwnLink("exe") | Special::Descriptor(_)) {
             return None;
         }
         let target = self.link_target(call, &found).ok()??;
