@@ -152,6 +152,9 @@ Options:
                                        oci:DIR:TAG
       --push <REFERENCE>               Push the image to a registry
       --no-cache                       Do everything again, whatever is known of it
+      --cache-max <SIZE>               How much the state directory may hold after the build, as
+                                       10GB or 500MiB; what was used least recently goes away [env:
+                                       ESTALEIRO_CACHE_MAX=]
       --keep-failed                    Keep the root of a RUN that fails, and say where it is
       --compression <NAME[:LEVEL]>     How layers are compressed: gzip[:1-9] or zstd[:1-19]; all but
                                        old Dockers read zstd [default: gzip:6]
@@ -176,8 +179,11 @@ To build a Dockerfile:
       --secret <id=NAME[,src=FILE|,env=VARIABLE]>
           A secret for `RUN --mount=type=secret`: id=NAME,src=FILE or id=NAME,env=VARIABLE; may be
           repeated
-      --ssh <NAME[=SOCKET]>
-          An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; may be repeated
+      --add-host <NAME=ADDRESS>
+          A host that commands know by name; may be repeated
+      --ssh <NAME[=SOCKET|KEY]>
+          An agent's socket for `RUN --mount=type=ssh`: default, or NAME=SOCKET; or a private key's
+          file; may be repeated
 
 Examples:
   estaleiro build examples/hello --output oci:out/hello
