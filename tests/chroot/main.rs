@@ -22,6 +22,19 @@ fn devices_are_the_machine_s_own() {
 }
 
 #[test]
+fn the_builder_s_terminal_is_not_the_command_s() {
+    let told = Place::new().tell(&sh("test -c /dev/tty && echo x > /dev/tty"));
+    assert!(told.stderr.contains("No such device or address"), "{told:?}");
+}
+
+#[test]
+fn a_file_that_gets_the_number_of_a_device_is_still_a_file() {
+    let place = Place::new();
+    let script = "rm -rf /dev/* /proc/self/* 2>/dev/null; for n in $(seq 300); do echo $n > /$n; done; cat /1 /200 /300";
+    assert_eq!(place.says(script), "1\n200\n300\n");
+}
+
+#[test]
 fn a_link_to_a_device_is_as_good_as_the_device() {
     let place = Place::new();
     let script = "ln -s /dev/stdout /log && ln -s ../dev/null /nothing && cd /bin && echo said > ../log && \
@@ -116,7 +129,7 @@ fn what_stands_for_the_kernel_s_file_systems_is_told_as_such() {
 fn a_terminal_has_two_ends() {
     let place = Place::new();
     hostile::probe(&place);
-    assert_eq!(place.says("probe terminal"), "a terminal at /dev/pts/\n");
+    assert_eq!(place.says("probe terminal; probe terminal"), "a terminal at /dev/pts/\n".repeat(2));
     let told = place.tell(&as_user(1000, run(["probe", "terminal"])));
     assert_eq!(told.stdout, "a terminal at /dev/pts/\n", "{told:?}");
 }

@@ -28,6 +28,7 @@ pub(super) fn attribute(supervisor: &mut Supervisor, call: &Call) -> Answer {
         }),
         number => match name(supervisor, call) {
             None => Err(Errno::EFAULT.into()),
+            Some(name) if !may_be_used(&name) => Err(Errno::EPERM.into()),
             Some(name) => match number {
                 libc::SYS_getxattr => read(supervisor, call, (at(2), at(3)), &found, |start, size| {
                     // SAFETY: the strings end with NUL, and the buffer is as long as it says.
@@ -58,6 +59,12 @@ pub(super) fn open_file(
         }
         _ => None,
     }
+}
+
+/// Whether the caller, which is no administrator, may use such attributes: the supervisor may be one.
+fn may_be_used(name: &CString) -> bool {
+    let name = name.as_bytes();
+    name == b"security.capability" || !(name.starts_with(b"trusted.") || name.starts_with(b"security."))
 }
 
 fn name(supervisor: &mut Supervisor, call: &Call) -> Option<CString> {

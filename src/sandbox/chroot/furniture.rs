@@ -43,12 +43,32 @@ pub(super) enum Special {
     CallerThread,
     /// What makes a new terminal.
     Terminals,
+    /// The other end of one: the file itself, since its name may become another's.
+    Terminal(Arc<OwnedFd>),
     /// The directory of the caller's process.
     Process,
     /// `/proc` itself, where the processes are listed.
     Processes,
     /// A file in memory that cannot be written.
     Memory(Arc<File>),
+}
+
+impl Special {
+    /// Whether a file is of the kind that stands for this: its number may have become another's.
+    pub(super) fn is(&self, found: &nix::libc::stat) -> bool {
+        let kind = FileType::from_raw_mode(found.st_mode);
+        match self {
+            Special::Caller | Special::CallerThread => kind == FileType::Symlink,
+            Special::Descriptors | Special::Process | Special::Processes => kind == FileType::Directory,
+            Special::Outside(_)
+            | Special::Own(_)
+            | Special::OwnLink(_)
+            | Special::Descriptor(_)
+            | Special::Terminals
+            | Special::Terminal(_)
+            | Special::Memory(_) => kind == FileType::CharacterDevice && found.st_rdev == 0,
+        }
+    }
 }
 
 /// Markers by their numbers, on one device.

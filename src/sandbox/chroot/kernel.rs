@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use super::furniture::{Markers, Shelves, Special};
 
 /// Devices that are handed out as the builder's own are.
@@ -168,8 +170,8 @@ fn make_devices(dev: &Path, markers: &mut Markers) -> io::Result<()> {
         let special = Special::Outside(Path::new("/dev").join(name));
         markers.make(&dev.join(name), 0o666, special)?;
     }
-    // There is no terminal: as anywhere without one, it cannot be opened.
-    markers.make(&dev.join("tty"), 0o666, Special::Outside("/dev/tty".into()))?;
+    // The builder's terminal is nobody else's: this stands for nothing, and can't be opened, as where there is none.
+    mknodat(CWD, dev.join("tty"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), 0)?;
     for (name, target) in DEVICE_LINKS {
         symlink(target, dev.join(name))?;
     }

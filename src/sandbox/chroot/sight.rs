@@ -89,7 +89,8 @@ impl Sight {
         let kept = if last == Last::Kept { libc::O_NOFOLLOW } else { 0 };
         let found = open_inside(self.root.as_raw_fd(), &path, libc::O_PATH | libc::O_CLOEXEC | kept)?;
         let stat = sys::stat(found.as_raw_fd(), c"")?;
-        Ok(self.markers.find((stat.st_dev, stat.st_ino)).cloned())
+        let special = self.markers.find((stat.st_dev, stat.st_ino));
+        Ok(special.filter(|special| special.is(&stat)).cloned())
     }
 
     /// Finds what is called by a number: processes, and further open files.
@@ -176,6 +177,7 @@ impl Found {
             Special::Own(name) | Special::OwnLink(name) => Some(below(self.whose, name)),
             Special::Descriptor(number) => Some(below(self.whose, &format!("fd/{number}"))),
             Special::Terminals => Some("/dev/ptmx".into()),
+            Special::Terminal(file) => Some(format!("/proc/self/fd/{}", file.as_raw_fd()).into()),
             Special::Memory(file) => Some(format!("/proc/self/fd/{}", file.as_raw_fd()).into()),
             Special::Descriptors => Some(below(self.whose, "fd")),
             Special::Process => Some(below(self.whose, "")),
@@ -191,6 +193,7 @@ impl Found {
             }
             Special::Outside(_)
             | Special::Terminals
+            | Special::Terminal(_)
             | Special::Descriptors
             | Special::Caller
             | Special::CallerThread

@@ -7,10 +7,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::{AtFlags, unlinkat};
 
 use super::attributes;
 use super::callers::{Memories, identity};
@@ -217,12 +219,12 @@ impl Supervisor {
         // SAFETY: the kernel writes one number.
         let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTN, &raw mut number) };
         Errno::result(answer)?;
-        let special = Special::Outside(format!("/dev/pts/{number}").into());
-        let terminals = &self.sight.shelves.terminals;
-        match self.sight.markers.make_in(terminals, &number.to_string(), 0o620, special) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        }
+        let other_end = open(Path::new(&format!("/dev/pts/{number}")), libc::O_PATH | libc::O_CLOEXEC)?;
+        let special = Special::Terminal(Arc::new(other_end));
+        let (terminals, name) = (&self.sight.shelves.terminals, number.to_string());
+        // One that had the number before is gone.
+        let _ = unlinkat(terminals, &name, AtFlags::empty());
+        self.sight.markers.make_in(terminals, &name, 0o620, special)
     }
 
     fn read_link(&mut self, call: &Call, path: (i32, u64), buffer: u64, size: u64) -> Answer {
