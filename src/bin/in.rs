@@ -6,10 +6,8 @@ use anyhow::Context as _;
 use estaleiro::progress::Progress;
 use estaleiro::resource::{GetRequest, InvalidRequest, get, read_request};
 use estaleiro::run;
-use estaleiro::sandbox::enter_user_namespace;
 
 pub(crate) fn main() -> ExitCode {
-    enter_user_namespace();
     let progress = Progress::stderr();
     run::to_end::<InvalidRequest, _>(&progress, |_| async {
         let request = GetRequest::parse(&read_request(std::io::stdin())?)?;
