@@ -21,7 +21,8 @@ pub(super) fn largest_number(max_processes: u32) -> Option<u32> {
     (is_own && max_processes > RESERVED).then(|| max_processes.saturating_add(RESERVED).min(4 << 20))
 }
 
-fn version(release: &str) -> Option<(u32, u32)> {
+/// Returns the first two numbers of a kernel's release.
+pub(super) fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.trim().split(['.', '-', '+']);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }

@@ -37,6 +37,7 @@ use self::child::{Plan, live};
 use self::furniture::{Failure, Furniture};
 use self::sight::Sight;
 use self::supervisor::{Met, Supervisor};
+use super::groups::version;
 use super::listen::{Pipes, start};
 use super::outcome::{not_started, outcome};
 use super::plan::{command_of, invalid};
@@ -46,12 +47,19 @@ use super::{privileges, syscall as sys};
 
 /// Whether this process may run commands so; else the reason.
 pub(super) fn probe() -> Result<(), String> {
+    /// Since then a descriptor can be handed out as what a call returns.
+    const OLDEST: (u32, u32) = (5, 14);
     const NEEDED: [(u64, &str); 4] =
         [(18, "CAP_SYS_CHROOT"), (6, "CAP_SETGID"), (7, "CAP_SETUID"), (8, "CAP_SETPCAP")];
     let capabilities =
         privileges::capabilities().map_err(|errno| Errno::from_raw(errno).desc().to_owned())?;
     if let Some((_, name)) = NEEDED.iter().find(|(number, _)| capabilities >> number & 1 == 0) {
         return Err(format!("cannot change the root and the user: {name} is missing"));
+    }
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy();
+    if version(&release).is_some_and(|version| version < OLDEST) {
+        return Err(format!("the kernel, {release}, is older than 5.14"));
     }
     File::open("/proc/thread-self/children")
         .map_err(|error| format!("cannot list processes in /proc/thread-self/children: {error}"))?;
