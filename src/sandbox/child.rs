@@ -4,14 +4,14 @@
 //! memory that the [`Plan`] prepared; see [`syscall`].
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 
 use nix::libc::{self, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT};
 
 use super::listen::Channels;
 use super::plan::{MOUNT_POINTS, Plan, RootPlan};
 use super::privileges;
-use super::program::{Outcome, at, at_nth};
+use super::program::{Outcome, Program, at, at_nth};
 use super::report::{Report, Step};
 use super::syscall::{self as sys, Sys};
 use super::{Network, mounts, place};
@@ -72,7 +72,7 @@ pub(super) fn live(plan: &mut Plan, channels: &Channels) -> ! {
     }
     // SAFETY: the child goes on in this module only.
     match unsafe { sys::clone(0, None) } {
-        Ok(0) => start(plan, report),
+        Ok(0) => plan.program.start(prepare_command(plan), report),
         Ok(pid) => {
             let status = bury_all(pid);
             tidy(plan);
@@ -244,26 +244,12 @@ fn unless_unknown(answer: Sys<()>) -> Sys<()> {
     }
 }
 
-/// Becomes the command.
-fn start(plan: &Plan, report: RawFd) -> ! {
-    let (step, errno) = match prepare_command(plan) {
-        Ok(()) => (Step::Execute, plan.program.execute()),
-        Err((step, _, errno)) => (step, errno),
-    };
-    let _ = sys::write(report, &Report::Failed { step, index: 0, errno }.encode());
-    sys::exit(127)
-}
-
 fn prepare_command(plan: &Plan) -> Outcome {
     sys::new_session();
     sys::leave_keys();
     at(Step::Filter, privileges::install(&plan.filter))?;
-    at(Step::Limits, sys::limit(libc::RLIMIT_NOFILE, 1024, 1 << 20))?;
-    at(Step::Limits, sys::limit(libc::RLIMIT_CORE, 0, u64::MAX))?;
-    if plan.group.is_none() && plan.largest_number.is_none() {
-        let most = u64::from(plan.max_processes);
-        at(Step::Limits, sys::limit(libc::RLIMIT_NPROC, most, most))?;
-    }
+    let is_bounded = plan.group.is_some() || plan.largest_number.is_some();
+    Program::limit((!is_bounded).then_some(plan.max_processes))?;
     plan.program.settle(CAPABILITIES)
 }
 

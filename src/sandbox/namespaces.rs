@@ -1,7 +1,6 @@
 //! The sandbox made of namespaces, seen from the builder: start it, listen to it, end it.
 
 use std::ffi::CStr;
-use std::io;
 
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -10,8 +9,8 @@ use nix::sys::wait::WaitStatus;
 use super::child::live;
 use super::groups::Group;
 use super::listen::{Pipes, start};
-use super::outcome::outcome;
-use super::plan::{Plan, command_of, invalid, overlay_options};
+use super::outcome::{cancelled, lost, outcome, unprepared};
+use super::plan::{Plan, invalid, overlay_options};
 use super::syscall as sys;
 use super::{Cancel, Error, Exit, Network, Root, Run, Stream};
 
@@ -57,29 +56,21 @@ pub(super) fn run(
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Exit, Error> {
     let mut plan = Plan::new(root, run).map_err(invalid(run))?;
-    let failed = |step: &str, source: io::Error| Error::Start {
-        command: command_of(run),
-        step: step.into(),
-        source,
-        hint: "",
-    };
-    let pipes = Pipes::new(&run.stdin).map_err(|error| failed("make pipes", error))?;
+    let pipes = Pipes::new(&run.stdin).map_err(unprepared(run, "make pipes"))?;
     if cancel.is_cancelled() {
-        return Err(Error::Cancelled { command: command_of(run) });
+        return Err(cancelled(run));
     }
     // To enter a group takes the kernel some milliseconds.
     let group = if plan.largest_number.is_none() { Group::make(run.max_processes) } else { None };
     plan.group = group.as_ref().map(Group::entrance);
     let channels = pipes.channels();
     let started = start(namespaces(run.network), Signal::SIGKILL, || live(&mut plan, &channels));
-    let mut init = started.map_err(|errno| failed("make namespaces", errno.into()))?;
+    let mut init = started.map_err(unprepared(run, "make namespaces"))?;
     let mut listener = pipes.listen();
-    let is_cancelled = listener
-        .listen(&init, cancel, output)
-        .map_err(|error| Error::Lost { command: command_of(run), reason: error.to_string() })?;
+    let is_cancelled = listener.listen(&init, cancel, output).map_err(|error| lost(run, &error))?;
     init.end();
     match is_cancelled {
-        true => Err(Error::Cancelled { command: command_of(run) }),
+        true => Err(cancelled(run)),
         false => outcome(run, listener.report()),
     }
 }

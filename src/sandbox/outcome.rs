@@ -11,14 +11,29 @@ use super::{Error, Exit, Root, Run, Source};
 
 /// Returns what the sandbox's last report means for the run.
 pub(super) fn outcome(run: &Run, report: Option<Report>) -> Result<Exit, Error> {
-    let command = command_of(run);
     match report {
         Some(Report::Ended { status }) => Ok(exit_of(status)),
         Some(Report::Failed { step, index, errno }) => {
             Err(not_started(run, step, index, io::Error::other(Errno::from_raw(errno))))
         }
-        None => Err(Error::Lost { command, reason: "the sandbox was killed from outside".into() }),
+        None => Err(lost(run, "the sandbox was killed from outside")),
     }
+}
+
+/// Says that a run was cancelled.
+pub(super) fn cancelled(run: &Run) -> Error {
+    Error::Cancelled { command: command_of(run) }
+}
+
+/// Says that a run did not come to its end.
+pub(super) fn lost(run: &Run, reason: &(impl ToString + ?Sized)) -> Error {
+    Error::Lost { command: command_of(run), reason: reason.to_string() }
+}
+
+/// Says what failed before there was a child.
+pub(super) fn unprepared<E: Into<io::Error>>(run: &Run, step: &str) -> impl FnOnce(E) -> Error {
+    let (command, step) = (command_of(run), step.to_owned());
+    move |source| Error::Start { command, step, source: source.into(), hint: "" }
 }
 
 /// Says that a step before the command failed.

@@ -6,10 +6,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use nix::libc::{MS_NODEV, MS_NOSUID, MS_RDONLY, c_ulong};
+use nix::libc::{MS_NODEV, MS_NOSUID, MS_RDONLY, c_ulong, sock_filter};
 use rustix::io::fcntl_dupfd_cloexec;
 
-use super::filter::{Filter, filter};
+use super::filter::{ALLOW, Others, compile, syncing};
 use super::groups::largest_number;
 use super::place::Stubs;
 use super::program::Program;
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) largest_number: Option<CString>,
     /// Where the control group that limits processes takes new members.
     pub(super) group: Option<RawFd>,
-    pub(super) filter: Filter,
+    pub(super) filter: Vec<sock_filter>,
 }
 
 /// How the root comes about.
@@ -80,7 +80,7 @@ impl Plan {
             max_processes: run.max_processes,
             largest_number: largest_number(run.max_processes).and_then(|n| CString::new(n.to_string()).ok()),
             group: None,
-            filter: filter(),
+            filter: compile(syncing(), &Others { foreign: ALLOW, x32: ALLOW }),
         })
     }
 }

@@ -4,7 +4,6 @@ use std::os::fd::RawFd;
 
 use nix::libc::{self, c_int, c_long, c_uint, c_ulong};
 
-use super::filter::Filter;
 use super::syscall::{Sys, check, done, process_control};
 
 /// Gives up, for all that this process starts, what programs' files would give them.
@@ -13,7 +12,7 @@ pub(super) fn forgo_new_privileges() -> Sys<()> {
 }
 
 /// Installs the filter; needs CAP_SYS_ADMIN, for without it the process could never gain privileges again.
-pub(super) fn install(filter: &Filter) -> Sys<()> {
+pub(super) fn install(filter: &[libc::sock_filter]) -> Sys<()> {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
     // SAFETY: the program is as long as it says; the kernel only reads it.

@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fs;
+use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::ptr::null;
 
@@ -11,7 +12,7 @@ use nix::libc::{self, c_char};
 
 use super::plan::{c_path, c_string};
 use super::privileges;
-use super::report::Step;
+use super::report::{Report, Step};
 use super::syscall::{self as sys, Sys};
 use super::{Run, User};
 
@@ -79,6 +80,26 @@ impl Program {
         Ok(())
     }
 
+    /// Becomes the command, once all is prepared; else tells the builder what failed.
+    pub(super) fn start(&self, prepared: Outcome, report: RawFd) -> ! {
+        let (step, errno) = match prepared {
+            Ok(()) => (Step::Execute, self.execute()),
+            Err((step, _, errno)) => (step, errno),
+        };
+        let _ = sys::write(report, &Report::Failed { step, index: 0, errno }.encode());
+        sys::exit(127)
+    }
+
+    /// Limits what every command is limited in; `max_processes` only where nothing else does.
+    pub(super) fn limit(max_processes: Option<u32>) -> Outcome {
+        at(Step::Limits, sys::limit(libc::RLIMIT_NOFILE, 1024, 1 << 20))?;
+        at(Step::Limits, sys::limit(libc::RLIMIT_CORE, 0, u64::MAX))?;
+        match max_processes.map(u64::from) {
+            Some(most) => at(Step::Limits, sys::limit(libc::RLIMIT_NPROC, most, most)),
+            None => Ok(()),
+        }
+    }
+
     /// Gives up what the command may not do, becomes its user, and goes to where it starts.
     pub(super) fn settle(&self, capabilities: u64) -> Outcome {
         at(Step::Workdir, self.enter_workdir())?;
@@ -97,7 +118,7 @@ impl Program {
     }
 
     /// Tries one place after the other, as a shell does; returns the error that tells most.
-    pub(super) fn execute(&self) -> i32 {
+    fn execute(&self) -> i32 {
         let mut error = libc::ENOENT;
         for place in &self.places {
             if leads_to_builder(place, self.builder) {

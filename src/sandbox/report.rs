@@ -30,11 +30,10 @@ pub(super) enum Step {
     Capabilities,
     User,
     Execute,
-    Supervisor,
 }
 
 impl Step {
-    const ALL: [Step; 27] = [
+    const ALL: [Step; 26] = [
         Step::Process,
         Step::Private,
         Step::Group,
@@ -61,7 +60,6 @@ impl Step {
         Step::Capabilities,
         Step::User,
         Step::Execute,
-        Step::Supervisor,
     ];
 
     /// Returns the step in words.
@@ -93,7 +91,6 @@ impl Step {
             Step::Capabilities => "drop capabilities",
             Step::User => "change the user",
             Step::Execute => "execute",
-            Step::Supervisor => "pass the calls on that the builder answers",
         }
     }
 }

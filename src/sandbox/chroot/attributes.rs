@@ -119,6 +119,6 @@ pub(super) fn act(call: &Call, found: &Found, act: impl FnOnce() -> i64) -> io::
 pub(super) fn answer(done: io::Result<i64>) -> Answer {
     match done {
         Ok(value) => Answer::Value(value),
-        Err(error) => Answer::Error(error.raw_os_error().unwrap_or(libc::EIO)),
+        Err(error) => Answer::failed(&error),
     }
 }

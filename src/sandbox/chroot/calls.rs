@@ -34,6 +34,13 @@ pub(super) enum Answer {
     Open { file: OwnedFd, closes_on_exec: bool },
 }
 
+impl Answer {
+    /// The call fails as the supervisor's own has.
+    pub(super) fn failed(error: &io::Error) -> Answer {
+        Answer::Error(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
 impl Call {
     /// Returns an argument that is a number of 32 bits.
     pub(super) fn number_at(&self, index: usize) -> i32 {

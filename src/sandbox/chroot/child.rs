@@ -49,7 +49,7 @@ pub(super) fn live(plan: &Plan, channels: &Channels) -> ! {
     }
     // SAFETY: the child goes on in this module only.
     match unsafe { sys::clone(0, None) } {
-        Ok(0) => start(plan, report),
+        Ok(0) => plan.program.start(prepare_command(plan), report),
         Ok(command) => {
             let status = attend(command);
             kill_the_rest(plan.proc.as_raw_fd());
@@ -119,26 +119,13 @@ fn kill_children(proc: RawFd) {
     }
 }
 
-/// Becomes the command.
-fn start(plan: &Plan, report: RawFd) -> ! {
-    let (step, errno) = match prepare_command(plan) {
-        Ok(()) => (Step::Execute, plan.program.execute()),
-        Err((step, _, errno)) => (step, errno),
-    };
-    let _ = sys::write(report, &Report::Failed { step, index: 0, errno }.encode());
-    sys::exit(127)
-}
-
 fn prepare_command(plan: &Plan) -> Outcome {
     at(Step::Process, sys::follow_parent(0))?;
     at(Step::Process, sys::reset_signals())?;
     sys::new_session();
     sys::leave_keys();
     at(Step::Root, sys::enter_root(plan.root.as_raw_fd()))?;
-    at(Step::Limits, sys::limit(libc::RLIMIT_NOFILE, 1024, 1 << 20))?;
-    at(Step::Limits, sys::limit(libc::RLIMIT_CORE, 0, u64::MAX))?;
-    let most = u64::from(plan.max_processes);
-    at(Step::Limits, sys::limit(libc::RLIMIT_NPROC, most, most))?;
+    Program::limit(Some(plan.max_processes))?;
     at(Step::Filter, install(plan))?;
     plan.program.settle(CAPABILITIES & !SYS_CHROOT)
 }

@@ -7,13 +7,13 @@
 mod attributes;
 mod callers;
 mod calls;
-mod changes;
 mod child;
 mod filter;
 mod furniture;
 mod kernel;
 mod list;
 mod names;
+mod paths;
 mod scope;
 mod sight;
 mod signals;
@@ -39,8 +39,8 @@ use self::sight::Sight;
 use self::supervisor::{Met, Supervisor};
 use super::groups::version;
 use super::listen::{Pipes, start};
-use super::outcome::{not_started, outcome};
-use super::plan::{command_of, invalid};
+use super::outcome::{cancelled, lost, not_started, outcome, unprepared};
+use super::plan::invalid;
 use super::program::Program;
 use super::{Cancel, Error, Exit, Root, Run, Stream};
 use super::{privileges, syscall as sys};
@@ -77,26 +77,20 @@ pub(super) fn run(
         return Err(invalid(run)("internal error: this sandbox has no overlays".into()));
     };
     let program = Program::new(run).map_err(invalid(run))?;
-    let failed = |step: &str, source: io::Error| Error::Start {
-        command: command_of(run),
-        step: step.into(),
-        source,
-        hint: "",
-    };
     if cancel.is_cancelled() {
-        return Err(Error::Cancelled { command: command_of(run) });
+        return Err(cancelled(run));
     }
     let _ = sys::hide_memory();
     let mut furniture = Furniture::put(directory, run).map_err(|failure| not_furnished(run, failure))?;
-    let pipes = Pipes::new(&run.stdin).map_err(|error| failed("make pipes", error))?;
-    let (ours, theirs) = sockets().map_err(|error| failed("make a socket", error))?;
-    let plan = plan(program, &furniture, theirs, run).map_err(|error| failed("open /proc", error))?;
+    let pipes = Pipes::new(&run.stdin).map_err(unprepared(run, "make pipes"))?;
+    let (ours, theirs) = sockets().map_err(unprepared(run, "make a socket"))?;
+    let plan = plan(program, &furniture, theirs, run).map_err(unprepared(run, "open /proc"))?;
     let channels = pipes.channels();
     let started = start(0, Signal::SIGTERM, || live(&plan, &channels));
-    let mut init = started.map_err(|errno| failed("start a process", errno.into()))?;
+    let mut init = started.map_err(unprepared(run, "start a process"))?;
     drop(plan);
-    let sight = sight(&mut furniture, init.pid()).map_err(|error| failed("open the root", error))?;
-    let (stopped, stop) = io::pipe().map_err(|error| failed("make pipes", error))?;
+    let sight = sight(&mut furniture, init.pid()).map_err(unprepared(run, "open the root"))?;
+    let (stopped, stop) = io::pipe().map_err(unprepared(run, "make pipes"))?;
     let host_name = run.host_name.clone();
     let mut listener = pipes.listen();
     let (listened, met) = thread::scope(|scope| {
@@ -107,14 +101,13 @@ pub(super) fn run(
         drop(stop);
         (listened, supervisor.join().unwrap_or_default())
     });
-    let is_cancelled =
-        listened.map_err(|error| Error::Lost { command: command_of(run), reason: error.to_string() })?;
+    let is_cancelled = listened.map_err(|error| lost(run, &error))?;
     let taken_back = furniture.take_back();
     match is_cancelled {
-        true => Err(Error::Cancelled { command: command_of(run) }),
+        true => Err(cancelled(run)),
         false => {
             let exit = outcome(run, listener.report())?;
-            taken_back.map_err(|reason| Error::Lost { command: command_of(run), reason })?;
+            taken_back.map_err(|reason| lost(run, &reason))?;
             tell(&exit, &met, output);
             Ok(exit)
         }

@@ -14,13 +14,11 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{AtFlags, unlinkat};
 
-use super::attributes;
 use super::callers::{Memories, identity};
 use super::calls::{Answer, Call, Calls};
 use super::furniture::{Special, path_of};
 use super::sight::{Found, Last, Sight};
-use super::signals;
-use super::{changes, list, names};
+use super::{attributes, list, names, paths, signals};
 use crate::sandbox::filter::ARCHITECTURE;
 
 /// What the command met that it would not have met elsewhere.
@@ -66,16 +64,14 @@ impl Supervisor {
                 return self.met;
             }
             match self.calls.next() {
-                Ok(Some(call)) => self.serve_one(&call),
+                Ok(Some(call)) => {
+                    let answer = self.decide(&call);
+                    self.calls.answer(&call, answer);
+                }
                 Ok(None) => {}
                 Err(_) => return self.met,
             }
         }
-    }
-
-    fn serve_one(&mut self, call: &Call) {
-        let answer = self.decide(call);
-        self.calls.answer(call, answer);
     }
 
     fn decide(&mut self, call: &Call) -> Answer {
@@ -88,22 +84,23 @@ impl Supervisor {
         match call.number {
             libc::SYS_openat => self.open(call, number(0), at(1), number(2)),
             libc::SYS_openat2 => self.open_with(call),
-            libc::SYS_newfstatat => changes::stat(self, call, (number(0), at(1)), number(3), at(2)),
-            libc::SYS_statx => changes::statx(self, call),
-            libc::SYS_faccessat => changes::access(self, call, (number(0), at(1)), number(2), 0),
-            libc::SYS_faccessat2 => changes::access(self, call, (number(0), at(1)), number(2), number(3)),
+            libc::SYS_newfstatat => paths::stat(self, call, (number(0), at(1)), number(3), at(2)),
+            libc::SYS_statx => paths::statx(self, call),
+            libc::SYS_faccessat => paths::access(self, call, (number(0), at(1)), number(2), 0),
+            libc::SYS_faccessat2 => paths::access(self, call, (number(0), at(1)), number(2), number(3)),
             libc::SYS_readlinkat => self.read_link(call, (number(0), at(1)), at(2), at(3)),
             libc::SYS_fchmodat | libc::SYS_fchmodat2 | libc::SYS_fchownat | libc::SYS_utimensat => {
-                changes::change(self, call)
+                paths::change(self, call)
             }
             libc::SYS_linkat => names::link(self, call),
-            libc::SYS_renameat => names::move_file(self, call, (number(0), at(1)), (number(2), at(3))),
-            libc::SYS_renameat2 => names::move_file(self, call, (number(0), at(1)), (number(2), at(3))),
+            libc::SYS_renameat | libc::SYS_renameat2 => {
+                names::move_file(self, call, (number(0), at(1)), (number(2), at(3)))
+            }
             libc::SYS_getxattr | libc::SYS_setxattr | libc::SYS_listxattr | libc::SYS_removexattr => {
                 attributes::attribute(self, call)
             }
-            libc::SYS_statfs => changes::file_system(self, call, (libc::AT_FDCWD, at(0))),
-            libc::SYS_fstatfs => changes::file_system_of_open(self, call),
+            libc::SYS_statfs => paths::file_system(self, call, (libc::AT_FDCWD, at(0))),
+            libc::SYS_fstatfs => paths::file_system_of_open(self, call),
             libc::SYS_execve => self.execute(call, libc::AT_FDCWD, at(0)),
             libc::SYS_execveat => self.execute(call, number(0), at(1)),
             libc::SYS_uname => self.tell_name(call),
@@ -118,13 +115,13 @@ impl Supervisor {
                 self.open(call, libc::AT_FDCWD, at(0), libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC)
             }
             #[cfg(target_arch = "x86_64")]
-            libc::SYS_stat => changes::stat(self, call, (libc::AT_FDCWD, at(0)), 0, at(1)),
+            libc::SYS_stat => paths::stat(self, call, (libc::AT_FDCWD, at(0)), 0, at(1)),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_lstat => {
-                changes::stat(self, call, (libc::AT_FDCWD, at(0)), libc::AT_SYMLINK_NOFOLLOW, at(1))
+                paths::stat(self, call, (libc::AT_FDCWD, at(0)), libc::AT_SYMLINK_NOFOLLOW, at(1))
             }
             #[cfg(target_arch = "x86_64")]
-            libc::SYS_access => changes::access(self, call, (libc::AT_FDCWD, at(0)), number(1), 0),
+            libc::SYS_access => paths::access(self, call, (libc::AT_FDCWD, at(0)), number(1), 0),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_readlink => self.read_link(call, (libc::AT_FDCWD, at(0)), at(1), at(2)),
             #[cfg(target_arch = "x86_64")]
@@ -132,7 +129,7 @@ impl Supervisor {
                 names::move_file(self, call, (libc::AT_FDCWD, at(0)), (libc::AT_FDCWD, at(1)))
             }
             #[cfg(target_arch = "x86_64")]
-            libc::SYS_chmod | libc::SYS_chown => changes::change(self, call),
+            libc::SYS_chmod | libc::SYS_chown => paths::change(self, call),
             _ => signals::decide(call, self.sight.first),
         }
     }
@@ -141,6 +138,14 @@ impl Supervisor {
     pub(super) fn look(&mut self, call: &Call, (directory, path): (i32, u64), last: Last) -> Option<Found> {
         let path = self.memories.string(&self.calls, call, path)?;
         self.sight.look(call.thread, directory, &path, last)
+    }
+
+    /// Writes to the caller's memory; its call returns `value` then.
+    pub(super) fn give(&mut self, call: &Call, address: u64, bytes: &[u8], value: i64) -> Answer {
+        match self.memories.write(&self.calls, call, address, bytes) {
+            Some(()) => Answer::Value(value),
+            None => Answer::Error(libc::EFAULT),
+        }
     }
 
     fn open(&mut self, call: &Call, directory: i32, path: u64, flags: i32) -> Answer {
@@ -155,7 +160,7 @@ impl Supervisor {
         match self.opened(call, &found, flags) {
             Ok(Some(file)) => Answer::Open { file, closes_on_exec },
             Ok(None) => Answer::Proceed,
-            Err(error) => Answer::Error(error.raw_os_error().unwrap_or(libc::EIO)),
+            Err(error) => Answer::failed(&error),
         }
     }
 
@@ -232,14 +237,11 @@ impl Supervisor {
         let target = match self.link_target(call, &found) {
             Ok(Some(target)) => target,
             Ok(None) => return Answer::Error(libc::EINVAL),
-            Err(error) => return Answer::Error(error.raw_os_error().unwrap_or(libc::EIO)),
+            Err(error) => return Answer::failed(&error),
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX).min(target.len());
         let shown = target.get(..size).unwrap_or(&target);
-        match self.memories.write(&self.calls, call, buffer, shown) {
-            Some(()) => Answer::Value(shown.len() as i64),
-            None => Answer::Error(libc::EFAULT),
-        }
+        self.give(call, buffer, shown, shown.len() as i64)
     }
 
     fn link_target(&self, call: &Call, found: &Found) -> io::Result<Option<Vec<u8>>> {
@@ -263,7 +265,7 @@ impl Supervisor {
         let program = self.memories.string(&self.calls, call, path);
         if !self.keeps_privileges
             && let Some(program) = program
-            && let Some(disarmed) = changes::disarmed(self, call, directory, &program)
+            && let Some(disarmed) = paths::disarmed(self, call, directory, &program)
         {
             self.met.disarmed.get_or_insert(disarmed);
         }
@@ -303,10 +305,7 @@ impl Supervisor {
             let length = field.len().min(FIELD - 1);
             slot[..length].copy_from_slice(&field[..length]);
         }
-        match self.memories.write(&self.calls, call, call.address_at(0), &answer) {
-            Some(()) => Answer::Value(0),
-            None => Answer::Error(libc::EFAULT),
-        }
+        self.give(call, call.address_at(0), &answer, 0)
     }
 }
 

@@ -64,8 +64,8 @@ fn tell(
     let kept = if is_link { flags & libc::AT_SYMLINK_NOFOLLOW } else { 0 };
     let told = act(call, &found, &path, |path| ask(path, kept));
     match told {
-        Ok(bytes) => write(supervisor, call, buffer, &bytes),
-        Err(error) => failed(&error),
+        Ok(bytes) => supervisor.give(call, buffer, &bytes, 0),
+        Err(error) => Answer::failed(&error),
     }
 }
 
@@ -93,14 +93,7 @@ fn tell_file_system(supervisor: &mut Supervisor, call: &Call, place: Option<&[u8
     if let Err(errno) = Errno::result(unsafe { libc::statfs(path.as_ptr(), &raw mut answer) }) {
         return Answer::Error(errno as i32);
     }
-    write(supervisor, call, call.address_at(1), &bytes_of(&answer))
-}
-
-fn write(supervisor: &mut Supervisor, call: &Call, address: u64, bytes: &[u8]) -> Answer {
-    match supervisor.memories.write(&supervisor.calls, call, address, bytes) {
-        Some(()) => Answer::Value(0),
-        None => Answer::Error(libc::EFAULT),
-    }
+    supervisor.give(call, call.address_at(1), &bytes_of(&answer), 0)
 }
 
 /// Tells whether the caller may use a file.
@@ -118,7 +111,7 @@ pub(super) fn access(
         let answer = unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) };
         Ok(Errno::result(answer).map(drop)?)
     });
-    answer.map_or_else(|error| failed(&error), |()| Answer::Value(0))
+    answer.map_or_else(|error| Answer::failed(&error), |()| Answer::Value(0))
 }
 
 /// Changes an open file that is called by its name in `/proc`.
@@ -146,7 +139,7 @@ pub(super) fn change(supervisor: &mut Supervisor, call: &Call) -> Answer {
         _ => None,
     };
     let answer = act(call, &found, &path, |path| Ok(Errno::result(carry_out(call, path, times)).map(drop)?));
-    answer.map_or_else(|error| failed(&error), |()| Answer::Value(0))
+    answer.map_or_else(|error| Answer::failed(&error), |()| Answer::Value(0))
 }
 
 fn carry_out(call: &Call, path: &CString, times: Option<[u8; 32]>) -> i32 {
@@ -197,10 +190,6 @@ fn act<T>(
 
 fn last_of(flags: i32) -> Last {
     if flags & libc::AT_SYMLINK_NOFOLLOW != 0 { Last::Kept } else { Last::Followed }
-}
-
-fn failed(error: &io::Error) -> Answer {
-    Answer::Error(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn bytes_of<T: Copy>(value: &T) -> Vec<u8> {
