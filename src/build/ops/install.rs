@@ -322,17 +322,14 @@ impl Running<'_> {
 
     /// Notes which packages came along, for an apt that is in the image.
     fn mark(&self, op: &Install, archives: &[Archive]) -> Result<()> {
-        let has_apt = op.packages.iter().any(|package| package.name == "apt")
-            || self
-                .at
-                .site
-                .installed
-                .iter()
-                .any(|there| there.is_installed() && &*there.package.name == "apt");
-        if !has_apt && self.at.site.extended_states.is_none() {
+        let site = self.at.site;
+        let is_apt = |there: &Installed| there.is_installed() && &*there.package.name == "apt";
+        let has_apt =
+            op.packages.iter().any(|package| package.name == "apt") || site.installed.iter().any(is_apt);
+        if !has_apt && site.extended_states.is_none() {
             return Ok(());
         }
-        let text = marks_of(op, archives, self.at.site);
+        let text = marks_of(op, archives, site);
         let mut run =
             self.command(["/bin/sh", "-c", "cat > /var/lib/apt/extended_states"].map(String::from).to_vec())?;
         run.stdin = text.into_bytes();
