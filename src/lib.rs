@@ -5,7 +5,7 @@
 //! | floor | rooms | what they hold |
 //! | --- | --- | --- |
 //! | F0 | [`digest`] [`progress`] [`redact`] | what everybody needs |
-//! | F1 | [`oci`] [`store`] [`debian`] [`transport`] | values and formats; blobs by digest; one HTTP client |
+//! | F1 | [`oci`] [`store`] [`debian`] [`inside`] [`transport`] | values and formats; blobs by digest; one HTTP client |
 //! | F2 | [`registry`] [`login`] [`sandbox`] [`fetch`] [`git`] [`layer`] | the doors to the outside |
 //! | F3 | [`apt`] [`bom`] [`dockerfile`] | parse and decide |
 //! | F4 | [`build`] | from a definition to an image and its bill of materials |
@@ -22,6 +22,7 @@ pub mod digest;
 pub mod dockerfile;
 pub mod fetch;
 pub mod git;
+pub mod inside;
 pub mod layer;
 pub mod login;
 pub mod oci;
