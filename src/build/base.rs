@@ -142,8 +142,13 @@ impl Base {
     /// Returns the base's part of the account.
     pub fn bom(&self, name: &str) -> Result<bom::BaseImage> {
         let release = self.facts.os_release();
-        let mut packages: Vec<bom::Package> =
-            self.facts.installed()?.iter().filter(|package| package.is_installed()).map(account_of).collect();
+        let mut packages: Vec<bom::Package> = self
+            .facts
+            .installed()?
+            .iter()
+            .filter(|package| package.is_installed())
+            .map(|there| bom::Package::from(&there.package))
+            .collect();
         packages.sort_by_key(bom::Package::key);
         Ok(bom::BaseImage {
             canonical_name: format!("{name}@{}", self.digest),
@@ -153,17 +158,6 @@ impl Base {
             packages,
             sources: Vec::new(),
         })
-    }
-}
-
-fn account_of(installed: &debian::Installed) -> bom::Package {
-    let package = &installed.package;
-    bom::Package {
-        name: package.name.to_string(),
-        version: package.version.to_string(),
-        source_package: package.source_name().to_owned(),
-        source_version: package.source_version().to_string(),
-        architecture: package.architecture.to_string(),
     }
 }
 

@@ -23,8 +23,8 @@ use crate::oci::{ContainerConfig, History, Image, Layer, Platform, canonical_jso
 use super::definition::Owner;
 use super::lock::{LockedPackage, LockedSource};
 
-/// Raised when the bytes that a vertex yields may change: what older builders kept is not used then.
-pub const RECIPE: u32 = 4;
+/// Raised when the bytes or the account that a vertex yields may change: what older builders kept is not used then.
+pub const RECIPE: u32 = 5;
 
 /// The place of a vertex in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

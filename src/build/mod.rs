@@ -132,8 +132,9 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let causes = cause::causes(&parts, &recalled.parts);
     let solved = work.solve(graph, recalled.vertices, causes).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
-    let subject = subject(request, product.name(request), &lock);
-    let bom = Artifact::new(bom::YAML_MEDIA_TYPE, solved.snapshot.bom.to_yaml(&subject)?.into_bytes());
+    let subject = work.subject(product.name(request), &solved.snapshot.image)?;
+    let document = bom::Document::new(solved.snapshot.bom.clone(), subject);
+    let bom = Artifact::new(bom::YAML_MEDIA_TYPE, document.to_yaml()?.into_bytes());
     let digest = Digest::of(&bom.bytes);
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
     let (published, shipped) = work.publish(&product, &solved, bom, &record).await?;
@@ -289,6 +290,24 @@ impl Work<'_> {
         }
     }
 
+    fn subject(&self, product_name: String, image: &Image) -> Result<bom::Subject> {
+        let (lock, platform) = (self.lock, &self.request.platform);
+        let manifest = image.manifest(annotations(lock.platform(platform)?));
+        Ok(bom::Subject {
+            product_name,
+            created: time::rfc3339(lock.epoch),
+            built_by: builder(),
+            image: bom::ImageId {
+                digest: Digest::of(manifest.to_json()),
+                config: manifest.config.digest,
+                platform: platform.to_string(),
+            },
+            definition: self.request.recipe.digest(),
+            lock: lock.content_digest(),
+            dockerfile: self.request.recipe.account(lock),
+        })
+    }
+
     /// Publishes the image with its account, lock, record and sources.
     async fn publish(
         &self,
@@ -349,17 +368,6 @@ impl Work<'_> {
         let images = self.images.iter();
         sources.extend(images.map(|known| BlobSource::of_image(known.registry.clone(), &known.image)));
         Ok(sources)
-    }
-}
-
-fn subject(request: &Request, product_name: String, lock: &Lock) -> bom::Subject {
-    bom::Subject {
-        product_name,
-        created: time::rfc3339(lock.epoch),
-        built_by: builder(),
-        definition: request.recipe.digest(),
-        lock: lock.content_digest(),
-        dockerfile: request.recipe.account(lock),
     }
 }
 

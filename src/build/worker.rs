@@ -23,7 +23,7 @@ use super::solve::{Executor, Inputs, Material, Outcome, Yield};
 use super::stages::Images;
 use super::view::Ask;
 use super::wait::Waiter;
-use crate::bom::{self, Bom, BomDelta};
+use crate::bom::{self, Bom, BomDelta, LayerAccount};
 use crate::debian::Installed;
 use crate::digest::Digest;
 use crate::fetch::{Fetcher, Wanted};
@@ -148,7 +148,9 @@ impl Worker {
         let sources = op.sources.iter().map(install::account_of_source).collect();
         let base_image = bom::BaseImage { sources, ..base.bom(&op.name)? };
         let delta = BomDelta { base_image: Some(base_image), ..BomDelta::default() };
-        Ok(Snapshot { image: base.image, bom: Bom::default().then(delta), skeleton: base.skeleton })
+        let layers = base.image.layers.iter().map(|layer| LayerAccount::of_base(layer.diff_id)).collect();
+        let bom = Bom { layers, ..Bom::default().then(delta) };
+        Ok(Snapshot { image: base.image, bom, skeleton: base.skeleton })
     }
 
     /// Loads an image that the lock knows by its configuration alone.

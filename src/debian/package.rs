@@ -26,6 +26,10 @@ pub struct Package {
     pub priority: Priority,
     /// The archive section, as `libs` or `contrib/net`.
     pub section: Option<Box<str>>,
+    /// Who maintains it (Debian policy 5.6.2).
+    pub maintainer: Option<Box<str>>,
+    /// Where its project lives (Debian policy 5.6.23).
+    pub homepage: Option<Box<str>>,
     /// `Source: name (version)`, where it differs from the package itself.
     source: Option<Box<Source>>,
     relations: Box<[(RelationField, Box<str>)]>,
@@ -159,6 +163,8 @@ impl Package {
             protected: reader.flag("Important")? || reader.flag("Protected")?,
             priority: paragraph.get("Priority").map_or(Priority::Unknown, Priority::parse),
             section: paragraph.get("Section").map(Into::into),
+            maintainer: paragraph.get("Maintainer").map(Into::into),
+            homepage: paragraph.get("Homepage").map(Into::into),
             source: reader.source(name, &version)?,
             relations: relation_fields(paragraph),
             version,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::bom::{FoundPackage, Location, Package, PackageKey};
 use crate::debian::deb822::{self, Paragraph};
-use crate::debian::{self, Installed, status};
+use crate::debian::status;
 use crate::digest::Digest;
 use crate::layer::{LastLink, Node, Stack};
 
@@ -59,19 +59,9 @@ fn text(root: &Stack) -> Result<String> {
 
 fn installed(text: &str) -> Result<BTreeMap<PackageKey, Package>> {
     let all = status::parse(text).context("cannot read the dpkg status that the command left")?;
-    let there = all.iter().filter(|package| package.is_installed()).map(account_of);
+    let there =
+        all.iter().filter(|package| package.is_installed()).map(|there| Package::from(&there.package));
     Ok(there.map(|package| (package.key(), package)).collect())
-}
-
-fn account_of(installed: &Installed) -> Package {
-    let package: &debian::Package = &installed.package;
-    Package {
-        name: package.name.to_string(),
-        version: package.version.to_string(),
-        source_package: package.source_name().to_owned(),
-        source_version: package.source_version().to_string(),
-        architecture: package.architecture.to_string(),
-    }
 }
 
 type Name = (String, String, String);

@@ -121,7 +121,10 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.n_entries));
-    let bom = BomDelta { withheld, ..account(op, site.installed, &present) };
+    let bom = BomDelta {
+        withheld,
+        ..account(op, archives.iter().map(|archive| &archive.package), site.installed, &present)
+    };
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 
@@ -481,22 +484,33 @@ fn just_installed(package: &Package) -> Installed {
 const DPKG: [&str; 5] =
     ["dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", "--log=/dev/null"];
 
-/// Returns what an installation changes in the account, where dpkg has the last word on what is present.
-pub(super) fn account(op: &Install, installed: &[Installed], present: &Present) -> BomDelta {
+/// Returns what an installation changes in the account, where dpkg has the last word on what is present; `opened` are the
+/// packages as their archives say, in the order of the operation.
+pub(super) fn account<'a>(
+    op: &Install,
+    opened: impl Iterator<Item = &'a Package>,
+    installed: &[Installed],
+    present: &Present,
+) -> BomDelta {
     let before = installed.iter().filter(|there| there.is_installed()).map(|there| &there.package);
     let gone = before.filter(|package| is_gone(op, package, present));
     let key = |package: &Package| (package.name.to_string(), package.architecture.to_string());
-    let came = op.packages.iter().filter(|locked| !present.lacks(&locked.name, &locked.architecture));
+    let came = op.packages.iter().zip(opened);
+    let came = came.filter(|(locked, _)| !present.lacks(&locked.name, &locked.architecture));
     BomDelta {
         removed_packages: gone.map(key).collect(),
-        packages: came.map(|locked| installed_now(locked, op)).collect(),
+        packages: came.map(|(locked, package)| installed_now(locked, package, op)).collect(),
         keys: op.keys.clone(),
         ..BomDelta::default()
     }
 }
 
-fn installed_now(locked: &LockedPackage, op: &Install) -> AddedPackage {
-    AddedPackage { without_essential: op.beside.is_some(), ..added(locked, op.declared.get(&locked.name)) }
+fn installed_now(locked: &LockedPackage, package: &Package, op: &Install) -> AddedPackage {
+    AddedPackage {
+        package: package.into(),
+        without_essential: op.beside.is_some(),
+        ..added(locked, op.declared.get(&locked.name))
+    }
 }
 
 /// Returns the account of a package whose source may be declared by hand.
@@ -526,6 +540,7 @@ pub(super) fn named(locked: &LockedPackage) -> Account {
         source_package: locked.source.name.clone(),
         source_version: locked.source.version.clone(),
         architecture: locked.architecture.clone(),
+        ..Account::default()
     }
 }
 

@@ -64,13 +64,11 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
     let changes = layer::diff::trees(None, &root)?;
     layer::pack(&changes, &root, &mut writer)?;
     let packed = writer.finish()?;
-    let bom = match made {
-        Some(made) => BomDelta {
-            withheld: made.withheld.clone(),
-            beside: op.beside.iter().flatten().map(named).collect(),
-            ..account(op, &[], &Present::default())
-        },
-        None => account(op, &[], &Present::default()),
+    let came = floor.packages.iter().map(|unpacked| &unpacked.package);
+    let bom = BomDelta {
+        withheld: made.map(|made| made.withheld.clone()).unwrap_or_default(),
+        beside: op.beside.iter().flatten().filter(|_| made.is_some()).map(named).collect(),
+        ..account(op, came, &[], &Present::default())
     };
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
