@@ -7,7 +7,7 @@
 //! | F0 | [`digest`] [`progress`] [`redact`] | what everybody needs |
 //! | F1 | [`oci`] [`store`] [`debian`] [`inside`] [`transport`] | values and formats; blobs by digest; one HTTP client |
 //! | F2 | [`registry`] [`login`] [`sandbox`] [`fetch`] [`git`] [`layer`] | the doors to the outside |
-//! | F3 | [`apt`] [`bom`] [`dockerfile`] | parse and decide |
+//! | F3 | [`apt`] [`bom`] [`dockerfile`] [`signing`] | parse and decide |
 //! | F4 | [`build`] | from a definition to an image and its bill of materials |
 //! | F5 | [`resource`] [`run`] | what Concourse sees; how a program runs to its end |
 //!
@@ -32,5 +32,6 @@ pub mod registry;
 pub mod resource;
 pub mod run;
 pub mod sandbox;
+pub mod signing;
 pub mod store;
 pub mod transport;

@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 6] = [
     &["digest", "progress", "redact"],
     &["oci", "store", "debian", "inside", "transport"],
     &["registry", "login", "sandbox", "fetch", "git", "layer"],
-    &["apt", "bom", "buildpack", "dockerfile", "package"],
+    &["apt", "bom", "buildpack", "dockerfile", "package", "signing"],
     &["build"],
     &["resource", "run"],
 ];

@@ -14,6 +14,7 @@ pub mod archive;
 pub mod certificate;
 pub mod concourse;
 pub mod container;
+pub mod cosign;
 pub mod deb;
 pub mod docker_registry;
 pub mod far;

@@ -1,0 +1,10 @@
+//! Signatures: keys of all kinds, images that are signed and verified, by us and by tools that nobody here wrote.
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+#[path = "../put/pier.rs"]
+#[allow(dead_code, reason = "the stories of puts use all of it")]
+mod pier;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod keys;
