@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AddedPackage, BaseImage, Bom, Component, Dockerfile, File, FoundPackage, Incomplete, Instruction, Key,
-    LayerAccount, Package, User, Withheld,
+    LayerAccount, Package, User, Vertex, Withheld,
 };
 use crate::digest::Digest;
 
@@ -85,6 +85,9 @@ pub struct Document {
     /// The texts of licences that have no identifier, by the names that stand for them: `LicenseRef-…`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub licence_texts: BTreeMap<String, String>,
+    /// The build graph, as far as it leads to the image; each vertex comes after those it names, the last is the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub graph: Vec<Vertex>,
 }
 
 /// What a build adds to its base, or takes away.
@@ -159,6 +162,7 @@ impl Document {
             components: bom.components.into_iter().collect(),
             incomplete: bom.incomplete.into_iter().collect(),
             licence_texts: bom.licence_texts,
+            graph: Vec::new(),
         }
     }
 

@@ -6,17 +6,22 @@
 
 mod base;
 mod document;
+mod drawing;
 mod file;
+mod graph;
 mod instructions;
 mod package;
 mod paths;
+mod shown;
 
 pub use base::BaseImage;
 pub use document::{Changeset, Document, ImageId, Subject};
+pub use drawing::svg;
 pub use file::{
     ContextFile, DigestedPath, File, FileSource, Git, ImageFile, PackageFile, Step, StepFile, Tarball, Url,
     User, Withheld,
 };
+pub use graph::Vertex;
 pub use instructions::{Dockerfile, FoundPackage, Instruction, NamedContext, Repository};
 pub use package::{
     AddedPackage, Key, Licence, Location, Package, PackageKey, PackageKind, Source, SourceFile, Voucher,

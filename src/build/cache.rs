@@ -347,6 +347,11 @@ impl VertexRecord {
         }
     }
 
+    /// Returns the vertex's key and its layer's diff ID, where there is one.
+    pub fn key_and_layer(&self) -> Option<(Digest, Digest)> {
+        self.layer.as_ref().map(|layer| (self.key, layer.diff_id))
+    }
+
     /// Returns the layer's descriptor, where there is one.
     pub fn layer(&self) -> Option<&Descriptor> {
         self.layer.as_ref().map(|layer| &layer.descriptor)

@@ -2,25 +2,15 @@
 
 use std::fmt::Write;
 
-use super::graph::{Graph, Op};
+use super::graph::Graph;
 
 /// Returns the graph in the DOT language.
 pub fn dot(graph: &Graph) -> String {
     let mut text = String::from("digraph build {\n  rankdir=BT;\n  node [fontname=\"sans-serif\"];\n");
     for (id, vertex) in graph.vertices() {
-        let style = match vertex.op {
-            Op::Source(_) | Op::Context(_) | Op::Download(_) => "shape=box style=filled fillcolor=gray90",
-            Op::Scratch
-            | Op::Pull(_)
-            | Op::Install(_)
-            | Op::Copy(_)
-            | Op::Repository(_)
-            | Op::Change(_)
-            | Op::Configure(_)
-            | Op::Settle(_)
-            | Op::Workdir(_)
-            | Op::Transfer(_)
-            | Op::Run(_) => "shape=ellipse color=blue",
+        let style = match vertex.op.is_material() {
+            true => "shape=box style=filled fillcolor=gray90",
+            false => "shape=ellipse color=blue",
         };
         let _ = writeln!(text, "  v{} [label={:?} {style}];", id.index(), vertex.title());
         if let Some(parent) = vertex.parent {
@@ -37,7 +27,7 @@ pub fn dot(graph: &Graph) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::graph::{Copy, Source, SourceFile};
+    use crate::build::graph::{Copy, Op, Source, SourceFile};
     use crate::digest::Digest;
     use crate::oci::Platform;
 

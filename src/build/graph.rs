@@ -4,6 +4,7 @@
 //! names a path of the machine it was made on. What a vertex yields is decided by
 //! [`Executor`](super::solve::Executor)s; in what order, by [`solve`](super::solve::solve).
 
+mod account;
 mod instruction;
 
 pub use instruction::{
@@ -347,6 +348,10 @@ impl Graph {
 
     /// Returns a vertex and all that it needs, in the order of the graph.
     pub fn needed(&self, id: VertexId) -> impl Iterator<Item = &Vertex> {
+        self.needed_ids(id).into_iter().map(|id| self.vertex(id))
+    }
+
+    fn needed_ids(&self, id: VertexId) -> BTreeSet<VertexId> {
         let mut needed = BTreeSet::new();
         let mut waiting = vec![id];
         while let Some(id) = waiting.pop() {
@@ -355,7 +360,7 @@ impl Graph {
                 waiting.extend(vertex.parent.iter().chain(&vertex.mounts));
             }
         }
-        needed.into_iter().map(|id| self.vertex(id))
+        needed
     }
 
     /// Returns the vertices, each after those it needs.

@@ -133,7 +133,8 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let solved = work.solve(graph, recalled.vertices, causes).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
     let subject = work.subject(product.name(request), &solved.snapshot.image)?;
-    let document = bom::Document::new(solved.snapshot.bom.clone(), subject);
+    let graph = std::mem::take(&mut solved.graph);
+    let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, document.to_yaml()?.into_bytes());
     let digest = Digest::of(&bom.bytes);
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
@@ -220,6 +221,8 @@ struct Solved {
     blobs: Blobs,
     fates: Vec<(String, Fate)>,
     records: Vec<VertexRecord>,
+    /// How it was built, for the account.
+    graph: Vec<bom::Vertex>,
 }
 
 impl Work<'_> {
@@ -261,9 +264,9 @@ impl Work<'_> {
             .forgetting(self.request.is_without_cache);
         let solved = tokio::task::spawn_blocking(move || {
             let snapshot = solve::solve(&graph, &caching);
-            (snapshot, caching.finish())
+            (snapshot, caching.finish(), graph)
         });
-        let (snapshot, (fates, records)) =
+        let (snapshot, (fates, records), graph) =
             solved.await.context("internal error: the build's threads ended")?;
         let mut snapshot = snapshot?;
         snapshot.image.config.created = Some(time::rfc3339(self.lock.epoch));
@@ -273,7 +276,8 @@ impl Work<'_> {
         if snapshot.image.layers.is_empty() && matches!(self.request.recipe, Recipe::Dockerfile(_)) {
             snapshot.image = self.with_an_empty_layer(snapshot.image)?;
         }
-        Ok(Solved { snapshot, blobs, fates, records })
+        let graph = graph.account(&records.iter().filter_map(VertexRecord::key_and_layer).collect());
+        Ok(Solved { snapshot, blobs, fates, records, graph })
     }
 
     /// Returns what the next build may believe of this one.

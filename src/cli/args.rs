@@ -34,7 +34,7 @@ pub(crate) enum Verb {
     ///
     /// Where there is a lock already, what moved is printed: what came (+), went (-) and changed (~).
     Lock(LockArgs),
-    /// Print the build graph in Graphviz' DOT language.
+    /// Print the build graph: for Graphviz, or as a picture.
     Graph(GraphArgs),
     /// Print the bill of materials of an image.
     Bom(BomArgs),
@@ -192,9 +192,21 @@ pub(crate) struct LockArgs {
 pub(crate) struct GraphArgs {
     #[command(flatten)]
     pub(crate) definition: DefinitionArgs,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+    pub(crate) format: GraphFormat,
     /// Use this lock [default: estaleiro.lock beside the definition, where there is one].
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: Option<PathBuf>,
+}
+
+/// The forms of a build graph.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Graphviz' language.
+    Dot,
+    /// A picture.
+    Svg,
 }
 
 #[derive(clap::Args)]

@@ -25,7 +25,7 @@ use estaleiro::registry::{Access, ClientCertificate, Credentials, Location, Regi
 use estaleiro::sandbox::Cancel;
 use estaleiro::transport;
 
-use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, WorldArgs};
+use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, GraphFormat, WorldArgs};
 use super::dockerfile;
 
 /// The file that a directory's definition lies in.
@@ -98,7 +98,11 @@ pub(crate) async fn graph(args: GraphArgs, progress: Progress, cancel: Cancel) -
     request.lock = lock_of(args.lock.as_deref(), &definition_file(&args.definition.path))?;
     let world = world(&args.definition.world, slice::from_ref(&request), progress, cancel)?;
     let graph = build::make_graph(&request, &world).await?;
-    Ok(build::dot::dot(&graph).into_bytes())
+    let text = match args.format {
+        GraphFormat::Dot => build::dot::dot(&graph),
+        GraphFormat::Svg => bom::svg(&graph.account(&BTreeMap::new())),
+    };
+    Ok(text.into_bytes())
 }
 
 pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
