@@ -136,13 +136,17 @@ fn who_builds_upon_it_knows_its_packages() {
     bare.succeeds(&mut bare.estaleiro(&arguments));
     let above = Site::new(&format!("image \"y\" {{\n  base_image = \"{name}\"\n  workdir = \"/\"\n}}\n"));
     above.succeeds(&mut above.build());
-    let packages = account(&above)["base_image"]["packages"].clone();
+    let account = account(&above);
+    let packages = account["base_image"]["packages"].as_array().unwrap();
+    let fields = ["name", "version", "source_package", "source_version", "architecture"];
+    let told = packages.iter().map(|package| fields.map(|field| package[field].as_str().unwrap()));
     assert_eq!(
-        packages,
-        json!([
-            {"name": "lib", "version": "1", "source_package": "lib", "source_version": "1", "architecture": "all"},
-            {"name": "tool", "version": "1:2.0-1+b1", "source_package": "tools", "source_version": "1:2.0-1", "architecture": "amd64"},
-        ])
+        told.collect::<Vec<_>>(),
+        [["lib", "1", "lib", "1", "all"], ["tool", "1:2.0-1+b1", "tools", "1:2.0-1", "amd64"]]
+    );
+    assert_eq!(
+        (&packages[1]["depends"], &packages[1]["maintainer"]),
+        (&json!("lib"), &json!("Nobody <nobody@archive.example>"))
     );
 }
 
