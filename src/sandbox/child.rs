@@ -105,7 +105,10 @@ fn enter_root(plan: &Plan, channels: &Channels) -> Outcome {
         at_nth(Step::Source, index, mounts::open_source(mount))?;
     }
     enter(&plan.root)?;
-    let kept = || plan.mounts.iter().map(|mount| mount.number.as_raw_fd()).chain([channels.report]);
+    let kept = || {
+        let numbers = plan.mounts.iter().map(|mount| mount.number.as_raw_fd());
+        numbers.chain([channels.report]).chain(plan.watch.iter().map(AsRawFd::as_raw_fd))
+    };
     channels.keep_only(kept)
 }
 
@@ -247,7 +250,11 @@ fn unless_unknown(answer: Sys<()>) -> Sys<()> {
 fn prepare_command(plan: &Plan) -> Outcome {
     sys::new_session();
     sys::leave_keys();
-    at(Step::Filter, privileges::install(&plan.filter))?;
+    let installed = match &plan.watch {
+        None => privileges::install(&plan.filter),
+        Some(socket) => privileges::hand_calls_over(&plan.filter, socket.as_raw_fd()),
+    };
+    at(Step::Filter, installed)?;
     let is_bounded = plan.group.is_some() || plan.largest_number.is_some();
     Program::limit((!is_bounded).then_some(plan.max_processes))?;
     plan.program.settle(CAPABILITIES)

@@ -11,6 +11,12 @@ pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
 
+/// What `execve` and `execveat` are numbered for the 32-bit programs that this machine runs.
+#[cfg(target_arch = "x86_64")]
+pub(super) const FOREIGN_STARTS: [u32; 2] = [11, 358];
+#[cfg(target_arch = "aarch64")]
+pub(super) const FOREIGN_STARTS: [u32; 2] = [11, 387];
+
 /// The call is made.
 pub(super) const ALLOW: u32 = 0x7fff_0000;
 /// Somebody else is shown the call, and decides.
@@ -50,9 +56,14 @@ pub(super) enum Test {
 pub(super) struct Others {
     /// Those of another architecture.
     pub(super) foreign: u32,
+    /// Those of another architecture by which programs are started.
+    pub(super) foreign_starts: u32,
     /// Those of x32.
     pub(super) x32: u32,
 }
+
+/// Whatever is numbered otherwise is let through.
+pub(super) const ALLOWED: Others = Others { foreign: ALLOW, foreign_starts: ALLOW, x32: ALLOW };
 
 /// Returns the rules that every sandbox has.
 pub(super) fn syncing() -> impl Iterator<Item = Rule> {
@@ -64,14 +75,13 @@ pub(super) fn syncing() -> impl Iterator<Item = Rule> {
 
 /// Returns the filter, as the kernel takes it.
 pub(super) fn compile(rules: impl Iterator<Item = Rule>, others: &Others) -> Vec<sock_filter> {
-    let mut program = vec![
-        load(ARCH),
-        jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0),
-        answer(others.foreign),
-        load(NUMBER),
-        jump(libc::BPF_JGE, X32, 0, 1),
-        answer(others.x32),
-    ];
+    let starts = FOREIGN_STARTS.into_iter();
+    let starts = starts.flat_map(|call| [jump(libc::BPF_JEQ, call, 0, 1), answer(others.foreign_starts)]);
+    let foreign: Vec<sock_filter> =
+        [load(NUMBER)].into_iter().chain(starts).chain([answer(others.foreign)]).collect();
+    let mut program = vec![load(ARCH), jump(libc::BPF_JEQ, ARCHITECTURE, foreign.len() as u8, 0)];
+    program.extend(foreign);
+    program.extend([load(NUMBER), jump(libc::BPF_JGE, X32, 0, 1), answer(others.x32)]);
     program.extend(rules.flat_map(|rule| rule.compile()));
     program.push(answer(ALLOW));
     program
@@ -157,7 +167,7 @@ mod tests {
 
     #[test]
     fn only_what_waits_for_a_disk_is_answered() {
-        let filter = compile(syncing(), &Others { foreign: ALLOW, x32: ALLOW });
+        let filter = compile(syncing(), &ALLOWED);
         let of = |arch, call, third: i32| outcome(&filter, arch, call, [0, 0, third as u32, 0, 0, 0]);
         for call in SYNCING {
             assert_eq!(of(ARCHITECTURE, call, 0), refuse(0), "{call}");

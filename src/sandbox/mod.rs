@@ -3,6 +3,8 @@
 //! The host's programs are never run, and nothing that was started outlives the builder. What a run is for (a
 //! maintainer script, a `RUN`), and what it changed, is not known here.
 
+mod callers;
+mod calls;
 mod cancel;
 mod child;
 mod chroot;
@@ -22,6 +24,7 @@ mod program;
 mod report;
 mod syscall;
 mod user_namespace;
+mod watch;
 
 pub use cancel::Cancel;
 use std::fmt;
@@ -29,6 +32,7 @@ use std::fmt;
 pub use command::{Exit, Mount, Network, Root, Run, Source, Stream, User};
 pub use hosts::{Host, InvalidHost, name_service};
 pub use user_namespace::enter_user_namespace;
+pub use watch::{Starting, Watch};
 
 /// What went wrong with the sandbox itself.
 #[derive(Debug, thiserror::Error)]
@@ -146,8 +150,23 @@ impl Sandbox {
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Exit, Error> {
         match self {
-            Sandbox::Namespaces => namespaces::run(root, run, cancel, output),
-            Sandbox::Chroot => chroot::run(root, run, cancel, output),
+            Sandbox::Namespaces => namespaces::run(root, run, None, cancel, output),
+            Sandbox::Chroot => chroot::run(root, run, None, cancel, output),
+        }
+    }
+
+    /// As [`Sandbox::run`]; `watch` is told of each program before it starts.
+    pub fn run_watched(
+        &self,
+        root: &Root,
+        run: &Run,
+        watch: Watch<'_>,
+        cancel: &Cancel,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Exit, Error> {
+        match self {
+            Sandbox::Namespaces => namespaces::run(root, run, Some(watch), cancel, output),
+            Sandbox::Chroot => chroot::run(root, run, Some(watch), cancel, output),
         }
     }
 }

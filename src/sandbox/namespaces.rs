@@ -1,17 +1,21 @@
 //! The sandbox made of namespaces, seen from the builder: start it, listen to it, end it.
 
 use std::ffi::CStr;
+use std::io;
+use std::thread;
 
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
+use super::calls::sockets;
 use super::child::live;
 use super::groups::Group;
 use super::listen::{Pipes, start};
 use super::outcome::{cancelled, lost, outcome, unprepared};
 use super::plan::{Plan, invalid, overlay_options};
 use super::syscall as sys;
+use super::watch::{Watch, serve};
 use super::{Cancel, Error, Exit, Network, Root, Run, Stream};
 
 /// Returns the namespaces that every sandbox has, and where it shall have no network, one for that. That of control groups
@@ -52,10 +56,12 @@ fn try_overlay(options: &CStr) -> sys::Sys<()> {
 pub(super) fn run(
     root: &Root,
     run: &Run,
+    watch: Option<Watch<'_>>,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Exit, Error> {
-    let mut plan = Plan::new(root, run).map_err(invalid(run))?;
+    let (ours, theirs) = sockets().map_err(unprepared(run, "make a socket"))?;
+    let mut plan = Plan::new(root, run, watch.map(|_| theirs)).map_err(invalid(run))?;
     let pipes = Pipes::new(&run.stdin).map_err(unprepared(run, "make pipes"))?;
     if cancel.is_cancelled() {
         return Err(cancelled(run));
@@ -66,10 +72,19 @@ pub(super) fn run(
     let channels = pipes.channels();
     let started = start(namespaces(run.network), Signal::SIGKILL, || live(&mut plan, &channels));
     let mut init = started.map_err(unprepared(run, "make namespaces"))?;
+    drop(plan);
     let mut listener = pipes.listen();
-    let is_cancelled = listener.listen(&init, cancel, output).map_err(|error| lost(run, &error))?;
-    init.end();
-    match is_cancelled {
+    let (stopped, stop) = io::pipe().map_err(unprepared(run, "make pipes"))?;
+    let listened = thread::scope(|scope| {
+        if let Some(watch) = watch {
+            scope.spawn(|| serve(&ours, watch, &stopped));
+        }
+        let listened = listener.listen(&init, cancel, output);
+        init.end();
+        drop(stop);
+        listened
+    });
+    match listened.map_err(|error| lost(run, &error))? {
         true => Err(cancelled(run)),
         false => outcome(run, listener.report()),
     }

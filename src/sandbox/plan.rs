@@ -9,10 +9,11 @@ use std::path::{Component, Path, PathBuf};
 use nix::libc::{MS_NODEV, MS_NOSUID, MS_RDONLY, c_ulong, sock_filter};
 use rustix::io::fcntl_dupfd_cloexec;
 
-use super::filter::{ALLOW, Others, compile, syncing};
+use super::filter::{ALLOWED, NOTIFY, Others, compile, syncing};
 use super::groups::largest_number;
 use super::place::Stubs;
 use super::program::Program;
+use super::watch::starts;
 use super::{Error, Mount, Network, Root, Run, Source};
 
 /// The kernel takes mount options of up to a page.
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     /// Where the control group that limits processes takes new members.
     pub(super) group: Option<RawFd>,
     pub(super) filter: Vec<sock_filter>,
+    /// Leads to who is told of what starts.
+    pub(super) watch: Option<OwnedFd>,
 }
 
 /// How the root comes about.
@@ -69,7 +72,7 @@ pub(super) enum SourcePlan {
 }
 
 impl Plan {
-    pub(super) fn new(root: &Root, run: &Run) -> Result<Plan, String> {
+    pub(super) fn new(root: &Root, run: &Run, watch: Option<OwnedFd>) -> Result<Plan, String> {
         Ok(Plan {
             root: root_plan(root)?,
             mounts: run.mounts.iter().enumerate().map(mount_plan).collect::<Result<_, _>>()?,
@@ -80,7 +83,11 @@ impl Plan {
             max_processes: run.max_processes,
             largest_number: largest_number(run.max_processes).and_then(|n| CString::new(n.to_string()).ok()),
             group: None,
-            filter: compile(syncing(), &Others { foreign: ALLOW, x32: ALLOW }),
+            filter: match &watch {
+                Some(_) => compile(starts().chain(syncing()), &Others { foreign_starts: NOTIFY, ..ALLOWED }),
+                None => compile(syncing(), &ALLOWED),
+            },
+            watch,
         })
     }
 }

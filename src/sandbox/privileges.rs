@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 
 use nix::libc::{self, c_int, c_long, c_uint, c_ulong};
 
-use super::syscall::{Sys, check, done, process_control};
+use super::syscall::{Sys, check, close, done, process_control};
 
 /// Gives up, for all that this process starts, what programs' files would give them.
 pub(super) fn forgo_new_privileges() -> Sys<()> {
@@ -19,8 +19,16 @@ pub(super) fn install(filter: &[libc::sock_filter]) -> Sys<()> {
     done(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) })
 }
 
-/// Installs a filter some of whose calls somebody else answers; returns where those are heard.
-pub(super) fn install_with_listener(filter: &[libc::sock_filter]) -> Sys<RawFd> {
+/// Installs a filter some of whose calls somebody else answers, at the other end of a socket.
+pub(super) fn hand_calls_over(filter: &[libc::sock_filter], socket: RawFd) -> Sys<()> {
+    let listener = install_with_listener(filter)?;
+    send_descriptor(socket, listener)?;
+    close(listener);
+    Ok(())
+}
+
+/// Installs such a filter; returns where its calls are heard.
+fn install_with_listener(filter: &[libc::sock_filter]) -> Sys<RawFd> {
     /// Only a deadly signal interrupts a call that has been heard: Linux 5.19.
     const WAIT_KILLABLE: c_ulong = 1 << 5;
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
@@ -37,7 +45,7 @@ pub(super) fn install_with_listener(filter: &[libc::sock_filter]) -> Sys<RawFd> 
 }
 
 /// Sends an open file, and one byte, through a socket.
-pub(super) fn send_descriptor(socket: RawFd, fd: RawFd) -> Sys<()> {
+fn send_descriptor(socket: RawFd, fd: RawFd) -> Sys<()> {
     #[repr(C, align(8))]
     struct Control([u8; 32]);
     let mut control = Control([0; 32]);

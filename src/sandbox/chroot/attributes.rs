@@ -7,17 +7,17 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::libc;
 
-use super::callers::identity;
-use super::calls::{Answer, Call};
 use super::furniture::Special;
 use super::sight::{Found, Last};
 use super::supervisor::Supervisor;
+use crate::sandbox::callers::identity;
+use crate::sandbox::calls::{Answer, Call};
 
 /// No value and no list is longer: xattr(7).
 const LONGEST: u64 = 64 << 10;
 
 /// Reads or changes an attribute, or lists them.
-pub(super) fn attribute(supervisor: &mut Supervisor, call: &Call) -> Answer {
+pub(super) fn attribute(supervisor: &mut Supervisor<'_>, call: &Call) -> Answer {
     let place = (libc::AT_FDCWD, call.address_at(0));
     let Some((found, path)) = open_file(supervisor, call, place) else { return Answer::Proceed };
     let at = |index| call.address_at(index);
@@ -47,7 +47,7 @@ pub(super) fn attribute(supervisor: &mut Supervisor, call: &Call) -> Answer {
 
 /// Returns the open file that a path in the caller's memory names.
 pub(super) fn open_file(
-    supervisor: &mut Supervisor,
+    supervisor: &mut Supervisor<'_>,
     call: &Call,
     place: (i32, u64),
 ) -> Option<(Found, CString)> {
@@ -67,13 +67,13 @@ fn may_be_used(name: &CString) -> bool {
     name == b"security.capability" || !(name.starts_with(b"trusted.") || name.starts_with(b"security."))
 }
 
-fn name(supervisor: &mut Supervisor, call: &Call) -> Option<CString> {
+fn name(supervisor: &mut Supervisor<'_>, call: &Call) -> Option<CString> {
     let name = supervisor.memories.string(&supervisor.calls, call, call.address_at(1))?;
     CString::new(name).ok()
 }
 
 fn set(
-    supervisor: &mut Supervisor,
+    supervisor: &mut Supervisor<'_>,
     call: &Call,
     found: &Found,
     path: &CString,
@@ -95,7 +95,7 @@ fn set(
 
 /// Fills a buffer of the caller's, or tells how long it would have to be.
 fn read(
-    supervisor: &mut Supervisor,
+    supervisor: &mut Supervisor<'_>,
     call: &Call,
     (buffer, size): (u64, u64),
     found: &Found,

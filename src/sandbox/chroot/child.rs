@@ -136,8 +136,5 @@ fn install(plan: &Plan) -> sys::Sys<()> {
         privileges::forgo_new_privileges()?;
     }
     keep_from_sockets_outside()?;
-    let listener = privileges::install_with_listener(&plan.filter)?;
-    privileges::send_descriptor(plan.socket.as_raw_fd(), listener)?;
-    sys::close(listener);
-    Ok(())
+    privileges::hand_calls_over(&plan.filter, plan.socket.as_raw_fd())
 }

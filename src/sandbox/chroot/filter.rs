@@ -22,7 +22,7 @@ pub(super) fn filter(network: Network) -> Vec<sock_filter> {
         Network::Host => None,
     };
     // Of programs for another architecture the supervisor tells, before it refuses.
-    let others = Others { foreign: NOTIFY, x32: refuse(libc::ENOSYS) };
+    let others = Others { foreign: NOTIFY, foreign_starts: NOTIFY, x32: refuse(libc::ENOSYS) };
     compile(shown.chain(refused).chain(by_argument()).chain(network).chain(syncing()), &others)
 }
 

@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat};
 
-use super::callers::{as_user, below, identity, members};
 use super::sight::Sight;
+use crate::sandbox::callers::{as_user, below, identity, members};
 
 /// Brings the directories that stand for processes up to date.
 pub(super) fn processes(sight: &Sight) -> io::Result<()> {

@@ -5,8 +5,6 @@
 //! can't.
 
 mod attributes;
-mod callers;
-mod calls;
 mod child;
 mod filter;
 mod furniture;
@@ -20,28 +18,27 @@ mod signals;
 mod supervisor;
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::signal::Signal;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use rustix::io::fcntl_dupfd_cloexec;
 
-use self::calls::Calls;
 use self::child::{Plan, live};
 use self::furniture::{Failure, Furniture};
 use self::sight::Sight;
 use self::supervisor::{Met, Supervisor};
+use super::calls::{Calls, sockets};
 use super::groups::version;
 use super::listen::{Pipes, start};
 use super::outcome::{cancelled, lost, not_started, outcome, unprepared};
 use super::plan::invalid;
 use super::program::Program;
+use super::watch::Watch;
 use super::{Cancel, Error, Exit, Root, Run, Stream};
 use super::{privileges, syscall as sys};
 
@@ -70,6 +67,7 @@ pub(super) fn probe() -> Result<(), String> {
 pub(super) fn run(
     root: &Root,
     run: &Run,
+    watch: Option<Watch<'_>>,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Exit, Error> {
@@ -95,7 +93,7 @@ pub(super) fn run(
     let mut listener = pipes.listen();
     let (listened, met) = thread::scope(|scope| {
         let (first, stopped) = (&ours, &stopped);
-        let supervisor = scope.spawn(move || supervise(first, sight, host_name, stopped));
+        let supervisor = scope.spawn(move || supervise(first, sight, host_name, watch, stopped));
         let listened = listener.listen(&init, cancel, output);
         init.end();
         drop(stop);
@@ -157,12 +155,6 @@ impl Met {
     }
 }
 
-/// Both ends of a socket; the child's may not be one of the first three descriptors.
-fn sockets() -> io::Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    Ok((ours, fcntl_dupfd_cloexec(theirs, 3)?))
-}
-
 fn plan(program: Program, furniture: &Furniture, socket: OwnedFd, run: &Run) -> io::Result<Plan> {
     Ok(Plan {
         program,
@@ -179,33 +171,19 @@ fn not_furnished(run: &Run, (step, index, error): Failure) -> Error {
 }
 
 /// Answers the calls of the command, once it is there.
-fn supervise(first: &UnixStream, sight: Sight, host_name: String, stop: &io::PipeReader) -> Met {
-    match receive(first) {
-        Ok(Some(listener)) => {
+fn supervise(
+    first: &UnixStream,
+    sight: Sight,
+    host_name: String,
+    watch: Option<Watch<'_>>,
+    stop: &io::PipeReader,
+) -> Met {
+    match Calls::receive(first) {
+        Ok(Some(calls)) => {
             let capabilities = privileges::capabilities().unwrap_or(0);
             let keeps_privileges = capabilities & child::SYS_ADMIN != 0;
-            Supervisor::new(Calls::new(listener), sight, host_name, keeps_privileges).serve(stop)
+            Supervisor::new(calls, sight, host_name, watch, keeps_privileges).serve(stop)
         }
         Ok(None) | Err(_) => Met::default(),
     }
-}
-
-/// Takes the descriptor that a child sends; none where it ended before that.
-fn receive(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
-    let mut byte = [0];
-    let mut parts = [IoSliceMut::new(&mut byte)];
-    let mut room = nix::cmsg_space!([libc::c_int; 1]);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = loop {
-        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut room), flags) {
-            Err(Errno::EINTR) => {}
-            answer => break answer?,
-        }
-    };
-    let sent = message.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
-        _ => None,
-    });
-    // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
-    Ok(sent.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
 }

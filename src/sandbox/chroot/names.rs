@@ -9,14 +9,14 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::attributes::{act, answer, open_file};
-use super::calls::{Answer, Call};
 use super::supervisor::Supervisor;
+use crate::sandbox::calls::{Answer, Call};
 
 /// A path in the caller's memory, and the directory that it starts from.
 type Name = (i32, u64);
 
 /// Decides about a file that is to be renamed or linked.
-pub(super) fn move_file(supervisor: &mut Supervisor, call: &Call, old: Name, new: Name) -> Answer {
+pub(super) fn move_file(supervisor: &mut Supervisor<'_>, call: &Call, old: Name, new: Name) -> Answer {
     let (Some(old), Some(new)) = (place(supervisor, call, old), place(supervisor, call, new)) else {
         return Answer::Proceed;
     };
@@ -31,7 +31,7 @@ pub(super) fn move_file(supervisor: &mut Supervisor, call: &Call, old: Name, new
 }
 
 /// Returns where in the root a name stands or would stand.
-fn place(supervisor: &mut Supervisor, call: &Call, (directory, path): Name) -> Option<Vec<u8>> {
+fn place(supervisor: &mut Supervisor<'_>, call: &Call, (directory, path): Name) -> Option<Vec<u8>> {
     let path = supervisor.memories.string(&supervisor.calls, call, path)?;
     let (around, name) = parts(&path)?;
     let around = supervisor.sight.place(call.thread, directory, &around)?;
@@ -45,7 +45,7 @@ fn parts(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Gives an open file another name.
-pub(super) fn link(supervisor: &mut Supervisor, call: &Call) -> Answer {
+pub(super) fn link(supervisor: &mut Supervisor<'_>, call: &Call) -> Answer {
     let place = (call.number_at(0), call.address_at(1));
     let is_followed = call.number_at(4) & libc::AT_SYMLINK_FOLLOW != 0;
     let found = if is_followed { open_file(supervisor, call, place) } else { None };

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::callers::identity;
-use super::calls::{Answer, Call};
 use super::furniture::Special;
 use super::sight::{Found, Last};
 use super::supervisor::Supervisor;
+use crate::sandbox::callers::identity;
+use crate::sandbox::calls::{Answer, Call};
 
 /// A path in the caller's memory, and the directory that it starts from.
 type Place = (i32, u64);
 
 /// Tells what a file is, as `fstatat` does.
 pub(super) fn stat(
-    supervisor: &mut Supervisor,
+    supervisor: &mut Supervisor<'_>,
     call: &Call,
     place: Place,
     flags: i32,
@@ -35,7 +35,7 @@ pub(super) fn stat(
 }
 
 /// Tells what a file is, as `statx` does.
-pub(super) fn statx(supervisor: &mut Supervisor, call: &Call) -> Answer {
+pub(super) fn statx(supervisor: &mut Supervisor<'_>, call: &Call) -> Answer {
     let (place, flags, mask) =
         ((call.number_at(0), call.address_at(1)), call.number_at(2), call.number_at(3));
     tell(supervisor, call, place, flags, call.address_at(4), |path, flags| {
@@ -49,7 +49,7 @@ pub(super) fn statx(supervisor: &mut Supervisor, call: &Call) -> Answer {
 }
 
 fn tell(
-    supervisor: &mut Supervisor,
+    supervisor: &mut Supervisor<'_>,
     call: &Call,
     place: Place,
     flags: i32,
@@ -70,19 +70,19 @@ fn tell(
 }
 
 /// Tells in what kind of file system a path lies: what stands for the kernel's are the kernel's.
-pub(super) fn file_system(supervisor: &mut Supervisor, call: &Call, (directory, path): Place) -> Answer {
+pub(super) fn file_system(supervisor: &mut Supervisor<'_>, call: &Call, (directory, path): Place) -> Answer {
     let path = supervisor.memories.string(&supervisor.calls, call, path);
     let found = path.and_then(|path| supervisor.sight.place(call.thread, directory, &path));
     tell_file_system(supervisor, call, found.as_deref())
 }
 
 /// The same for an open file.
-pub(super) fn file_system_of_open(supervisor: &mut Supervisor, call: &Call) -> Answer {
+pub(super) fn file_system_of_open(supervisor: &mut Supervisor<'_>, call: &Call) -> Answer {
     let found = supervisor.sight.open_file(call.thread, call.number_at(0));
     tell_file_system(supervisor, call, found.as_deref())
 }
 
-fn tell_file_system(supervisor: &mut Supervisor, call: &Call, place: Option<&[u8]>) -> Answer {
+fn tell_file_system(supervisor: &mut Supervisor<'_>, call: &Call, place: Option<&[u8]>) -> Answer {
     let kernel_s = ["/proc", "/sys"]
         .into_iter()
         .find(|name| place.is_some_and(|place| Path::new(OsStr::from_bytes(place)).starts_with(name)));
@@ -98,7 +98,7 @@ fn tell_file_system(supervisor: &mut Supervisor, call: &Call, place: Option<&[u8
 
 /// Tells whether the caller may use a file.
 pub(super) fn access(
-    supervisor: &mut Supervisor,
+    supervisor: &mut Supervisor<'_>,
     call: &Call,
     place: Place,
     mode: i32,
@@ -115,7 +115,7 @@ pub(super) fn access(
 }
 
 /// Changes an open file that is called by its name in `/proc`.
-pub(super) fn change(supervisor: &mut Supervisor, call: &Call) -> Answer {
+pub(super) fn change(supervisor: &mut Supervisor<'_>, call: &Call) -> Answer {
     let (number, at) = (|index| call.number_at(index), |index| call.address_at(index));
     let (place, flags) = match call.number {
         libc::SYS_fchmodat => ((number(0), at(1)), 0),
@@ -162,7 +162,7 @@ fn carry_out(call: &Call, path: &CString, times: Option<[u8; 32]>) -> i32 {
 
 /// Returns the program's path where it has a bit that would make somebody else of the caller.
 pub(super) fn disarmed(
-    supervisor: &Supervisor,
+    supervisor: &Supervisor<'_>,
     call: &Call,
     directory: i32,
     program: &[u8],

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use super::callers::{Identity, as_user, below, identity, is_member};
 use super::furniture::{Markers, Shelves, Special, path_of};
 use super::kernel::{CALLER, LISTED};
+use crate::sandbox::callers::{Identity, as_user, below, identity, is_member};
 use crate::sandbox::syscall as sys;
 
 /// Special a caller can see.

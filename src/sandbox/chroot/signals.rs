@@ -2,8 +2,8 @@
 
 use nix::libc;
 
-use super::callers::{Process, identity, is_member, members};
-use super::calls::{Answer, Call};
+use crate::sandbox::callers::{Process, identity, is_member, members};
+use crate::sandbox::calls::{Answer, Call};
 
 /// Who a call means.
 enum Whom {

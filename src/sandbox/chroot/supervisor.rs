@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{AtFlags, unlinkat};
 
-use super::callers::{Memories, identity};
-use super::calls::{Answer, Call, Calls};
 use super::furniture::{Special, path_of};
 use super::sight::{Found, Last, Sight};
 use super::{attributes, list, names, paths, signals};
+use crate::sandbox::callers::{Memories, identity};
+use crate::sandbox::calls::{Answer, Call, Calls};
 use crate::sandbox::filter::ARCHITECTURE;
+use crate::sandbox::watch::{self, Watch};
 
 /// What the command met that it would not have met elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,45 +33,37 @@ pub(super) struct Met {
 }
 
 /// Answers calls.
-pub(super) struct Supervisor {
+pub(super) struct Supervisor<'a> {
     pub(super) calls: Calls,
     pub(super) sight: Sight,
     pub(super) host_name: String,
     pub(super) memories: Memories,
     pub(super) met: Met,
+    /// Is told of what starts.
+    watch: Option<Watch<'a>>,
     /// Whether a program's file may still give privileges.
     keeps_privileges: bool,
 }
 
-impl Supervisor {
-    pub(super) fn new(calls: Calls, sight: Sight, host_name: String, keeps_privileges: bool) -> Supervisor {
+impl<'a> Supervisor<'a> {
+    pub(super) fn new(
+        calls: Calls,
+        sight: Sight,
+        host_name: String,
+        watch: Option<Watch<'a>>,
+        keeps_privileges: bool,
+    ) -> Supervisor<'a> {
         let (memories, met) = (Memories::default(), Met::default());
-        Supervisor { calls, sight, host_name, memories, met, keeps_privileges }
+        Supervisor { calls, sight, host_name, memories, met, watch, keeps_privileges }
     }
 
     /// Answers until nobody is left, or `stop` is closed.
     pub(super) fn serve(mut self, stop: &impl AsFd) -> Met {
-        loop {
-            let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-            let mut fds = [readable(self.calls.as_fd()), readable(stop.as_fd())];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
-                Err(_) => return self.met,
-                Ok(_) => {}
-            }
-            let [calls, stopped] = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-            if !calls.contains(PollFlags::POLLIN) && !(calls | stopped).is_empty() {
-                return self.met;
-            }
-            match self.calls.next() {
-                Ok(Some(call)) => {
-                    let answer = self.decide(&call);
-                    self.calls.answer(&call, answer);
-                }
-                Ok(None) => {}
-                Err(_) => return self.met,
-            }
+        while let Some(call) = self.calls.next(stop) {
+            let answer = self.decide(&call);
+            self.calls.answer(&call, answer);
         }
+        self.met
     }
 
     fn decide(&mut self, call: &Call) -> Answer {
@@ -262,6 +254,9 @@ impl Supervisor {
 
     /// Notes what the program loses here; its memory is another's from now on.
     fn execute(&mut self, call: &Call, directory: i32, path: u64) -> Answer {
+        if let Some(watch) = self.watch {
+            watch::tell(watch, &self.calls, &mut self.memories, call);
+        }
         let program = self.memories.string(&self.calls, call, path);
         if !self.keeps_privileges
             && let Some(program) = program

@@ -1,11 +1,15 @@
-//! Calls of the command's processes that the kernel shows to the supervisor, and the answers to them, as
+//! Calls of the command's processes that the kernel shows to the builder, and the answers to them, as
 //! seccomp_unotify(2) has them.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use rustix::io::fcntl_dupfd_cloexec;
 
 /// The other side of a filter that shows calls.
 pub(super) struct Calls(OwnedFd);
@@ -53,8 +57,35 @@ impl Call {
     }
 }
 
+/// Returns both ends of a socket by which a child hands its calls over; the child's is none of the first three
+/// descriptors.
+pub(super) fn sockets() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    Ok((ours, fcntl_dupfd_cloexec(theirs, 3)?))
+}
+
 impl Calls {
-    pub(super) fn new(listener: OwnedFd) -> Calls {
+    /// Takes what a child hands over; nothing where it ended before that.
+    pub(super) fn receive(socket: &UnixStream) -> io::Result<Option<Calls>> {
+        let mut byte = [0];
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        let mut room = nix::cmsg_space!([libc::c_int; 1]);
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = loop {
+            match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut room), flags) {
+                Err(Errno::EINTR) => {}
+                answer => break answer?,
+            }
+        };
+        let sent = message.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+            _ => None,
+        });
+        // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
+        Ok(sent.map(|fd| Calls::new(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    fn new(listener: OwnedFd) -> Calls {
         const SET_FLAGS: libc::Ioctl = 0x4008_2104;
         const SYNC_WAKE_UP: u64 = 1;
         // Faster where only one of both works at a time; Linux 6.6.
@@ -63,8 +94,29 @@ impl Calls {
         Calls(listener)
     }
 
-    /// Takes the next call; none where the caller went away meanwhile.
-    pub(super) fn next(&self) -> io::Result<Option<Call>> {
+    /// Waits for the next call; there is none when nobody is left, or `stop` is closed.
+    pub(super) fn next(&self, stop: &impl AsFd) -> Option<Call> {
+        loop {
+            let mut fds = [self.0.as_fd(), stop.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                Err(_) => return None,
+                Ok(_) => {}
+            }
+            let [calls, stopped] = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+            if !calls.contains(PollFlags::POLLIN) && !(calls | stopped).is_empty() {
+                return None;
+            }
+            match self.take() {
+                Ok(Some(call)) => return Some(call),
+                Ok(None) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Takes a call; none where the caller went away meanwhile.
+    fn take(&self) -> io::Result<Option<Call>> {
         // SAFETY: all zeros is what the kernel wants to be given.
         let mut shown: libc::seccomp_notif = unsafe { std::mem::zeroed() };
         // SAFETY: the structure is valid for writing.
@@ -122,11 +174,5 @@ impl Calls {
         let answer =
             unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const request) };
         Errno::result(answer).map(drop)
-    }
-}
-
-impl AsFd for Calls {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
