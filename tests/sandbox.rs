@@ -6,6 +6,8 @@
 mod escapes;
 #[path = "sandbox/mounts.rs"]
 mod mounts;
+#[path = "sandbox/watched.rs"]
+mod watched;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};

@@ -160,8 +160,10 @@ impl Bom {
         self.opened.extend(opened.map(|package| (package.location.digest, package)));
         self.users.extend(delta.users.into_iter().map(|user| (user.name.clone(), user)));
         self.keys.extend(delta.keys.into_iter().map(|key| (key.fingerprint.clone(), key)));
+        let n_instructions = self.instructions.len();
         self.instructions.extend(delta.instructions);
         if let Some(layer) = delta.layer {
+            let layer = layer.after_instructions(n_instructions);
             self.forget_components_below(&layer);
             self.layers.push(layer);
         }

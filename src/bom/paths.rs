@@ -63,7 +63,7 @@ pub enum Origin {
     Removal,
     /// An instruction made, changed or removed it.
     Instruction {
-        /// Its place among the account's instructions, from 0.
+        /// Its place among the account's instructions, from 0; in what a vertex changes, among those of that.
         index: usize,
     },
     /// The builder itself puts it into every image of its kind.
@@ -76,6 +76,16 @@ impl LayerAccount {
     /// Returns the account of a layer that a base image brought along.
     pub fn of_base(diff_id: Digest) -> LayerAccount {
         LayerAccount { diff_id, is_base: true, groups: Vec::new() }
+    }
+
+    /// Returns the same of a layer whose instructions come after others.
+    pub fn after_instructions(mut self, n_before: usize) -> LayerAccount {
+        for group in &mut self.groups {
+            if let Origin::Instruction { index } = &mut group.origin {
+                *index += n_before;
+            }
+        }
+        self
     }
 
     /// Returns the paths that the layer puts in place.

@@ -3,6 +3,7 @@
 //! [`build`] is the walk: definition → lock → graph → snapshot → descriptor. Each room hands one
 //! value to the next; nobody calls back up.
 
+pub mod accounted;
 pub mod attach;
 pub mod base;
 pub mod blobs;
@@ -274,7 +275,7 @@ impl Work<'_> {
             snapshot.image.config.platform = self.request.platform.clone();
         }
         if snapshot.image.layers.is_empty() && matches!(self.request.recipe, Recipe::Dockerfile(_)) {
-            snapshot.image = self.with_an_empty_layer(snapshot.image)?;
+            snapshot = self.with_an_empty_layer(snapshot)?;
         }
         let graph = graph.account(&records.iter().filter_map(VertexRecord::key_and_layer).collect());
         Ok(Solved { snapshot, blobs, fates, records, graph })
@@ -347,7 +348,7 @@ impl Work<'_> {
     }
 
     /// A manifest has at least one layer (OCI image specification, the manifest's schema).
-    fn with_an_empty_layer(&self, image: Image) -> Result<Image> {
+    fn with_an_empty_layer(&self, mut snapshot: Snapshot) -> Result<Snapshot> {
         let options =
             layer::Options { epoch: self.lock.epoch, threads: 1, compression: self.request.compression };
         let packed = LayerWriter::new(self.world.store.blob_writer()?, options)?.finish()?;
@@ -356,7 +357,10 @@ impl Work<'_> {
             created_by: Some("estaleiro: an empty layer".into()),
             ..History::default()
         };
-        Ok(image.append(packed.layer, history))
+        let diff_id = packed.layer.diff_id;
+        snapshot.image = snapshot.image.append(packed.layer, history);
+        snapshot.bom.layers.push(bom::LayerAccount { diff_id, is_base: false, groups: Vec::new() });
+        Ok(snapshot)
     }
 
     /// The base's layers lie in its registry, those of the last build in the destination.

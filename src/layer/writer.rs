@@ -30,8 +30,10 @@ pub struct Packed {
     pub layer: Layer,
     /// What it changes in the root's skeleton.
     pub skeleton: SkeletonDelta,
-    /// How many entries it has, whiteouts included.
-    pub n_entries: u64,
+    /// What it puts in place, as entries name it.
+    pub paths: Vec<Vec<u8>>,
+    /// What it takes away, sorted; a directory with a slash behind it stands for all that is in there.
+    pub removed: Vec<Vec<u8>>,
 }
 
 /// A layer being written; dropped before it is finished, it leaves nothing.
@@ -40,8 +42,8 @@ pub struct LayerWriter {
     media_type: &'static str,
     epoch: i64,
     skeleton: SkeletonDelta,
-    n_entries: u64,
-    last_entry: Option<Vec<u8>>,
+    paths: Vec<Vec<u8>>,
+    removed: Vec<Vec<u8>>,
     last_whiteout: Option<Vec<u8>>,
     buffer: Vec<u8>,
 }
@@ -55,8 +57,8 @@ impl LayerWriter {
             media_type: options.compression.media_type(),
             epoch: options.epoch,
             skeleton: SkeletonDelta::default(),
-            n_entries: 0,
-            last_entry: None,
+            paths: Vec::new(),
+            removed: Vec::new(),
             last_whiteout: None,
             buffer: vec![0; 128 << 10],
         })
@@ -66,7 +68,8 @@ impl LayerWriter {
     /// their paths, which puts parents before what is in them.
     pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Error> {
         check_name(&entry.path)?;
-        follows(&mut self.last_entry, &entry.path)?;
+        follows(self.paths.last(), &entry.path)?;
+        self.paths.push(entry.path.clone());
         self.skeleton.put(entry);
         self.put(entry)?;
         match entry.kind {
@@ -88,6 +91,7 @@ impl LayerWriter {
     pub fn whiteout(&mut self, path: &[u8]) -> Result<(), Error> {
         check_name(path)?;
         self.skeleton.remove(path.to_vec());
+        self.removed.push(path.to_vec());
         self.put_whiteout(Whiteout::removing(path))
     }
 
@@ -101,6 +105,7 @@ impl LayerWriter {
     /// Says that everything in the directory `path` of the layers below is gone.
     pub fn opaque(&mut self, path: &[u8]) -> Result<(), Error> {
         self.skeleton.clear(path);
+        self.removed.push([path, b"/"].concat());
         self.put_whiteout(Whiteout::clearing(path))
     }
 
@@ -111,7 +116,8 @@ impl LayerWriter {
         let (digest, size) = compressor.finish().map_err(Error::Write)?.commit()?;
         let descriptor = Descriptor::new(self.media_type, digest, size);
         let layer = Layer { descriptor, diff_id };
-        Ok(Packed { layer, skeleton: self.skeleton, n_entries: self.n_entries })
+        self.removed.sort_unstable();
+        Ok(Packed { layer, skeleton: self.skeleton, paths: self.paths, removed: self.removed })
     }
 
     /// Reads on the way past who is who.
@@ -125,14 +131,14 @@ impl LayerWriter {
     }
 
     fn put_whiteout(&mut self, name: Vec<u8>) -> Result<(), Error> {
-        follows(&mut self.last_whiteout, &name)?;
-        let mut entry = Entry::file(name, 0o644, 0);
+        follows(self.last_whiteout.as_ref(), &name)?;
+        let mut entry = Entry::file(name.clone(), 0o644, 0);
         entry.metadata.mtime = 0;
+        self.last_whiteout = Some(name);
         self.put(&entry)
     }
 
     fn put(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.n_entries += 1;
         self.tar.write_all(&encode(entry, self.epoch)).map_err(Error::Write)
     }
 
@@ -174,11 +180,10 @@ fn check_name(path: &[u8]) -> Result<(), Error> {
     }
 }
 
-fn follows(last: &mut Option<Vec<u8>>, path: &[u8]) -> Result<(), Error> {
-    if let Some(last) = last.as_ref().filter(|last| last.as_slice() >= path) {
+fn follows(last: Option<&Vec<u8>>, path: &[u8]) -> Result<(), Error> {
+    if let Some(last) = last.filter(|last| last.as_slice() >= path) {
         let (path, last) = (shown(path), shown(last));
         return Err(Error::Misuse(format!("the layer's entry `{path}` comes after `{last}`")));
     }
-    *last = Some(path.to_vec());
     Ok(())
 }

@@ -12,9 +12,10 @@ use super::chown;
 use super::content::Content;
 use super::install;
 use super::members::{FileId, Member, Members, Wanted};
+use super::paths::Paths;
 use super::roots::{self, NotTaken};
 use super::tarball;
-use crate::bom::{self, AddedPackage, BomDelta, FileSource};
+use crate::bom::{self, AddedPackage, BomDelta, FileSource, Origin as Belongs};
 use crate::build::context::Context;
 use crate::build::definition::Glob;
 use crate::build::graph::{CopiedFile, CopiedRoot, CopiedTree, Copy, Delta, Origin, Source, SourceFile};
@@ -85,20 +86,27 @@ pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Del
     let mut landing = Landing::new(site.root);
     let opened_packages = opened(copy, site);
     let mut bom = BomDelta { keys: copy.keys.clone(), opened_packages, ..BomDelta::default() };
+    let mut paths = Paths::default();
     for (index, piece) in pieces.iter().enumerate() {
         match &piece.what {
             What::Directory => landing.place_directory(&piece.target, piece.entry())?,
-            What::Link(_) => bom.removed_paths.push(landing.place(&piece.target, piece.entry())?),
+            What::Link(_) => {
+                let path = landing.place(&piece.target, piece.entry())?;
+                paths.put_shown(&path, Belongs::Symlink);
+                bom.removed_paths.push(path);
+            }
             What::File(file) => {
                 let path = landing.place_file(index, &piece.target, piece.entry())?;
                 bom.removed_paths.push(path.clone());
+                paths.put_shown(&path, Belongs::File);
                 bom.files.push(file.account(path, piece.mode));
             }
         }
     }
+    landing.directories().for_each(|path| paths.put(path, Belongs::Directory));
     write(&landing, &pieces, site.context, &mut writer)?;
     let packed = writer.finish()?;
-    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+    paths.delta(packed, bom)
 }
 
 /// Returns the account of the packages that files are taken from.
@@ -466,6 +474,17 @@ impl<'a> Landing<'a> {
     /// Returns the entries in the order of their paths.
     pub fn entries(&self) -> impl Iterator<Item = (Option<usize>, &Entry)> {
         self.entries.values().map(|landed| (landed.index, &landed.entry))
+    }
+
+    /// Returns the paths, and whether each is a directory that only leads to another.
+    pub fn paths(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        self.entries.iter().map(|(path, landed)| (path.as_slice(), landed.is_parent))
+    }
+
+    /// Returns the directories, whether something was to be there or they lead to it.
+    fn directories(&self) -> impl Iterator<Item = &[u8]> {
+        let directories = self.entries.values().filter(|landed| landed.entry.kind == Kind::Directory);
+        directories.map(|landed| landed.entry.path.as_slice())
     }
 
     /// Every directory on the way is in the layer: as it is, or made new.

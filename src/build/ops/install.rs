@@ -120,7 +120,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     layer::pack(&changes, &changed, &mut writer)?;
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
-    task.done(&format!("{} paths", packed.n_entries));
+    task.done(&format!("{} paths", packed.paths.len() + packed.removed.len()));
     let bom = BomDelta {
         withheld,
         ..account(op, archives.iter().map(|archive| &archive.package), site.installed, &present)

@@ -16,6 +16,7 @@ pub mod known;
 pub mod marks;
 mod members;
 mod owned;
+pub mod paths;
 mod present;
 pub mod remove;
 pub mod repository;

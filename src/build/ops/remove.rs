@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 
 use super::copy::Landing;
-use crate::bom::BomDelta;
+use super::paths::{Paths as Account, shown};
+use crate::bom::{BomDelta, Origin};
 use crate::build::graph::Delta;
 use crate::build::selection::Selection;
 use crate::layer::{Found, LayerWriter, Skeleton};
@@ -36,22 +37,18 @@ pub fn remove(
     if removed.is_empty() {
         return Ok((Delta::default(), absent));
     }
-    write(&removed, root, &mut writer)?;
-    let packed = writer.finish()?;
-    let removed_paths = removed.iter().map(|path| format!("/{}", String::from_utf8_lossy(path))).collect();
-    let bom = BomDelta { removed_paths, ..BomDelta::default() };
-    Ok((Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() }, absent))
-}
-
-fn write(removed: &Paths, root: &Skeleton, writer: &mut LayerWriter) -> Result<()> {
     let mut landing = Landing::new(root);
-    for path in removed {
-        landing.add_parents("what is removed", path)?;
-    }
+    removed.iter().try_for_each(|path| landing.add_parents("what is removed", path))?;
     for (_, entry) in landing.entries() {
         writer.entry(entry, &mut std::io::empty())?;
     }
-    Ok(writer.whiteouts(removed.iter().map(Vec::as_slice))?)
+    writer.whiteouts(removed.iter().map(Vec::as_slice))?;
+    let packed = writer.finish()?;
+    let mut paths = Account::of_landing(&landing, &Origin::Directory);
+    removed.iter().for_each(|path| paths.remove(path, Origin::Removal));
+    let removed_paths = removed.iter().map(|path| shown(path)).collect();
+    let bom = BomDelta { removed_paths, ..BomDelta::default() };
+    Ok((paths.delta(packed, bom)?, absent))
 }
 
 /// What a path asks for, in terms of the root.

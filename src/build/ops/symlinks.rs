@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 
 use super::copy::Landing;
-use crate::bom::BomDelta;
+use super::paths::Paths;
+use crate::bom::{BomDelta, Origin};
 use crate::build::graph::Delta;
 use crate::layer::{Entry, LayerWriter, Skeleton};
 
@@ -23,5 +24,5 @@ pub fn symlinks(links: &[(String, String)], root: &Skeleton, mut writer: LayerWr
         writer.entry(entry, &mut std::io::empty())?;
     }
     let packed = writer.finish()?;
-    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+    Paths::of_landing(&landing, &Origin::Symlink).delta(packed, bom)
 }

@@ -4,7 +4,8 @@ use anyhow::{Result, bail};
 
 use super::accounts::{Accounts, Made};
 use super::copy::Landing;
-use crate::bom::{self, BomDelta};
+use super::paths::Paths;
+use crate::bom::{self, BomDelta, Origin};
 use crate::build::graph::{Delta, NewUser};
 use crate::build::view::{Ask, Seen, View};
 use crate::layer::{Entry, Found, Kind, LayerWriter};
@@ -55,7 +56,7 @@ pub fn users(users: &[NewUser], root: &View, mut writer: LayerWriter) -> Result<
         writer.entry(entry, &mut index.map_or(&[][..], |index| contents[index]))?;
     }
     let packed = writer.finish()?;
-    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+    Paths::of_landing(&landing, &Origin::User).delta(packed, bom)
 }
 
 fn account(made: &Made) -> bom::User {

@@ -4,6 +4,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::copy::Landing;
 use super::known::KnownFiles;
+use super::paths::Paths;
+use crate::bom::{BomDelta, Origin};
 use crate::build::graph::{Delta, Workdir};
 use crate::layer::{Entry, Found, LayerWriter, Skeleton};
 
@@ -39,5 +41,5 @@ pub fn workdir(
         writer.entry(entry, &mut std::io::empty())?;
     }
     let packed = writer.finish()?;
-    Ok(Delta { layer: Some(packed.layer), skeleton: packed.skeleton, ..Delta::default() })
+    Paths::of_landing(&landing, &Origin::Instruction { index: 0 }).delta(packed, BomDelta::default())
 }

@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::known::KnownFiles;
-use crate::bom::{self, BomDelta, FileSource};
+use super::paths::Paths;
+use crate::bom::{self, BomDelta, FileSource, Origin};
 use crate::build::context::Context;
 use crate::build::graph::{Delta, Download, Snapshot, Transfer, TransferSource};
 use crate::build::solve::{Material, Yield};
@@ -28,7 +29,7 @@ use crate::oci::Layer;
 use crate::store::{Scratch, Store};
 use content::{Bytes, File, Places};
 use entries::Entries;
-use landing::{Landing, Standing, shown};
+use landing::{Landed, Landing, Standing, shown};
 
 /// The permissions of a file whose text stands in the Dockerfile.
 const MODE_OF_TEXT: u32 = 0o644;
@@ -310,10 +311,11 @@ impl<'a> Transferring<'a> {
     }
 
     fn write(&self, mut writer: LayerWriter) -> Result<Delta> {
-        let mut bom = BomDelta::default();
+        let (mut bom, mut paths) = (BomDelta::default(), Paths::default());
         let mut first_names = BTreeMap::new();
         for landed in self.landing.landed() {
             let entry = &self.landing.agreed(landed);
+            paths.put(&entry.path, origin_of(landed));
             if landed.replaces() {
                 bom.removed_paths.push(shown(&entry.path));
             }
@@ -335,9 +337,20 @@ impl<'a> Transferring<'a> {
             }
             bom.files.push(account);
         }
-        self.landing.opaque().iter().try_for_each(|path| writer.opaque(path))?;
-        let packed = writer.finish()?;
-        Ok(Delta { layer: Some(packed.layer), skeleton: packed.skeleton, bom, ..Delta::default() })
+        for path in self.landing.opaque() {
+            writer.opaque(path)?;
+            paths.remove(&[path, b"/"].concat(), Origin::Instruction { index: 0 });
+        }
+        paths.delta(writer.finish()?, bom)
+    }
+}
+
+/// Returns what a path belongs to: what is no file has nothing else to tell of it than its instruction.
+fn origin_of(landed: &Landed) -> Origin {
+    match &landed.file {
+        Some(_) => Origin::File,
+        None if landed.is_unchanged => Origin::Directory,
+        None => Origin::Instruction { index: 0 },
     }
 }
 
