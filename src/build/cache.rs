@@ -2,10 +2,11 @@
 //!
 //! Two places remember: the store on this machine, and the cache record that each push attaches to
 //! the image it pushed. The record is how a `put` on an empty worker continues where the last one
-//! ended; it is believed only from the put's own repository. A layer that it names is one of the
+//! ended; it is believed only from the put's own repository, and where images are signed only with their key's signature. A layer that it names is one of the
 //! image's own, so it lies in that repository.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail};
@@ -18,6 +19,7 @@ use super::cause::Parts;
 use super::graph::{Delta, Op, Vertex};
 use super::lock::Lock;
 use super::solve::{Executor, Inputs, Outcome};
+use super::verify::Documents;
 use super::world::World;
 use crate::bom::BomDelta;
 use crate::digest::Digest;
@@ -72,10 +74,11 @@ impl CacheRecord {
 ///
 /// # Errors
 /// When the registry can't be reached or lets us not in: better known before anything is built than when it is pushed.
-pub async fn recall(registry: &Registry, tags: &[String], progress: &Progress) -> Result<CacheRecord> {
+pub async fn recall(registry: &Registry, tags: &[String], world: &World) -> Result<CacheRecord> {
+    let progress = &world.progress;
     let recalled = match first_manifest(registry, tags).await {
         Ok(None) => return Ok(CacheRecord::default()),
-        Ok(Some((subject, bytes))) => record_of(&subject, &bytes, registry).await,
+        Ok(Some((subject, bytes))) => record_of(&subject, &bytes, registry, world).await,
         Err(error) if error.is_of_the_registry() => return Err(error.into()),
         Err(error) => Err(error.into()),
     };
@@ -91,7 +94,7 @@ pub async fn recall(registry: &Registry, tags: &[String], progress: &Progress) -
 pub async fn recall_from(location: &Location, world: &World) -> (Option<Registry>, CacheRecord) {
     let recalled = async {
         let registry = world.open(location).await?;
-        let record = recall(&registry, &[location.tag_or_digest()], &world.progress).await?;
+        let record = recall(&registry, &[location.tag_or_digest()], world).await?;
         Ok::<_, anyhow::Error>((registry, record))
     };
     let unused = |why: &str| {
@@ -117,10 +120,21 @@ async fn first_manifest(
     Ok(None)
 }
 
-async fn record_of(subject: &Descriptor, manifest: &[u8], registry: &Registry) -> Result<CacheRecord> {
+async fn record_of(
+    subject: &Descriptor,
+    manifest: &[u8],
+    registry: &Registry,
+    world: &World,
+) -> Result<CacheRecord> {
     let Some(newest) = attach::newest(registry, &subject.digest, MEDIA_TYPE).await? else {
         return Ok(CacheRecord::default());
     };
+    if let Some(key) = &world.signing_key {
+        let signed = Documents::read(registry, &subject.digest, slice::from_ref(key.public())).await?;
+        if !signed.have(MEDIA_TYPE, &newest) {
+            bail!("it was not signed with the key that this image is signed with");
+        }
+    }
     let bytes = registry.artifact(&newest, LARGEST_RECORD).await?;
     let record: CacheRecord = serde_json::from_slice(&bytes).context("it has another form")?;
     record.check_is_of(&Manifest::parse(manifest)?)?;

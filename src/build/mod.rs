@@ -26,11 +26,13 @@ pub mod report;
 pub mod rootfs;
 pub mod secrets;
 pub mod selection;
+pub mod sign;
 pub mod solve;
 pub mod stages;
 pub mod text;
 pub mod time;
 pub mod tree;
+pub mod verify;
 pub mod view;
 pub mod wait;
 pub mod worker;
@@ -150,7 +152,7 @@ async fn recall(
     registry: &Registry,
     world: &World,
 ) -> Result<(CacheRecord, Vec<BlobSource>)> {
-    let mut recalled = cache::recall(registry, &request.destination.tags, &world.progress).await?;
+    let mut recalled = cache::recall(registry, &request.destination.tags, world).await?;
     let mut known_at = vec![BlobSource { registry: registry.clone(), digests: recalled.layers() }];
     for location in &request.cache_from {
         let (other, record) = cache::recall_from(location, world).await;
@@ -340,6 +342,7 @@ impl Work<'_> {
             artifacts: artifacts.collect(),
             sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
             is_unchanged: solved.fates.iter().all(|(_, fate)| *fate != Fate::Built),
+            signing_key: world.signing_key.as_ref(),
         };
         let tags = &self.request.destination.tags;
         let published =

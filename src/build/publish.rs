@@ -7,9 +7,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::attach;
 use super::blobs::Blobs;
+use super::sign::Signer;
 use crate::oci::{Annotations, Descriptor, Image};
 use crate::progress::Progress;
 use crate::registry::{self, Artifact, Bundle, Location, Pushed, Registry};
+use crate::signing::SigningKey;
 use crate::store::Store;
 
 /// How many blobs are pushed at a time.
@@ -27,6 +29,8 @@ pub struct Publication<'a> {
     pub sources: Option<Bundle>,
     /// Whether nothing was built: then it was only now that the tags were asked for.
     pub is_unchanged: bool,
+    /// Signs the image and its documents.
+    pub signing_key: Option<&'a SigningKey>,
 }
 
 /// What publishing came to.
@@ -66,11 +70,17 @@ pub async fn publish(
         registry.push_manifest(&descriptor.digest.to_string(), &manifest.media_type, &bytes).await?;
     }
     let mut artifacts = Vec::new();
-    if let Some(sources) = &publication.sources {
-        attach::attach_bundle(registry, &descriptor, sources).await?;
-    }
     for artifact in &publication.artifacts {
         artifacts.push(attach::attach(registry, &descriptor, artifact).await?);
+    }
+    let mut documents = artifacts.clone();
+    if let Some(sources) = &publication.sources {
+        documents.push(attach::attach_bundle(registry, &descriptor, sources).await?);
+    }
+    if let Some(key) = publication.signing_key {
+        let signer = Signer { registry, key };
+        signer.documents(&descriptor.digest, &documents).await?;
+        signer.image(&descriptor.digest).await?;
     }
     for tag in &to_move {
         registry.push_manifest(tag, &manifest.media_type, &bytes).await?;

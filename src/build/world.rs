@@ -17,6 +17,7 @@ use crate::oci::reference::registry_of;
 use crate::progress::{Progress, size};
 use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
+use crate::signing::SigningKey;
 use crate::store::{Bound, Pruned, Store};
 use crate::transport::{Client, Options};
 
@@ -42,6 +43,8 @@ pub struct World {
     pub source_date_epoch: Option<i64>,
     /// Ends the build early.
     pub cancel: Cancel,
+    /// Signs what is put; without it, nothing is signed.
+    pub signing_key: Option<SigningKey>,
 }
 
 /// How registries are reached.
@@ -131,6 +134,7 @@ impl World {
             now: now(),
             source_date_epoch: source_date_epoch()?,
             cancel,
+            signing_key: None,
         })
     }
 

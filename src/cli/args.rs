@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Graph(GraphArgs),
     /// Print the bill of materials of an image.
     Bom(BomArgs),
+    /// Verify the signatures of an image and of the documents that refer to it, and print what was signed.
+    Verify(VerifyArgs),
 }
 
 /// What all verbs that read a definition take.
@@ -135,6 +137,12 @@ pub(crate) struct BuildArgs {
     /// Another image, put by estaleiro, whose layers may be used again: a reference or oci:DIR[:TAG]; may be repeated.
     #[arg(long, value_name = "IMAGE")]
     pub(crate) cache_from: Vec<Location>,
+    /// Sign image and documents with this key, as cosign does; its password is read from the environment.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_key: Option<PathBuf>,
+    /// The password of that key; only read from the environment.
+    #[arg(long, env = "COSIGN_PASSWORD", hide = true, hide_env_values = true)]
+    pub(crate) sign_password: Option<String>,
     #[command(flatten)]
     pub(crate) dockerfile: DockerfileArgs,
 }
@@ -216,6 +224,21 @@ pub(crate) struct BomArgs {
     /// The view to print.
     #[arg(long, value_enum, default_value_t = Format::Yaml)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) world: WorldArgs,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  estaleiro verify registry.example/team/app:1.2 --key cosign.pub")]
+pub(crate) struct VerifyArgs {
+    /// An image: REFERENCE or oci:DIR[:TAG].
+    pub(crate) image: Location,
+    /// A public key, of which one must have signed; may be repeated.
+    #[arg(long = "key", value_name = "FILE", required = true)]
+    pub(crate) keys: Vec<PathBuf>,
+    /// Which image of an index, as os/architecture [default: this machine].
+    #[arg(long)]
+    pub(crate) platform: Option<Platform>,
     #[command(flatten)]
     pub(crate) world: WorldArgs,
 }

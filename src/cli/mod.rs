@@ -3,6 +3,7 @@
 mod args;
 mod dockerfile;
 mod lock;
+mod signing;
 mod verbs;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ pub(crate) fn main() -> ExitCode {
             Verb::Lock(args) => lock::lock(args, progress, cancel).await,
             Verb::Graph(graph) => verbs::graph(graph, progress, cancel).await,
             Verb::Bom(bom) => verbs::bom(bom).await,
+            Verb::Verify(args) => signing::verify(args).await,
         }
     })
 }

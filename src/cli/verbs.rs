@@ -26,7 +26,7 @@ use estaleiro::sandbox::Cancel;
 use estaleiro::transport;
 
 use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, GraphFormat, WorldArgs};
-use super::dockerfile;
+use super::{dockerfile, signing};
 
 /// The file that a directory's definition lies in.
 const DEFINITION: &str = "estaleiro.hcl";
@@ -57,6 +57,7 @@ pub(crate) async fn build(args: BuildArgs, progress: Progress, cancel: Cancel) -
     });
     let requests: Vec<Request> = requests.collect::<Result<_>>()?;
     let world = world(&args.definition.world, &requests, progress, cancel)?;
+    let world = World { signing_key: signing::key(&args)?, ..world };
     let answer = build_each(requests, lock, &args, &world).await;
     world.prune(args.cache_max);
     answer
@@ -256,7 +257,7 @@ pub(super) fn world(
 }
 
 /// Returns how an image's registry is reached.
-async fn access_to(image: &Location, args: &WorldArgs) -> Result<Access> {
+pub(super) async fn access_to(image: &Location, args: &WorldArgs) -> Result<Access> {
     let default = access(args)?;
     match image {
         Location::Remote(reference) => {

@@ -30,7 +30,7 @@ pub use access::Access;
 pub use error::{Error, Reason};
 pub use incoming::Incoming;
 pub use location::{InvalidLocation, Location};
-pub use referrers::{Artifact, Bundle, signature_tags, subject_of_tag};
+pub use referrers::{Artifact, Bundle, signature_tag, signature_tags, subject_of_tag};
 pub use section::{Section, whole_file};
 
 use crate::digest::Digest;

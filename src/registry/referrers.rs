@@ -95,7 +95,12 @@ const SIGNATURE_ENDINGS: [&str; 3] = ["att", "sbom", "sig"];
 
 /// Returns the tags under which there may be signatures and the like of `subject`, as cosign has it.
 pub fn signature_tags(subject: &Digest) -> Vec<String> {
-    SIGNATURE_ENDINGS.iter().map(|ending| format!("sha256-{}.{ending}", subject.hex())).collect()
+    SIGNATURE_ENDINGS.iter().map(|ending| signature_tag(subject, ending)).collect()
+}
+
+/// Returns the tag of one of those.
+pub fn signature_tag(subject: &Digest, ending: &str) -> String {
+    format!("sha256-{}.{ending}", subject.hex())
 }
 
 /// Returns the digest that a tag belongs to: `sha256-…`, maybe with an ending.

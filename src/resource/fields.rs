@@ -101,6 +101,14 @@ impl Fields {
         items.into_iter().map(text).collect()
     }
 
+    /// Takes a text, or a list of texts.
+    pub(super) fn one_or_more(&mut self, name: &'static str) -> Result<Vec<String>, InvalidRequest> {
+        match self.rest.get(name) {
+            Some(Value::String(_)) => Ok(self.text(name)?.into_iter().collect()),
+            Some(_) | None => self.texts(name),
+        }
+    }
+
     /// Takes an object.
     pub(super) fn object(&mut self, name: &'static str) -> Result<Option<Fields>, InvalidRequest> {
         let prefix = format!("{}{name}.", self.prefix);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use crate::bom;
-use crate::build::{attach, base, export, lock, rootfs};
+use crate::build::{attach, base, bundle, export, lock, rootfs};
 use crate::digest::Digest;
 use crate::oci::{Config, Descriptor, canonical_json};
 use crate::progress::Progress;
@@ -20,6 +20,11 @@ const LARGEST_ARTIFACT: u64 = 256 << 20;
 /// What refers to an image, and the file it is written to.
 const ARTIFACTS: [(&str, &str); 2] =
     [(bom::YAML_MEDIA_TYPE, "bom.yml"), (lock::MEDIA_TYPE, "estaleiro.lock")];
+
+/// Returns the types of what refers to an image and is written to files, its sources included.
+pub fn documents() -> impl Iterator<Item = &'static str> {
+    ARTIFACTS.iter().map(|(media_type, _)| *media_type).chain([bundle::MEDIA_TYPE])
+}
 
 /// A directory that images of a registry are written to.
 pub(super) struct Files<'a> {

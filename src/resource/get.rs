@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::cloud::signed_in;
-use super::files::Files;
+use super::files::{Files, documents};
 use super::params::Format;
 use super::protocol::{GetRequest, Metadata, Response};
 use super::reach;
 use super::source::Repository;
-use crate::build::{base, bundle};
+use crate::build::{base, bundle, verify};
 use crate::digest::Digest;
 use crate::progress::Progress;
 use crate::registry::Registry;
@@ -68,6 +68,7 @@ impl Get<'_> {
         let (GetRequest { source, version, params }, files) = (self.request, &self.files);
         let platform = params.platform.clone().unwrap_or_else(|| reach::platform(source));
         let image = base::pin_digest(self.registry, &version.digest, &platform).await?;
+        let signed = self.verify(&image).await?;
         files.write("repository", source.repository.name().as_bytes())?;
         files.write("tag", version.tag.as_bytes())?;
         files.write("digest", version.digest.to_string().as_bytes())?;
@@ -75,6 +76,7 @@ impl Get<'_> {
             Metadata::new("repository", &source.repository.name()),
             Metadata::new("digest", &version.digest),
         ];
+        metadata.extend(signed.map(|digest| Metadata::new("verified", &digest)));
         let bom = files.artifacts(&image).await?;
         metadata.extend(bom.map(|digest| Metadata::new("bom", &digest)));
         if params.sources {
@@ -88,6 +90,18 @@ impl Get<'_> {
             Format::OciLayout => self.layout(&image).await?,
         }
         Ok(Response { version: version.clone(), metadata })
+    }
+
+    /// Verifies the image and all of its documents before anything is written; returns what was signed.
+    async fn verify(&self, image: &Digest) -> Result<Option<Digest>> {
+        let GetRequest { source, version, params } = self.request;
+        let keys = if params.verify.is_empty() { &source.verify } else { &params.verify };
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let verified = verify::verify(self.registry, &version.digest, image, keys).await?;
+        verified.check(self.registry, documents()).await?;
+        Ok(Some(verified.signed))
     }
 
     async fn archive(&self, digest: &Digest) -> Result<()> {

@@ -31,7 +31,8 @@ pub(super) async fn put(
     let read = tokio::task::spawn_blocking(move || Prebuilt::open(&place, &store)).await?;
     let image = read.with_context(|| format!("cannot put image {}", path.display()))?;
     task.done(&format!("{}", image.root.digest));
-    prebuilt::push(&image, &registry, &tags, &world.progress).await?;
+    let key = world.signing_key.as_ref();
+    prebuilt::push(&image, &registry, &tags, key, &world.progress).await?;
     let mut metadata = vec![
         Metadata::new("repository", &registry.name()),
         Metadata::new("tags", &tags.join(" ")),

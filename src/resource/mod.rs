@@ -17,6 +17,7 @@ mod reach;
 mod registries;
 mod select;
 mod semver;
+mod signing;
 mod source;
 mod tags;
 mod task;
@@ -24,6 +25,7 @@ mod task;
 pub use check::check;
 pub use cloud::Cloud;
 pub use fields::InvalidRequest;
+pub use files::documents;
 pub use get::get;
 pub use params::{
     DefinitionParams, DockerfileParams, Format, GetParams, PutParams, SecretParam, TagParams, Written,
@@ -35,5 +37,6 @@ pub use put::put;
 pub use registries::Further;
 pub use select::{Numbers, Pattern, Select};
 pub use semver::{Constraint, InvalidConstraint, LooseVersion};
+pub use signing::Signing;
 pub use source::{AptKey, AptSource, Mirror, Repository, Source};
 pub use task::{HELP as TASK_HELP, Login, TaskDockerfile, TaskParams, TaskWritten, task};

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::registries::merged;
+use super::signing::Signing;
 use super::source::{Mirror, Repository, Source};
 use crate::build::{Accesses, AptKey, AptSource, Settings, World};
 use crate::oci::Platform;
@@ -95,5 +96,6 @@ pub(super) fn world(source: &Source, progress: Progress, cancel: Cancel) -> Resu
         },
         ca_certs: source.access.ca_certs.clone(),
     };
-    World::new(settings, progress, cancel)
+    let signing_key = source.signing.as_ref().map(Signing::key).transpose()?;
+    Ok(World { signing_key, ..World::new(settings, progress, cancel)? })
 }

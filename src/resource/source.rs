@@ -9,10 +9,12 @@ use super::cloud::Cloud;
 use super::fields::{Fields, InvalidRequest};
 use super::registries::{self, Further};
 use super::select::Select;
+use super::signing::{self, Signing};
 use crate::build::lock::logins::{Login, Machine};
 use crate::oci::{Platform, Reference};
 use crate::redact::Secret;
 use crate::registry::{Access, Credentials};
+use crate::signing::PublicKey;
 
 const WHAT: &str = "source field";
 
@@ -43,6 +45,10 @@ pub struct Source {
     pub platform: Option<Platform>,
     /// Where packages come from, for definitions that don't say.
     pub apt: AptSource,
+    /// What puts sign with.
+    pub signing: Option<Signing>,
+    /// Of these keys one must have signed what is got.
+    pub verify: Vec<PublicKey>,
     /// Reserved: whether more is to be told.
     pub debug: bool,
 }
@@ -114,6 +120,8 @@ impl Source {
         let registries = registries::by_host(&mut fields)?;
         let platform = platform(&mut fields)?;
         let apt = apt(&mut fields)?;
+        let signing = Signing::take(&mut fields)?;
+        let verify = signing::keys(&mut fields)?;
         let debug = fields.flag("debug")?;
         let select = Select::from_fields(&mut fields)?;
         if tag.as_deref().is_some_and(|tag| !is_tag(tag)) {
@@ -130,7 +138,20 @@ impl Source {
         fields.finish(is_planned)?;
         let way_out = "name the image's repository, as `repository: registry.example/team/app`";
         let repository = repository.unwrap_or_else(|| Err(Fields::missing(WHAT, "repository", way_out)))?;
-        Ok(Source { repository, tag, select, access, cloud, mirror, registries, platform, apt, debug })
+        Ok(Source {
+            repository,
+            tag,
+            select,
+            access,
+            cloud,
+            mirror,
+            registries,
+            platform,
+            apt,
+            signing,
+            verify,
+            debug,
+        })
     }
 }
 

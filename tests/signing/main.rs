@@ -7,4 +7,15 @@ mod pier;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod images;
 mod keys;
+mod shell;
+mod shore;
+mod tampering;
+
+use estaleiro::digest::Digest;
+use support::concourse::Version;
+
+fn version(digest: &Digest) -> Version {
+    Version::from([("tag".to_owned(), "latest".to_owned()), ("digest".to_owned(), digest.to_string())])
+}

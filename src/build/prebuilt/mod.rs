@@ -8,6 +8,7 @@ mod files;
 mod layout;
 mod push;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -72,11 +73,24 @@ impl Prebuilt {
 
     /// Returns the digest of the content of the newest of what refers to the image and is of one type.
     pub fn artifact(&self, artifact_type: &str) -> Option<Digest> {
-        let is_it = |document: &&Document| {
-            document.descriptor.artifact_type.as_deref() == Some(artifact_type)
-                && document.subject == Some(self.root.digest)
-        };
-        let newest = self.referrers.iter().filter(is_it).max_by_key(|one| generation(&one.descriptor))?;
+        let newest = *self.newest_of(&self.root.digest).get(artifact_type)?;
         Some(newest.blobs.first()?.0.digest)
+    }
+
+    /// Returns what counts of each type of what refers to `subject`.
+    fn documents_of(&self, subject: &Digest) -> Vec<Descriptor> {
+        self.newest_of(subject).into_values().map(|document| document.descriptor.clone()).collect()
+    }
+
+    fn newest_of(&self, subject: &Digest) -> BTreeMap<&str, &Document> {
+        let mut newest = BTreeMap::new();
+        for document in self.referrers.iter().filter(|document| document.subject == Some(*subject)) {
+            let Some(artifact_type) = document.descriptor.artifact_type.as_deref() else { continue };
+            let known = newest.entry(artifact_type).or_insert(document);
+            if generation(&known.descriptor) <= generation(&document.descriptor) {
+                *known = document;
+            }
+        }
+        newest
     }
 }

@@ -6,11 +6,13 @@ use anyhow::Result;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::publish::tags_to_move;
+use super::super::sign::Signer;
 use super::{Document, Prebuilt, Tagged};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};
 use crate::progress::Progress;
 use crate::registry::{Pushed, Registry, Section};
+use crate::signing::SigningKey;
 
 /// How many blobs are pushed at a time.
 const N_PARALLEL: usize = 4;
@@ -20,6 +22,7 @@ pub async fn push(
     prebuilt: &Prebuilt,
     registry: &Registry,
     tags: &[String],
+    signing_key: Option<&SigningKey>,
     progress: &Progress,
 ) -> Result<()> {
     let to_move = tags_to_move(&prebuilt.root, tags, async |tag| registry.resolve(tag).await).await?;
@@ -32,6 +35,9 @@ pub async fn push(
         }
     }
     push_referrers(prebuilt, registry, progress).await?;
+    if let Some(key) = signing_key {
+        sign(prebuilt, &Signer { registry, key }).await?;
+    }
     for tag in &to_move {
         let root = prebuilt.documents.iter().filter(|one| one.descriptor.digest == prebuilt.root.digest);
         for document in root {
@@ -40,6 +46,17 @@ pub async fn push(
         progress.say(format!("tag {tag} stands for {} now", prebuilt.root.digest));
     }
     Ok(())
+}
+
+/// Signs the image, and of what came with it the documents of each manifest.
+async fn sign(prebuilt: &Prebuilt, signer: &Signer<'_>) -> Result<()> {
+    for image in &prebuilt.documents {
+        let documents = prebuilt.documents_of(&image.descriptor.digest);
+        if !documents.is_empty() {
+            signer.documents(&image.descriptor.digest, &documents).await?;
+        }
+    }
+    signer.image(&prebuilt.root.digest).await
 }
 
 /// Returns the manifests and indexes that aren't there yet.

@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::super::fields::{Fields, InvalidRequest};
+use super::super::signing;
 use super::super::source::platform;
 use crate::oci::Platform;
+use crate::signing::PublicKey;
 
 const WHAT: &str = "get param";
 
@@ -34,6 +36,8 @@ pub struct GetParams {
     pub skip_download: bool,
     /// Whether the sources are wanted that are attached to it.
     pub sources: bool,
+    /// Of these keys one must have signed it; without, of the source's.
+    pub verify: Vec<PublicKey>,
 }
 
 impl GetParams {
@@ -49,8 +53,9 @@ impl GetParams {
         let platform = platform(&mut fields)?;
         let skip_download = fields.flag("skip_download")?;
         let sources = fields.flag("sources")?;
+        let verify = signing::keys(&mut fields)?;
         fields.finish(|name| PLANNED.contains(&name))?;
-        Ok(GetParams { format, platform, skip_download, sources })
+        Ok(GetParams { format, platform, skip_download, sources, verify })
     }
 }
 

@@ -75,7 +75,7 @@ async fn layout(path: &Path, argument: &str, scratch: &Path, world: &World) -> R
     let directory = scratch.join(argument);
     let location = Location::Layout { directory: directory.clone(), tag: TAG.into() };
     let registry = Registry::open(&location, &Access::default())?;
-    prebuilt::push(&image, &registry, &[TAG.to_owned()], &world.progress).await?;
+    prebuilt::push(&image, &registry, &[TAG.to_owned()], None, &world.progress).await?;
     if !directory.is_dir() {
         bail!("internal error: nothing was copied");
     }
