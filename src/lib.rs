@@ -4,7 +4,7 @@
 //!
 //! | floor | rooms | what they hold |
 //! | --- | --- | --- |
-//! | F0 | [`digest`] [`progress`] [`redact`] | what everybody needs |
+//! | F0 | [`digest`] [`licence`] [`progress`] [`redact`] | what everybody needs |
 //! | F1 | [`oci`] [`store`] [`debian`] [`inside`] [`transport`] | values and formats; blobs by digest; one HTTP client |
 //! | F2 | [`registry`] [`login`] [`sandbox`] [`fetch`] [`git`] [`layer`] | the doors to the outside |
 //! | F3 | [`apt`] [`bom`] [`dockerfile`] [`signing`] | parse and decide |
@@ -24,6 +24,7 @@ pub mod fetch;
 pub mod git;
 pub mod inside;
 pub mod layer;
+pub mod licence;
 pub mod login;
 pub mod oci;
 pub mod progress;

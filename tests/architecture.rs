@@ -15,7 +15,7 @@ use source::{Source, words};
 
 /// The rooms, from the ground up. Rooms on one floor do not know each other.
 const FLOORS: [&[&str]; 6] = [
-    &["digest", "progress", "redact"],
+    &["digest", "licence", "progress", "redact"],
     &["oci", "store", "debian", "inside", "transport"],
     &["registry", "login", "sandbox", "fetch", "git", "layer"],
     &["apt", "bom", "buildpack", "dockerfile", "package", "signing"],

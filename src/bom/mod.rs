@@ -224,7 +224,7 @@ impl Bom {
         self.incomplete.retain(|incomplete| !is_gone(&incomplete.path));
     }
 
-    /// Forgets packages that no file is from any more, and keys that vouch for nothing.
+    /// Forgets packages that no file is from any more, keys that vouch for nothing, and texts that nothing stands for.
     fn forget_idle(&mut self) {
         let taken = self.files.values().filter_map(|file| file.source.package.as_ref());
         let taken: BTreeSet<Digest> = taken.map(|package| package.digest).collect();
@@ -232,6 +232,12 @@ impl Bom {
         let packages = self.packages.values().chain(self.opened.values());
         let in_use: BTreeSet<&String> = packages.flat_map(|package| &package.signed_by).collect();
         self.keys.retain(|fingerprint, _| in_use.contains(fingerprint));
+        let added = self.packages.values().chain(self.opened.values()).map(|added| &added.package);
+        let found = self.found.values().map(|found| &found.package);
+        let base = self.base_image.iter().flat_map(|base| &base.packages);
+        let licences = added.chain(found).chain(base).filter_map(|package| package.licence.as_ref());
+        let told: BTreeSet<&str> = licences.flat_map(Licence::names).collect();
+        self.licence_texts.retain(|name, _| told.contains(name.as_str()));
     }
 }
 

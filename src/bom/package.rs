@@ -69,6 +69,14 @@ pub struct Licence {
     pub declared_by: String,
 }
 
+impl Licence {
+    /// Returns the identifiers in the expression, and the `LicenseRef-…`, with repetitions.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let words = self.expression.split([' ', '(', ')']);
+        words.filter(|word| !matches!(*word, "" | "AND" | "OR" | "WITH"))
+    }
+}
+
 /// A package that this build added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedPackage {

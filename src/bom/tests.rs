@@ -111,6 +111,24 @@ fn a_package_that_files_were_taken_from_stays_as_long_as_one_of_them() {
 }
 
 #[test]
+fn a_licences_text_stays_as_long_as_a_package_that_names_it() {
+    let licence =
+        Licence { expression: "MIT AND (LicenseRef-a OR LicenseRef-b)".into(), ..Licence::default() };
+    let mut package = added("tools", "1", "AA");
+    package.package.licence = Some(licence);
+    let texts = ["LicenseRef-a", "LicenseRef-b", "LicenseRef-c"].map(|name| (name.into(), "Take it.".into()));
+    let bom = Bom::default().then(BomDelta {
+        packages: vec![package],
+        licence_texts: texts.into(),
+        ..BomDelta::default()
+    });
+    assert_eq!(bom.licence_texts.keys().collect::<Vec<_>>(), ["LicenseRef-a", "LicenseRef-b"]);
+    let key = ("tools".into(), "amd64".into());
+    let bom = bom.then(BomDelta { removed_packages: vec![key], ..BomDelta::default() });
+    assert!(bom.licence_texts.is_empty());
+}
+
+#[test]
 fn what_was_withheld_is_told_until_something_else_is_put_there() {
     let key = Withheld { path: "/etc/key".into(), what: "a private key".into() };
     let bom = Bom::default().then(BomDelta { withheld: vec![key], ..BomDelta::default() });

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::licences;
 use super::time::parse_rfc3339;
 use super::view::{Ask, View};
 use crate::bom;
@@ -24,7 +25,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// The kind of the store's records of bases.
-const RECORD: &str = "base-2";
+const RECORD: &str = "base-3";
 /// No configuration is larger.
 pub const LARGEST_CONFIG: u64 = 8 << 20;
 
@@ -39,6 +40,8 @@ pub struct Base {
     pub facts: Facts,
     /// Its directories and links.
     pub skeleton: Skeleton,
+    /// What its packages declare.
+    pub licences: licences::Outcome,
 }
 
 /// Small files of a root, by path without a leading slash.
@@ -148,6 +151,10 @@ impl Base {
             .iter()
             .filter(|package| package.is_installed())
             .map(|there| bom::Package::from(&there.package))
+            .map(|package| bom::Package {
+                licence: self.licences.packages.get(&package.name).cloned(),
+                ..package
+            })
             .collect();
         packages.sort_by_key(bom::Package::key);
         Ok(bom::BaseImage {
@@ -248,8 +255,8 @@ pub async fn load(
 
 async fn pull(digest: &Digest, registry: &Registry, store: &Store, progress: &Progress) -> Result<Base> {
     let image = pull_image(digest, registry, store, progress).await?;
-    let (facts, skeleton) = look_into(&image.layers, store).await?;
-    Ok(Base { digest: *digest, image, facts, skeleton })
+    let (facts, skeleton, licences) = look_into(&image.layers, store).await?;
+    Ok(Base { digest: *digest, image, facts, skeleton, licences })
 }
 
 /// The kind of the store's records of images.
@@ -333,19 +340,26 @@ fn in_oci_terms(layer: &Descriptor) -> Descriptor {
     Descriptor { media_type: media_type.to_owned(), ..layer.clone() }
 }
 
-async fn look_into(layers: &[Layer], store: &Store) -> Result<(Facts, Skeleton)> {
+async fn look_into(layers: &[Layer], store: &Store) -> Result<(Facts, Skeleton, licences::Outcome)> {
     let (layers, store) = (layers.to_vec(), store.clone());
     tokio::task::spawn_blocking(move || {
-        let ask = |entry: &Entry| if is_fact(entry) { Ask::Content } else { Ask::Nothing };
-        facts_of(View::of(&layers, &store, &ask)?)
+        let copyrights = licences::Bounded::default();
+        let ask = |entry: &Entry| match is_fact(entry) || copyrights.wants(entry) {
+            true => Ask::Content,
+            false => Ask::Nothing,
+        };
+        let view = View::of(&layers, &store, &ask)?;
+        let facts = facts_of(&view)?;
+        let licences = licences::of_view(&view, &facts.installed()?);
+        Ok((facts, view.skeleton, licences))
     })
     .await?
 }
 
 /// A keyring, or an os-release, may be a link to another file that was seen.
-fn facts_of(view: View) -> Result<(Facts, Skeleton)> {
+fn facts_of(view: &View) -> Result<Facts> {
     let mut files = BTreeMap::new();
-    for (path, seen) in &view.seen {
+    for (path, seen) in view.seen.iter().filter(|(_, seen)| is_fact(&seen.entry)) {
         let file = match seen.entry.kind {
             Kind::File { .. } => Some(seen),
             Kind::Symlink { .. } => {
@@ -362,7 +376,7 @@ fn facts_of(view: View) -> Result<(Facts, Skeleton)> {
             files.insert(String::from_utf8_lossy(path).into_owned(), file.content.clone());
         }
     }
-    Ok((Facts { files }, view.skeleton))
+    Ok(Facts { files })
 }
 
 fn is_fact(entry: &Entry) -> bool {

@@ -15,6 +15,7 @@ pub mod definition;
 pub mod dot;
 pub mod export;
 pub mod graph;
+pub mod licences;
 pub mod lock;
 pub mod machine;
 pub mod ops;

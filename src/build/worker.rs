@@ -147,7 +147,8 @@ impl Worker {
         };
         let sources = op.sources.iter().map(install::account_of_source).collect();
         let base_image = bom::BaseImage { sources, ..base.bom(&op.name)? };
-        let delta = BomDelta { base_image: Some(base_image), ..BomDelta::default() };
+        let licence_texts = base.licences.texts.clone();
+        let delta = BomDelta { base_image: Some(base_image), licence_texts, ..BomDelta::default() };
         let layers = base.image.layers.iter().map(|layer| LayerAccount::of_base(layer.diff_id)).collect();
         let bom = Bom { layers, ..Bom::default().then(delta) };
         Ok(Snapshot { image: base.image, bom, skeleton: base.skeleton })

@@ -1,7 +1,9 @@
-//! Debian's own formats as values: control paragraphs, versions, relations, dpkg's status and `.deb` files.
+//! Debian's own formats as values: control paragraphs, copyright files, versions, relations, dpkg's status and
+//! `.deb` files.
 //!
 //! Nothing here knows archives, indexes or a resolver, and nothing touches the disk or the network.
 
+pub mod copyright;
 pub mod deb;
 pub mod deb822;
 pub mod package;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::chown;
 use super::content::Content;
+use super::copyrights;
 use super::install;
 use super::members::{FileId, Member, Members, Wanted};
 use super::paths::Paths;
@@ -86,6 +87,7 @@ pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Del
     let mut landing = Landing::new(site.root);
     let opened_packages = opened(copy, site);
     let mut bom = BomDelta { keys: copy.keys.clone(), opened_packages, ..BomDelta::default() };
+    copyrights::add_opened(&mut bom, site.store)?;
     let mut paths = Paths::default();
     for (index, piece) in pieces.iter().enumerate() {
         match &piece.what {

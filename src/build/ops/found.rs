@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 
 use crate::bom::{FoundPackage, Location, Package, PackageKey};
+use crate::build::licences::Licences;
 use crate::debian::deb822::{self, Paragraph};
 use crate::debian::status;
 use crate::digest::Digest;
@@ -26,6 +27,8 @@ pub struct Found {
     pub packages: Vec<FoundPackage>,
     /// What went.
     pub removed: Vec<PackageKey>,
+    /// The texts of what came that have no identifier.
+    pub licence_texts: BTreeMap<String, String>,
 }
 
 /// Compares the packages of a root before and after a command.
@@ -45,11 +48,14 @@ pub fn found(before: &Stack, after: &Stack) -> Result<Found> {
         .map(|(_, package)| package)
         .collect();
     let mut locations = if came.is_empty() { BTreeMap::new() } else { locations(&came, after)? };
+    let mut licences = Licences::default();
     let packages = came.into_iter().map(|package| {
         let location = locations.remove(&named(&package)).and_then(only);
-        FoundPackage { unproven: location.is_none(), location, package }
+        let package = Package { licence: licences.look(&package, after)?, ..package };
+        Ok(FoundPackage { unproven: location.is_none(), location, package })
     });
-    Ok(Found { packages: packages.collect(), removed })
+    let packages = packages.collect::<Result<_>>()?;
+    Ok(Found { packages, removed, licence_texts: licences.texts() })
 }
 
 fn text(root: &Stack) -> Result<String> {

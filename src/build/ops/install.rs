@@ -13,7 +13,7 @@ use super::ground::{Ground, Maker};
 use super::marks::{self, Changes, Name};
 use super::owned::Owned;
 use super::present::Present;
-use super::{bootstrap, tidy, withhold};
+use super::{bootstrap, copyrights, tidy, withhold};
 use crate::apt::order::{self, Departure, Step};
 use crate::bom::{
     AddedPackage, BomDelta, Git, Location, Package as Account, Source, SourceFile, Voucher, Withheld,
@@ -109,7 +109,10 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     };
     let changes = open_changes(&changed)?;
     let present = Present::read(&changes)?;
-    let withheld = clean(&changes, site.epoch)?;
+    let mut bom = account(op, archives.iter().map(|archive| &archive.package), site.installed, &present);
+    let root: Vec<&Path> = base.into_iter().chain([&*changed]).collect();
+    copyrights::add(&mut bom, &layer::Stack::open(&root)?, site.store)?;
+    bom.withheld = clean(&changes, site.epoch)?;
     task.done(&format!("{} packages", archives.len()));
 
     let task = site.progress.start("pack the layer");
@@ -121,10 +124,6 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.paths.len() + packed.removed.len()));
-    let bom = BomDelta {
-        withheld,
-        ..account(op, archives.iter().map(|archive| &archive.package), site.installed, &present)
-    };
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 

@@ -7,6 +7,7 @@ pub mod chown;
 pub mod configure;
 mod content;
 pub mod copy;
+mod copyrights;
 pub mod debconf;
 pub mod found;
 pub mod ground;

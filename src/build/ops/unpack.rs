@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::beside::Made;
 use super::bootstrap;
+use super::copyrights;
 use super::install::{account, named, open_deb};
 use super::owned::settled;
 use super::present::Present;
@@ -65,11 +66,12 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
     layer::pack(&changes, &root, &mut writer)?;
     let packed = writer.finish()?;
     let came = floor.packages.iter().map(|unpacked| &unpacked.package);
-    let bom = BomDelta {
+    let mut bom = BomDelta {
         withheld: made.map(|made| made.withheld.clone()).unwrap_or_default(),
         beside: op.beside.iter().flatten().filter(|_| made.is_some()).map(named).collect(),
         ..account(op, came, &[], &Present::default())
     };
+    copyrights::add(&mut bom, &layer::Stack::open(&[&root])?, site.store)?;
     Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
 }
 

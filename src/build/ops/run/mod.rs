@@ -167,8 +167,13 @@ fn account(ground: &Ground, changes: &[Change]) -> Result<BomDelta> {
     }
     let after: Vec<&PathBuf> = ground.lowers.iter().chain([&ground.upper]).collect();
     let found = found::found(&ground.below, &Stack::open(&after)?)?;
-    let (found_packages, removed_packages) = (found.packages, found.removed);
-    Ok(BomDelta { removed_paths, found_packages, removed_packages, ..BomDelta::default() })
+    Ok(BomDelta {
+        removed_paths,
+        found_packages: found.packages,
+        removed_packages: found.removed,
+        licence_texts: found.licence_texts,
+        ..BomDelta::default()
+    })
 }
 
 /// Whether the change leaves a directory, so that what is in it isn't touched by it.
