@@ -17,6 +17,8 @@ pub(super) struct Compact {
     directories: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     symlinks: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    private_keys: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     users: Option<Users>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +89,7 @@ impl Compact {
     fn of(nodes: &Nodes) -> Compact {
         let mut directories: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut symlinks = BTreeMap::new();
+        let mut private_keys = Vec::new();
         for (path, node) in nodes {
             match node {
                 Node::Directory { mode, uid, gid } => {
@@ -95,9 +98,10 @@ impl Compact {
                 Node::Symlink { target } => {
                     symlinks.insert(escape(path), escape(target));
                 }
+                Node::PrivateKey => private_keys.push(escape(path)),
             }
         }
-        Compact { directories, symlinks, users: None, groups: None }
+        Compact { directories, symlinks, private_keys, users: None, groups: None }
     }
 
     fn nodes(&self) -> Result<Nodes, String> {
@@ -110,6 +114,9 @@ impl Compact {
         }
         for (path, target) in &self.symlinks {
             nodes.insert(unescape(path)?, Node::Symlink { target: unescape(target)? });
+        }
+        for path in &self.private_keys {
+            nodes.insert(unescape(path)?, Node::PrivateKey);
         }
         Ok(nodes)
     }

@@ -1,5 +1,5 @@
-//! What a later step must know of a root without having its bytes: its directories and symbolic links, and the
-//! names of its users and groups.
+//! What a later step must know of a root without having its bytes: its directories and symbolic links, the names of its
+//! users and groups, and which files hold private keys.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,8 +10,8 @@ use super::names::{self, GROUP, Groups, PASSWD, Users};
 use super::rooted::{MAX_LINKS, join, split};
 use super::{Entry, Error, Kind, shown};
 
-/// The directories, symbolic links, and names of users and groups of a root. The empty one has nothing but the root
-/// itself.
+/// The directories, symbolic links, and names of users and groups of a root, and which of its files hold private keys,
+/// of those that were written here. The empty one has nothing but the root itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Compact", try_from = "Compact")]
 pub struct Skeleton {
@@ -41,8 +41,16 @@ pub(super) type Nodes = BTreeMap<Vec<u8>, Node>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
-    Directory { mode: u32, uid: u32, gid: u32 },
-    Symlink { target: Vec<u8> },
+    Directory {
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    Symlink {
+        target: Vec<u8>,
+    },
+    /// A file that holds a private key.
+    PrivateKey,
 }
 
 /// A directory that nobody described.
@@ -119,7 +127,12 @@ impl Skeleton {
 
     /// Returns the paths of all directories and symbolic links, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
-        self.nodes.keys().map(Vec::as_slice)
+        self.nodes.iter().filter(|(_, node)| **node != Node::PrivateKey).map(|(path, _)| path.as_slice())
+    }
+
+    /// Returns the paths of the files that hold private keys, sorted.
+    pub fn private_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.nodes.iter().filter(|(_, node)| **node == Node::PrivateKey).map(|(path, _)| path.as_slice())
     }
 
     /// Returns what stands at `path`, on which there is no link.
@@ -130,7 +143,7 @@ impl Skeleton {
                 Found::Directory { mode: *mode, uid: *uid, gid: *gid }
             }
             Some(Node::Symlink { target }) => Found::Symlink { target: target.clone() },
-            None => Found::Other,
+            Some(Node::PrivateKey) | None => Found::Other,
         }
     }
 
@@ -160,7 +173,7 @@ impl Skeleton {
                     through.append(&mut names);
                     names = through;
                 }
-                None => {
+                Some(Node::PrivateKey) | None => {
                     if !missing.contains(&next) {
                         missing.push(next.clone());
                     }
@@ -285,13 +298,17 @@ impl SkeletonDelta {
                 Some(Node::Directory { mode: metadata.mode, uid: metadata.uid, gid: metadata.gid })
             }
             Kind::Symlink { target } => Some(Node::Symlink { target: target.clone() }),
-            Kind::File { .. }
-            | Kind::Hardlink { .. }
-            | Kind::CharDevice { .. }
-            | Kind::BlockDevice { .. }
-            | Kind::Fifo => None,
+            Kind::Hardlink { target } => {
+                self.nodes.get(target).filter(|node| **node == Node::PrivateKey).cloned()
+            }
+            Kind::File { .. } | Kind::CharDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo => None,
         };
         self.note(&entry.path, node.as_ref());
+    }
+
+    /// Notes that the file at `path` holds a private key.
+    pub(super) fn put_private_key(&mut self, path: &[u8]) {
+        self.note(path, Some(&Node::PrivateKey));
     }
 
     /// Notes the content of a list of names.

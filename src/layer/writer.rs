@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use super::compression::{Compression, Compressor};
 use super::entry::Whiteout;
 use super::header::encode;
+use super::private_key::PrivateKeySearch;
 use super::{Entry, Error, Kind, SkeletonDelta, names, shown};
 use crate::digest::HashingWriter;
 use crate::oci::{Descriptor, Layer};
@@ -73,10 +74,16 @@ impl LayerWriter {
         self.skeleton.put(entry);
         self.put(entry)?;
         match entry.kind {
-            Kind::File { size } => match self.list(entry, content)? {
-                Some(list) => self.content(&entry.path, size, &mut list.as_slice()),
-                None => self.content(&entry.path, size, content),
-            },
+            Kind::File { size } => {
+                let holds_private_key = match self.list(entry, content)? {
+                    Some(list) => self.content(&entry.path, size, &mut list.as_slice())?,
+                    None => self.content(&entry.path, size, content)?,
+                };
+                if holds_private_key {
+                    self.skeleton.put_private_key(&entry.path);
+                }
+                Ok(())
+            }
             Kind::Directory
             | Kind::Symlink { .. }
             | Kind::Hardlink { .. }
@@ -142,7 +149,9 @@ impl LayerWriter {
         self.tar.write_all(&encode(entry, self.epoch)).map_err(Error::Write)
     }
 
-    fn content(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<(), Error> {
+    /// Returns whether it holds a private key.
+    fn content(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<bool, Error> {
+        let mut search = PrivateKeySearch::default();
         let mut n_left = size;
         loop {
             let n = match content.read(&mut self.buffer) {
@@ -152,13 +161,15 @@ impl LayerWriter {
                 Err(source) => return Err(Error::Io { action: "read", path: shown(path), source }),
             };
             n_left = n_left.checked_sub(n as u64).ok_or_else(|| changed(path))?;
+            search.pass(&self.buffer[..n]);
             self.tar.write_all(&self.buffer[..n]).map_err(Error::Write)?;
         }
         if n_left > 0 {
             return Err(changed(path));
         }
         let padding = (512 - size % 512) % 512;
-        self.tar.write_all(&[0; 512][..padding as usize]).map_err(Error::Write)
+        self.tar.write_all(&[0; 512][..padding as usize]).map_err(Error::Write)?;
+        Ok(search.finish())
     }
 }
 

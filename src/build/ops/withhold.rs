@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use super::owned::Owned;
 use crate::bom::Withheld;
 use crate::build::definition::Glob;
-use crate::layer::{FoundFile, Root};
+use crate::layer::{FoundFile, Root, holds_private_key};
 
 /// A generated file longer than this is not searched for a key.
 const LONGEST_KEY_FILE: u64 = 1 << 20;
@@ -72,15 +72,6 @@ fn secret(root: &Root, found: &FoundFile, known: &[(&'static str, Glob)]) -> Res
     let content = root.read(&found.path, LONGEST_KEY_FILE);
     let content = content.with_context(|| format!("cannot read /{}", found.path.display()))?;
     Ok(content.is_some_and(|content| holds_private_key(&content)).then_some("a private key"))
-}
-
-/// Whether a file holds a private key in the armour of RFC 7468, section 2: PKCS #1 and #8, SEC 1, OpenSSH, OpenPGP.
-fn holds_private_key(content: &[u8]) -> bool {
-    content.split(|&byte| byte == b'\n').any(|line| {
-        let line = line.trim_ascii();
-        let label = line.strip_prefix(b"-----BEGIN ").and_then(|rest| rest.strip_suffix(b"-----"));
-        label.is_some_and(|label| label.ends_with(b"PRIVATE KEY") || label.ends_with(b"PRIVATE KEY BLOCK"))
-    })
 }
 
 fn take(root: &Root, path: &Path, what: &str, withheld: &mut Vec<Withheld>) -> Result<()> {
