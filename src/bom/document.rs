@@ -253,7 +253,11 @@ mod tests {
     }
 
     fn file() -> File {
-        let git = Git { repository_uri: "https://git.example/app".into(), reference: "49b6936".into() };
+        let git = Git {
+            repository_uri: "https://git.example/app".into(),
+            reference: "49b6936".into(),
+            ..Git::default()
+        };
         let tarball = Tarball { name: "app.tgz".into(), digest: Digest::of("tgz"), member: "bin/app".into() };
         File {
             path: "/usr/bin/app".into(),

@@ -74,13 +74,19 @@ pub struct FileSource {
 }
 
 /// A git commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Git {
     /// The repository.
     pub repository_uri: String,
-    /// The commit.
+    /// The commit; as it was declared, where it isn't verified.
     #[serde(rename = "ref")]
     pub reference: String,
+    /// Whether that was seen: a checkout of that commit holds what was used, or its server handed it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verified: bool,
+    /// Why it isn't verified, where there was a checkout.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unverified_because: String,
 }
 
 /// An address with the digest of what lies there.
@@ -119,7 +125,7 @@ pub struct PackageFile {
 }
 
 /// A file of the build's context.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextFile {
     /// Its path in the context.
     pub path: String,
@@ -129,6 +135,9 @@ pub struct ContextFile {
     /// Whether nobody said which commit it belongs to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unversioned: bool,
+    /// Why the checkout that it lay in didn't tell, either.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unversioned_because: String,
 }
 
 /// A file of another image, or of a stage of the Dockerfile.

@@ -74,6 +74,11 @@ impl Context {
         &self.directory
     }
 
+    /// Returns where a path of it is on this machine; links may lead it elsewhere.
+    pub fn on_disk(&self, path: &str) -> PathBuf {
+        self.root.join(&self.directory).join(path)
+    }
+
     /// Checks that there is such a directory.
     pub fn check(&self) -> Result<()> {
         let opened = self.open_root();

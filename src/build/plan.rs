@@ -149,8 +149,10 @@ fn origin_of(origin: &SourceOrigin) -> Origin {
 
 fn origin_of_vcs(vcs: &Vcs) -> Origin {
     let git = bom::Git {
-        repository_uri: redact::url(&vcs.repository.value),
-        reference: vcs.reference.value.clone(),
+        repository_uri: redact::url(vcs.repository.value.trim()),
+        // Programs that print a commit end it with a line break.
+        reference: vcs.reference.value.trim().to_owned(),
+        ..bom::Git::default()
     };
     Origin { git: Some(git), url: None }
 }

@@ -119,7 +119,11 @@ fn every_file_is_accounted_for_with_what_is_known_of_its_origin() {
     let mut bench = Bench::new("a, b = a").with_stage(&["made, copied, changed"]);
     let path = |name: &str| bench.layer_of_stage(0).join(name);
     let origin = |path: &str| FileSource {
-        context: Some(bom::ContextFile { path: path.into(), name: None, unversioned: true }),
+        context: Some(bom::ContextFile {
+            path: path.into(),
+            unversioned: true,
+            ..bom::ContextFile::default()
+        }),
         ..FileSource::default()
     };
     let file = |name: &str, digest| bom::File {

@@ -387,7 +387,11 @@ fn account_of(
     }
     let file = file_of(source, 0)?;
     let is_unversioned = origin.git.is_none() && origin.url.is_none();
-    let context = bom::ContextFile { path: context_path.to_owned(), name: None, unversioned: is_unversioned };
+    let context = bom::ContextFile {
+        path: context_path.to_owned(),
+        unversioned: is_unversioned,
+        ..bom::ContextFile::default()
+    };
     let tarball = member.map(|member| bom::Tarball {
         name: context_path.to_owned(),
         digest: file.digest,

@@ -39,7 +39,12 @@ pub fn repository(op: &Repository, checkout: &Checkout, mut writer: LayerWriter)
                 writer.entry(&entry, &mut reader).with_context(failed)?;
                 let (digest, size, mode) = (reader.finish().1, content.size(), format!("{mode:04o}"));
                 let (uri, commit) = checkout.origin(path).unwrap_or((&op.uri, &op.commit));
-                let git = bom::Git { repository_uri: uri.to_owned(), reference: commit.to_owned() };
+                let git = bom::Git {
+                    repository_uri: uri.to_owned(),
+                    reference: commit.to_owned(),
+                    verified: true,
+                    ..bom::Git::default()
+                };
                 let source = FileSource { git: Some(git), ..FileSource::default() };
                 bom.files.push(bom::File { path: shown, digest, size, mode, source });
             }

@@ -132,8 +132,12 @@ impl Taken for Place<'_> {
             bail!("internal error: no file of the context");
         };
         let named = self.index.tree.in_context(&String::from_utf8_lossy(&self.path));
-        let context =
-            bom::ContextFile { path: named, name: self.index.tree.context.clone(), unversioned: true };
+        let context = bom::ContextFile {
+            path: named,
+            name: self.index.tree.context.clone(),
+            unversioned: true,
+            ..bom::ContextFile::default()
+        };
         let source = FileSource { context: Some(context), ..FileSource::default() };
         Ok((Bytes::Context(self.index.tree.in_context(path), *digest), source))
     }
