@@ -20,8 +20,10 @@ pub mod lock;
 pub mod machine;
 pub mod ops;
 pub mod plan;
+pub mod policy;
 pub mod prebuilt;
 pub mod product;
+pub mod provenance;
 pub mod publish;
 pub mod report;
 pub mod rootfs;
@@ -50,12 +52,15 @@ use bundle::Shipped;
 use cache::{CacheRecord, Caching, Fate, VertexRecord};
 use cause::Parts;
 use context::Context;
+use definition::Policy;
 use graph::{Graph, Snapshot};
 use lock::keep::Kept;
 use lock::places::Places;
 use lock::{Lock, PlatformLock};
+use policy::Violations;
 pub use product::{DefinitionRequest, Recipe};
 use product::{Locked, Product};
+use provenance::StepInputs;
 use publish::{Publication, Published};
 use stages::Images;
 use wait::Waiter;
@@ -93,6 +98,8 @@ pub struct Request {
     pub compression: Compression,
     /// Further images whose layers may be used again.
     pub cache_from: Vec<Location>,
+    /// What is allowed, besides what the definition says of it.
+    pub policies: Vec<Policy>,
 }
 
 /// Where an image goes.
@@ -128,23 +135,35 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let locked = product.lock(request, &recalled, Kept::new(), world).await?;
     let locked = Locked { lock: unless_the_same(locked.lock, &recalled), ..locked };
     let graph = product.graph(request, &locked)?.compressed(request.compression);
+    let policies = product.policies(request);
+    let pinned = locked.lock.platform(&request.platform)?;
+    Violations::check(policy::before_building(&policies, pinned, &graph))?;
     let Locked { lock, base, images } = locked;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
     let places = product.places(base.as_ref(), world);
     let work = Work { request, world, registry: &registry, known_at, base, images, lock: &lock, places };
     let parts = cause::parts(&graph);
     let causes = cause::causes(&parts, &recalled.parts);
+    let inputs = StepInputs::of(&graph);
     let solved = work.solve(graph, recalled.vertices, causes).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
+    work.verify(&mut solved.snapshot.bom, &inputs);
     let subject = work.subject(product.name(request), &solved.snapshot.image)?;
     let graph = std::mem::take(&mut solved.graph);
     let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };
+    judge(&policies, &document, &solved.snapshot)?;
     let bom = Artifact::new(bom::YAML_MEDIA_TYPE, document.to_yaml()?.into_bytes());
     let digest = Digest::of(&bom.bytes);
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
     let (published, shipped) = work.publish(&product, &solved, bom, &record).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
+}
+
+fn judge(policies: &[Policy], document: &bom::Document, snapshot: &Snapshot) -> Result<(), Violations> {
+    let keys = snapshot.skeleton.private_keys().map(|path| format!("/{}", String::from_utf8_lossy(path)));
+    let (config, private_keys) = (&snapshot.image.config.config, &keys.collect::<Vec<_>>());
+    Violations::check(policy::of_image(policies, &policy::Image { document, config, private_keys }))
 }
 
 /// Recalls what is known of the last image, and of the further ones; returns where their layers lie, too.
@@ -249,7 +268,7 @@ impl Work<'_> {
             fetcher: self.world.fetcher.clone(),
             places: self.places.clone(),
             blobs: blobs.clone(),
-            context: self.request.context.clone().beside(self.request.recipe.directories()),
+            context: self.context(),
             base: self.base.clone(),
             images: self.images.clone(),
             progress: self.world.progress.clone(),
@@ -282,6 +301,17 @@ impl Work<'_> {
         }
         let graph = graph.account(&records.iter().filter_map(VertexRecord::key_and_layer).collect());
         Ok(Solved { snapshot, blobs, fates, records, graph })
+    }
+
+    /// Compares what is declared with the checkouts that the context holds, and tells what is seen to be wrong.
+    fn verify(&self, bom: &mut bom::Bom, inputs: &StepInputs) {
+        for wrong in provenance::verify(bom, &self.context(), inputs) {
+            self.world.progress.warn(wrong);
+        }
+    }
+
+    fn context(&self) -> Context {
+        self.request.context.clone().beside(self.request.recipe.directories())
     }
 
     /// Returns what the next build may believe of this one.

@@ -9,7 +9,7 @@ use super::base::Base;
 use super::bundle::Sources;
 use super::cache::CacheRecord;
 use super::context::Context;
-use super::definition::{self, Definition, FileOrigin, SourcePolicy, Spanned};
+use super::definition::{self, Definition, FileOrigin, Policy, SourcePolicy, Spanned};
 use super::graph::{CopiedRoot, Graph};
 use super::lock::keep::Kept;
 use super::lock::places::Places;
@@ -200,6 +200,15 @@ impl Product {
                 }
             },
         }
+    }
+
+    /// Returns what is allowed: what the definition says of it, and then the others.
+    pub(super) fn policies(&self, request: &Request) -> Vec<Policy> {
+        let own = match self {
+            Product::Image(defined) => defined.definition.policy.clone(),
+            Product::Stage(_) => None,
+        };
+        own.into_iter().chain(request.policies.iter().cloned()).collect()
     }
 
     /// Returns the sources that go along with it.

@@ -143,6 +143,9 @@ pub(crate) struct BuildArgs {
     /// The password of that key; only read from the environment.
     #[arg(long, env = "COSIGN_PASSWORD", hide = true, hide_env_values = true)]
     pub(crate) sign_password: Option<String>,
+    /// A policy that the image must keep, besides the definition's own; may be repeated.
+    #[arg(long = "policy", value_name = "FILE")]
+    pub(crate) policies: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) dockerfile: DockerfileArgs,
 }

@@ -50,6 +50,7 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         keeps_failed: false,
         compression: Compression::default(),
         cache_from: Vec::new(),
+        policies: Vec::new(),
     })
 }
 

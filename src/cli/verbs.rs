@@ -10,7 +10,7 @@ use std::slice;
 use anyhow::{Context as _, Result, bail};
 use estaleiro::bom;
 use estaleiro::build::context::Context;
-use estaleiro::build::definition;
+use estaleiro::build::definition::{self, Policy};
 use estaleiro::build::lock::Lock;
 use estaleiro::build::report;
 use estaleiro::build::{
@@ -69,6 +69,7 @@ async fn build_each(
     args: &BuildArgs,
     world: &World,
 ) -> Result<Vec<u8>> {
+    let policies = args.policies.iter().map(|path| policy(path)).collect::<Result<Vec<_>>>()?;
     let lock = match (lock, requests.as_slice()) {
         // Both are to get the same image, even when an archive changes between them.
         (None, [first, _, ..]) => Some(build::make_lock(first, world).await?),
@@ -80,6 +81,7 @@ async fn build_each(
         (request.is_without_cache, request.keeps_failed) = (args.no_cache, args.keep_failed);
         request.compression = args.compression;
         request.cache_from.clone_from(&args.cache_from);
+        request.policies.clone_from(&policies);
         let built = build::build(&request, world).await?;
         report::summary(&built, &request.destination, &world.progress);
         answer.extend(built_line(&built, &request.destination).into_bytes());
@@ -163,7 +165,15 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
         keeps_failed: false,
         compression: Compression::default(),
         cache_from: Vec::new(),
+        policies: Vec::new(),
     })
+}
+
+fn policy(file: &Path) -> Result<Policy> {
+    let read = fs::File::open(file).map_err(anyhow::Error::from).and_then(build::text::read);
+    let text =
+        read.map_err(|error| WrongRequest(format!("cannot read policy {}: {error:#}", file.display())))?;
+    Ok(definition::parse_policy(&text, &file.display().to_string())?)
 }
 
 fn definition_text(file: &Path) -> Result<String> {

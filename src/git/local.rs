@@ -104,7 +104,7 @@ impl LocalCheckout {
         let digits = reference.to_ascii_lowercase();
         let is_hexadecimal = digits.len() >= 4 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         let named = self.repository.try_find_reference(reference).ok().flatten();
-        let named = named.and_then(|mut found| found.peel_to_id().ok()).map(|id| id.detach());
+        let named = named.and_then(|mut found| found.peel_to_id().ok()).map(gix::Id::detach);
         match named {
             _ if is_hexadecimal && head.starts_with(&digits) => Meaning::ThisCommit,
             Some(id) if id == self.commit => Meaning::ThisCommit,

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::inputs::Inputs;
 use super::protocol::{Metadata, PutRequest, Response, Version};
-use super::{reach, tags};
+use super::{policy, reach, tags};
 use crate::bom;
 use crate::build::World;
 use crate::build::prebuilt::{self, Prebuilt};
@@ -31,6 +31,8 @@ pub(super) async fn put(
     let read = tokio::task::spawn_blocking(move || Prebuilt::open(&place, &store)).await?;
     let image = read.with_context(|| format!("cannot put image {}", path.display()))?;
     task.done(&format!("{}", image.root.digest));
+    let policies = policy::of_put(&request.source, &request.params, Inputs::of_put(sources))?;
+    image.judge(&policies)?.into_iter().for_each(|untold| world.progress.warn(untold));
     let key = world.signing_key.as_ref();
     prebuilt::push(&image, &registry, &tags, key, &world.progress).await?;
     let mut metadata = vec![

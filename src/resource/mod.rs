@@ -11,6 +11,7 @@ mod get;
 mod image;
 mod inputs;
 mod params;
+mod policy;
 mod protocol;
 mod put;
 mod reach;

@@ -11,7 +11,7 @@ use super::inputs::Inputs;
 use super::params::{DefinitionParams, PutParams, Written};
 use super::protocol::{Metadata, PutRequest, Response, Version};
 use super::source::Source;
-use super::{image, reach, tags};
+use super::{image, policy, reach, tags};
 use crate::build::cache::Fate;
 use crate::build::context::Context;
 use crate::build::lock::Lock;
@@ -83,6 +83,7 @@ fn read(request: &PutRequest, tags: Vec<String>, sources: &Path) -> Result<Reque
         keeps_failed: params.keep_failed,
         compression: params.compression,
         cache_from: further_images(source, sources, &params.cache_from)?,
+        policies: policy::of_put(source, params, inputs)?,
     })
 }
 

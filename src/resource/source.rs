@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use super::cloud::Cloud;
 use super::fields::{Fields, InvalidRequest};
+use super::policy;
 use super::registries::{self, Further};
 use super::select::Select;
 use super::signing::{self, Signing};
+use crate::build::definition::Policy;
 use crate::build::lock::logins::{Login, Machine};
 use crate::oci::{Platform, Reference};
 use crate::redact::Secret;
@@ -49,6 +51,8 @@ pub struct Source {
     pub signing: Option<Signing>,
     /// Of these keys one must have signed what is got.
     pub verify: Vec<PublicKey>,
+    /// What is allowed of all that is put, whatever a definition says.
+    pub policy: Option<Policy>,
     /// Reserved: whether more is to be told.
     pub debug: bool,
 }
@@ -122,6 +126,7 @@ impl Source {
         let apt = apt(&mut fields)?;
         let signing = Signing::take(&mut fields)?;
         let verify = signing::keys(&mut fields)?;
+        let policy = policy::of_source(&mut fields)?;
         let debug = fields.flag("debug")?;
         let select = Select::from_fields(&mut fields)?;
         if tag.as_deref().is_some_and(|tag| !is_tag(tag)) {
@@ -150,6 +155,7 @@ impl Source {
             apt,
             signing,
             verify,
+            policy,
             debug,
         })
     }

@@ -15,11 +15,13 @@ use crate::oci::Reference;
 mod diagnostic;
 mod glob;
 mod parse;
+mod policy;
 #[cfg(test)]
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics, SourceText};
 pub use glob::{Glob, InvalidGlob};
+pub use policy::{PackagePattern, Policy, RepositoryPattern};
 
 /// Reads a definition.
 ///
@@ -31,6 +33,11 @@ pub fn parse(
     variables: &BTreeMap<String, String>,
 ) -> Result<Definition, Diagnostics> {
     parse::parse(text, file_name, variables)
+}
+
+/// Reads a text that holds a `policy` block and nothing else.
+pub fn parse_policy(text: &str, file_name: &str) -> Result<Policy, Diagnostics> {
+    parse::parse_policy(text, file_name)
 }
 
 /// A value and the bytes of the definition that say it.
@@ -53,6 +60,8 @@ pub struct Definition {
     pub steps: Vec<Step>,
     /// Tarballs of the context whose files are used.
     pub tarballs: Vec<Tarball>,
+    /// What it says of which images are allowed.
+    pub policy: Option<Policy>,
     /// Variables that were handed in and are neither declared nor used: perhaps misspelled.
     pub unused_variables: Vec<String>,
 }

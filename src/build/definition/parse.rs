@@ -12,8 +12,8 @@ use hcl_edit::structure::{Block, Body};
 
 use super::diagnostic::boundary_before;
 use super::{
-    Definition, Diagnostic, Diagnostics, FileBlock, FileOrigin, Glob, ImageBlock, SourceText, Step, Tarball,
-    undeclared_origin,
+    Definition, Diagnostic, Diagnostics, FileBlock, FileOrigin, Glob, ImageBlock, Policy, SourceText, Step,
+    Tarball, undeclared_origin,
 };
 use fields::{Fields, label};
 use layout::{Layout, MAX_NAMES};
@@ -27,6 +27,7 @@ mod file;
 mod image;
 mod layout;
 mod origin;
+mod policy;
 mod reader;
 mod words;
 
@@ -39,15 +40,7 @@ pub(super) fn parse(
     file_name: &str,
     variables: &BTreeMap<String, String>,
 ) -> Result<Definition, Diagnostics> {
-    if text.len() > MAX_BYTES {
-        return Err(too_long(text, file_name).into());
-    }
-    let source = SourceText::new(file_name, text);
-    let layout = Layout::of(text);
-    if let Some(opened) = layout.crowded {
-        let message = format!("cannot read this map: it has more than {MAX_NAMES} names");
-        return Err(source.diagnostic(opened..opened + 1, message, "no map needs that many").into());
-    }
+    let (source, layout) = laid_out(text, file_name)?;
     let body = layout.text.parse::<Body>().map_err(|error| syntax_error(&source, &layout, &error))?;
     let mut reader = Reader::new(&source, &layout);
     reader.report_repeated_names();
@@ -59,7 +52,44 @@ pub(super) fn parse(
         let message = "internal error: nothing is wrong with this definition, and it has no image";
         return Err(source.diagnostic(0..0, message, "").into());
     };
-    Ok(Definition { source, image, steps: read.steps, tarballs: read.tarballs, unused_variables })
+    let Top { steps, tarballs, policy, .. } = read;
+    Ok(Definition { source, image, steps, tarballs, policy, unused_variables })
+}
+
+/// Reads a policy that stands alone.
+pub(super) fn parse_policy(text: &str, file_name: &str) -> Result<Policy, Diagnostics> {
+    let (source, layout) = laid_out(text, file_name)?;
+    let body = layout.text.parse::<Body>().map_err(|error| syntax_error(&source, &layout, &error))?;
+    let mut reader = Reader::new(&source, &layout);
+    reader.report_repeated_names();
+    let mut fields = Fields::of("a policy", &body);
+    let policy = read_policy(&mut reader, &mut fields);
+    fields.finish(&mut reader);
+    reader.finish()?;
+    policy.ok_or_else(|| {
+        let hint = "write: policy { require_non_root = true }";
+        source.diagnostic(0..0, "there is no `policy` block", hint).into()
+    })
+}
+
+fn laid_out(text: &str, file_name: &str) -> Result<(SourceText, Layout), Diagnostics> {
+    if text.len() > MAX_BYTES {
+        return Err(too_long(text, file_name).into());
+    }
+    let source = SourceText::new(file_name, text);
+    let layout = Layout::of(text);
+    match layout.crowded {
+        Some(opened) => {
+            let message = format!("cannot read this map: it has more than {MAX_NAMES} names");
+            Err(source.diagnostic(opened..opened + 1, message, "no map needs that many").into())
+        }
+        None => Ok((source, layout)),
+    }
+}
+
+fn read_policy(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<Policy> {
+    let block = fields.block(reader, "policy", "write all rules in one block")?;
+    Some(policy::policy(reader, block))
 }
 
 fn too_long(text: &str, file_name: &str) -> Diagnostic {
@@ -97,6 +127,7 @@ struct Top {
     image: Option<ImageBlock>,
     steps: Vec<Step>,
     tarballs: Vec<Tarball>,
+    policy: Option<Policy>,
 }
 
 impl Top {
@@ -107,6 +138,7 @@ impl Top {
         let image = fields.block(reader, "image", hint);
         let steps = fields.blocks("step");
         let tarballs = fields.blocks("tarball");
+        let policy = read_policy(reader, &mut fields);
         fields.finish(reader);
         let image = read_image(reader, image);
         let (step_names, steps) = read_steps(reader, &steps);
@@ -115,7 +147,7 @@ impl Top {
             check_reference(reader, file, &step_names, &tarball_names);
             check_origin(reader, file, &steps, &tarballs);
         }
-        Top { declared, image, steps, tarballs }
+        Top { declared, image, steps, tarballs, policy }
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 
 mod grammar;
 mod mistakes;
+mod policy;
 mod robustness;
 
 /// Reads `text` without variables.

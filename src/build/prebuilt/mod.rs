@@ -5,6 +5,7 @@
 
 mod docker;
 mod files;
+mod judge;
 mod layout;
 mod push;
 
@@ -73,8 +74,12 @@ impl Prebuilt {
 
     /// Returns the digest of the content of the newest of what refers to the image and is of one type.
     pub fn artifact(&self, artifact_type: &str) -> Option<Digest> {
-        let newest = *self.newest_of(&self.root.digest).get(artifact_type)?;
-        Some(newest.blobs.first()?.0.digest)
+        self.content_of(&self.root.digest, artifact_type).map(|(blob, _)| blob.digest)
+    }
+
+    /// Returns the content of the newest of what refers to `subject` and is of one type.
+    fn content_of(&self, subject: &Digest, artifact_type: &str) -> Option<&(Descriptor, Section)> {
+        self.newest_of(subject).get(artifact_type)?.blobs.first()
     }
 
     /// Returns what counts of each type of what refers to `subject`.

@@ -14,8 +14,8 @@ use crate::layer::{Compression, InvalidCompression};
 const WHAT: &str = "put param";
 
 /// What other image resources know, and what is still to come.
-const PLANNED: [&str; 8] =
-    ["load", "load_base", "load_bases", "load_file", "platforms", "policy", "ssh", "unpack_rootfs"];
+const PLANNED: [&str; 7] =
+    ["load", "load_base", "load_bases", "load_file", "platforms", "ssh", "unpack_rootfs"];
 
 /// The params of a put; paths are relative to its inputs and stay among them, which the put checks for links too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct PutParams {
     pub compression: Compression,
     /// Further images whose layers may be used again: a tag of the same repository after a colon, or a name.
     pub cache_from: Vec<String>,
+    /// A policy that counts besides the source's and the definition's.
+    pub policy_file: Option<PathBuf>,
 }
 
 /// What a put builds, or pushes.
@@ -76,11 +78,23 @@ impl PutParams {
         let keep_failed = fields.flag("keep_failed")?;
         let compression = compression(&mut fields)?;
         let cache_from = fields.texts("cache_from")?;
+        let policy_file = path(&mut fields, "policy_file")?;
         fields.finish(|name| PLANNED.contains(&name))?;
         // What is misspelled is told before what is missing.
         let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`; or an `image`";
         let written = written.ok_or_else(|| Fields::missing(WHAT, "definition", way_out))?;
-        Ok(PutParams { written, tags, context, lock, locked, no_cache, keep_failed, compression, cache_from })
+        Ok(PutParams {
+            written,
+            tags,
+            context,
+            lock,
+            locked,
+            no_cache,
+            keep_failed,
+            compression,
+            cache_from,
+            policy_file,
+        })
     }
 }
 

@@ -96,6 +96,7 @@ async fn build_all(
         keeps_failed: false,
         compression: Compression::default(),
         cache_from: Vec::new(),
+        policies: Vec::new(),
     };
     let mut manifests = Vec::new();
     for platform in wanted(params) {

@@ -57,6 +57,10 @@ impl<'a> Reader<'a> {
         Reader { source, layout, mistakes: Vec::new(), n_dropped: 0, variables: Variables::default() }
     }
 
+    pub(super) fn source(&self) -> &SourceText {
+        self.source
+    }
+
     /// Returns the mistakes, if there are any.
     pub(super) fn finish(self) -> Result<(), Diagnostics> {
         match self.mistakes.is_empty() {
