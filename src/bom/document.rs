@@ -190,12 +190,17 @@ impl Document {
         serde_saphyr::to_string_with_options(self, options)
     }
 
+    /// Returns the base's packages that are still there.
+    pub(super) fn kept_base_packages(&self) -> impl Iterator<Item = &Package> {
+        let replaced: BTreeSet<_> = self.changeset.replaced_base_packages.iter().map(Package::key).collect();
+        let base = self.base_image.iter().flat_map(|base| &base.packages);
+        base.filter(move |package| !replaced.contains(&package.key()))
+    }
+
     /// Returns every package of the package manager that is in the image: the base's that are still there, and those
     /// that came.
     pub fn installed(&self) -> Vec<&Package> {
-        let replaced: BTreeSet<_> = self.changeset.replaced_base_packages.iter().map(Package::key).collect();
-        let base = self.base_image.iter().flat_map(|base| &base.packages);
-        let kept = base.filter(|package| !replaced.contains(&package.key()));
+        let kept = self.kept_base_packages();
         let added = self.changeset.packages.iter().map(|added| &added.package);
         let found = self.changeset.found_packages.iter().map(|found| &found.package);
         let mut packages: Vec<&Package> = kept.chain(added).chain(found).collect();

@@ -5,16 +5,22 @@
 //! What is published of it is a [`Document`], which all views are made from.
 
 mod base;
+mod chain;
+mod diff;
 mod document;
 mod drawing;
 mod file;
 mod graph;
+mod html;
 mod instructions;
 mod package;
 mod paths;
+#[cfg(test)]
+mod samples;
 mod shown;
 
 pub use base::BaseImage;
+pub use diff::{Change, Diff, Field, How, Section, Side};
 pub use document::{Changeset, Document, ImageId, Subject};
 pub use drawing::svg;
 pub use file::{
@@ -22,6 +28,7 @@ pub use file::{
     User, Withheld,
 };
 pub use graph::Vertex;
+pub use html::html;
 pub use instructions::{Dockerfile, FoundPackage, Instruction, NamedContext, Repository};
 pub use package::{
     AddedPackage, Key, Licence, Location, Package, PackageKey, PackageKind, Source, SourceFile, Voucher,
