@@ -78,7 +78,7 @@ impl Packer {
         let parent = self.open(directory).map_err(failed)?;
         let entry = self.entry_of(&parent, name, path).map_err(failed)?;
         match entry.kind {
-            Kind::File { .. } => writer.entry(&entry, &mut open_file(&parent, name).map_err(failed)?),
+            Kind::File { size } => writer.file(&entry, size, &open_file(&parent, name).map_err(failed)?),
             Kind::Directory
             | Kind::Symlink { .. }
             | Kind::Hardlink { .. }

@@ -2,14 +2,18 @@
 //!
 //! Equal entries make equal bytes: no clock, no names of users, no order but the paths'.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use super::compression::{Compression, Compressor};
 use super::entry::Whiteout;
 use super::header::encode;
+use super::inspect::{self, Inspection};
 use super::private_key::PrivateKeySearch;
 use super::{Entry, Error, Kind, SkeletonDelta, names, shown};
 use crate::digest::HashingWriter;
+use crate::inside::Found;
 use crate::oci::{Descriptor, Layer};
 use crate::store::BlobWriter;
 
@@ -35,6 +39,15 @@ pub struct Packed {
     pub paths: Vec<Vec<u8>>,
     /// What it takes away, sorted; a directory with a slash behind it stands for all that is in there.
     pub removed: Vec<Vec<u8>>,
+    /// The packages that were found inside its files.
+    pub found: Found,
+}
+
+/// When a file is looked into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    OnTheWay,
+    Done,
 }
 
 /// A layer being written; dropped before it is finished, it leaves nothing.
@@ -47,11 +60,15 @@ pub struct LayerWriter {
     removed: Vec<Vec<u8>>,
     last_whiteout: Option<Vec<u8>>,
     buffer: Vec<u8>,
+    found: Found,
+    /// Takes files that are looked into.
+    directory: PathBuf,
 }
 
 impl LayerWriter {
     /// Starts a layer.
     pub fn new(blob: BlobWriter, options: Options) -> Result<LayerWriter, Error> {
+        let directory = blob.directory().to_owned();
         let compressor = options.compression.start(blob, options.threads).map_err(Error::Write)?;
         Ok(LayerWriter {
             tar: HashingWriter::new(compressor),
@@ -62,12 +79,25 @@ impl LayerWriter {
             removed: Vec::new(),
             last_whiteout: None,
             buffer: vec![0; 128 << 10],
+            found: Found::default(),
+            directory,
         })
     }
 
     /// Writes an entry, whose content is exactly as long as it says. Entries come strictly sorted by the bytes of
-    /// their paths, which puts parents before what is in them.
+    /// their paths, which puts parents before what is in them. A file is looked into on its way past.
     pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Error> {
+        self.write(entry, content, Looking::OnTheWay)
+    }
+
+    /// As [`LayerWriter::entry`], of a file on disk with exactly this content; it is looked into where it lies.
+    pub fn file(&mut self, entry: &Entry, size: u64, mut file: &File) -> Result<(), Error> {
+        let failed = |source| Error::Io { action: "read", path: shown(&entry.path), source };
+        self.found.extend(inspect::look(&entry.path, size, file).map_err(failed)?);
+        self.write(entry, &mut file, Looking::Done)
+    }
+
+    fn write(&mut self, entry: &Entry, content: &mut dyn Read, looking: Looking) -> Result<(), Error> {
         check_name(&entry.path)?;
         follows(self.paths.last(), &entry.path)?;
         self.paths.push(entry.path.clone());
@@ -76,8 +106,8 @@ impl LayerWriter {
         match entry.kind {
             Kind::File { size } => {
                 let holds_private_key = match self.list(entry, content)? {
-                    Some(list) => self.content(&entry.path, size, &mut list.as_slice())?,
-                    None => self.content(&entry.path, size, content)?,
+                    Some(list) => self.content(&entry.path, size, &mut list.as_slice(), Looking::Done)?,
+                    None => self.content(&entry.path, size, content, looking)?,
                 };
                 if holds_private_key {
                     self.skeleton.put_private_key(&entry.path);
@@ -124,7 +154,7 @@ impl LayerWriter {
         let descriptor = Descriptor::new(self.media_type, digest, size);
         let layer = Layer { descriptor, diff_id };
         self.removed.sort_unstable();
-        Ok(Packed { layer, skeleton: self.skeleton, paths: self.paths, removed: self.removed })
+        Ok(Packed { layer, skeleton: self.skeleton, paths: self.paths, removed: self.removed, found: self.found })
     }
 
     /// Reads on the way past who is who.
@@ -150,27 +180,55 @@ impl LayerWriter {
     }
 
     /// Returns whether it holds a private key.
-    fn content(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<bool, Error> {
+    fn content(
+        &mut self,
+        path: &[u8],
+        size: u64,
+        content: &mut dyn Read,
+        looking: Looking,
+    ) -> Result<bool, Error> {
+        let failed = |source| Error::Io { action: "read", path: shown(path), source };
+        let mut inspection = None;
         let mut search = PrivateKeySearch::default();
         let mut n_left = size;
         loop {
-            let n = match content.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(n) => n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(Error::Io { action: "read", path: shown(path), source }),
-            };
+            let n = fill(content, &mut self.buffer).map_err(failed)?;
+            if n == 0 {
+                break;
+            }
+            let bytes = &self.buffer[..n];
+            if looking == Looking::OnTheWay && n_left == size {
+                inspection = Inspection::begin(path, size, bytes, &self.directory);
+            }
             n_left = n_left.checked_sub(n as u64).ok_or_else(|| changed(path))?;
-            search.pass(&self.buffer[..n]);
-            self.tar.write_all(&self.buffer[..n]).map_err(Error::Write)?;
+            search.pass(bytes);
+            if let Some(inspection) = &mut inspection {
+                inspection.take(bytes).map_err(Error::Write)?;
+            }
+            self.tar.write_all(bytes).map_err(Error::Write)?;
         }
         if n_left > 0 {
             return Err(changed(path));
         }
+        self.found.extend(inspection.map(Inspection::end).unwrap_or_default());
         let padding = (512 - size % 512) % 512;
         self.tar.write_all(&[0; 512][..padding as usize]).map_err(Error::Write)?;
         Ok(search.finish())
     }
+}
+
+/// Reads until there is enough to tell what a file is.
+fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut n_read = 0;
+    while n_read < inspect::HEAD {
+        match content.read(&mut buffer[n_read..]) {
+            Ok(0) => break,
+            Ok(n) => n_read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(n_read)
 }
 
 fn changed(path: &[u8]) -> Error {

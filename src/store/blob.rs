@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Scratch, Store};
 use crate::digest::{Digest, HashingWriter};
@@ -21,6 +21,11 @@ impl BlobWriter {
         let path = scratch.path().join("blob");
         let file = File::create(&path).map_err(Error::io("create", &path))?;
         Ok(BlobWriter { store: store.clone(), scratch, file: HashingWriter::new(file), n_left: u64::MAX })
+    }
+
+    /// Returns a directory for what is needed beside it, which goes away with it.
+    pub fn directory(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// Refuses whatever comes after `n_bytes` more bytes.

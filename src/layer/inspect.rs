@@ -1,0 +1,82 @@
+//! Looking inside files as they pass by on their way into a layer, or out of one.
+//!
+//! Most are nothing of interest, which their names and first bytes tell. A program or an archive can only be understood
+//! from its end, so it is kept until it has passed: in memory if it is small, else in a file that has no name.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use tempfile::SpooledTempFile;
+
+use crate::inside::{Form, Found};
+
+/// How many bytes tell what a file is.
+pub(super) const HEAD: usize = 64;
+/// How much is kept in memory.
+const IN_MEMORY: usize = 16 << 20;
+
+/// A file of interest that is passing by.
+pub struct Inspection {
+    form: Form,
+    path: Vec<u8>,
+    kept: SpooledTempFile,
+}
+
+impl Inspection {
+    /// Begins to keep a file if it is of interest, which its first bytes tell; `directory` takes what is large.
+    pub fn begin(path: &[u8], size: u64, head: &[u8], directory: &Path) -> Option<Inspection> {
+        let form = Form::of(path, size, head)?;
+        Some(Inspection {
+            form,
+            path: path.to_vec(),
+            kept: tempfile::spooled_tempfile_in(IN_MEMORY, directory),
+        })
+    }
+
+    /// Takes the next bytes.
+    pub fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.kept.write_all(bytes)
+    }
+
+    /// Returns what is found inside, now that all has passed.
+    pub fn end(mut self) -> Found {
+        self.form.look(&self.path, &mut self.kept)
+    }
+}
+
+/// Looks inside a file of `size` bytes where it lies, if it is of interest.
+pub(super) fn look(path: &[u8], size: u64, file: &File) -> io::Result<Found> {
+    let mut head = [0; HEAD];
+    let n = file.read_at(&mut head, 0)?;
+    let form = Form::of(path, size, &head[..n]);
+    Ok(form.map_or_else(Found::default, |form| form.look(path, &mut Placed { file, size, at: 0 })))
+}
+
+/// A file that is read without moving anybody's position in it.
+struct Placed<'a> {
+    file: &'a File,
+    size: u64,
+    at: u64,
+}
+
+impl Read for Placed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buffer, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for Placed<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
