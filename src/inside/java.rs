@@ -3,6 +3,7 @@
 //! A jar that was put together from others keeps their `pom.properties`; a war or a program of Spring Boot holds whole
 //! jars. Where Maven doesn't tell, the file's name does (`name-1.2.jar`), and the manifest.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::rc::Rc;
@@ -60,7 +61,7 @@ impl Reading<'_> {
                 return self.found.give_up(place, &format!("it cannot be read as an archive: {error}"));
             }
         };
-        let names = archive.file_names().map(|name| name.map(|name| name.into_owned()).unwrap_or_default());
+        let names = archive.file_names().map(|name| name.map(Cow::into_owned).unwrap_or_default());
         let names: Vec<String> = names.collect();
         // The directory is read; each of the members has a bound of its own.
         n_left.set(u64::MAX);
@@ -97,7 +98,7 @@ impl Reading<'_> {
             _ if is_pom(name) => jar.poms.extend(Pom::parse(&String::from_utf8_lossy(&bytes))),
             _ if is_note => python::read(&inner, &bytes, self.found),
             _ if inner.within.len() > DEEPEST => {
-                self.found.give_up(&inner, "it lies too deep in other archives")
+                self.found.give_up(&inner, "it lies too deep in other archives");
             }
             _ => self.archive(&inner, &mut Cursor::new(bytes)),
         }
