@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::bom::{Bom, BomDelta, Git, Url};
 use crate::digest::Digest;
-use crate::layer::{Compression, Skeleton, SkeletonDelta};
+use crate::layer::{Compression, Packed, Skeleton, SkeletonDelta};
 use crate::oci::{ContainerConfig, History, Image, Layer, Platform, canonical_json};
 
 use super::definition::Owner;
@@ -538,6 +538,15 @@ pub struct Delta {
     pub bom: BomDelta,
     /// What it changes in the root's directories and links.
     pub skeleton: SkeletonDelta,
+}
+
+impl Delta {
+    /// Returns what a layer changes, and what was found inside its files.
+    pub fn of(packed: Packed, bom: BomDelta) -> Delta {
+        let Packed { layer, skeleton, found, .. } = packed;
+        let bom = BomDelta { components: found.components, incomplete: found.incomplete, ..bom };
+        Delta { layer: Some(layer), bom, skeleton, ..Delta::default() }
+    }
 }
 
 impl Snapshot {

@@ -154,7 +154,13 @@ impl LayerWriter {
         let descriptor = Descriptor::new(self.media_type, digest, size);
         let layer = Layer { descriptor, diff_id };
         self.removed.sort_unstable();
-        Ok(Packed { layer, skeleton: self.skeleton, paths: self.paths, removed: self.removed, found: self.found })
+        Ok(Packed {
+            layer,
+            skeleton: self.skeleton,
+            paths: self.paths,
+            removed: self.removed,
+            found: self.found,
+        })
     }
 
     /// Reads on the way past who is who.

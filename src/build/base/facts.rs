@@ -80,7 +80,10 @@ impl Facts {
 }
 
 /// Reads layers of the store.
-pub(super) async fn look_into(layers: &[Layer], store: &Store) -> Result<(Facts, Skeleton, licences::Outcome)> {
+pub(super) async fn look_into(
+    layers: &[Layer],
+    store: &Store,
+) -> Result<(Facts, Skeleton, licences::Outcome)> {
     let (layers, store) = (layers.to_vec(), store.clone());
     tokio::task::spawn_blocking(move || {
         let copyrights = licences::Bounded::default();

@@ -124,7 +124,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.paths.len() + packed.removed.len()));
-    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+    Ok(Delta::of(packed, bom))
 }
 
 fn open_changes(path: &Path) -> Result<layer::Root> {

@@ -72,7 +72,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
         ..account(op, came, &[], &Present::default())
     };
     copyrights::add(&mut bom, &layer::Stack::open(&[&root])?, site.store)?;
-    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+    Ok(Delta::of(packed, bom))
 }
 
 /// What is unpacked so far.

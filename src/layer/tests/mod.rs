@@ -4,6 +4,7 @@ mod apart;
 mod applying;
 mod comparing;
 mod lesser;
+mod looking;
 mod since;
 mod skeletons;
 mod stacks;

@@ -54,7 +54,7 @@ impl Paths {
     pub fn delta(self, packed: Packed, bom: BomDelta) -> Result<Delta> {
         let layer = Some(self.account(&packed)?);
         let bom = BomDelta { layer, ..bom };
-        Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+        Ok(Delta::of(packed, bom))
     }
 
     fn account(mut self, packed: &Packed) -> Result<LayerAccount> {

@@ -10,6 +10,7 @@ fn packed(paths: &[&str], removed: &[&str]) -> Packed {
         skeleton: Default::default(),
         paths: bytes(paths),
         removed: bytes(removed),
+        found: Default::default(),
     }
 }
 

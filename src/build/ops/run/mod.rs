@@ -103,7 +103,7 @@ pub fn run(
     let standing = layer::trim(&changes, &ground.upper)?;
     site.blobs.keep(layers, &packed.layer, &ground.upper, standing)?;
     ground.pass_on(site.copies, &[layers, std::slice::from_ref(&packed.layer)].concat());
-    Ok(Delta { layer: Some(packed.layer), bom, skeleton: packed.skeleton, ..Delta::default() })
+    Ok(Delta::of(packed, bom))
 }
 
 /// Returns when files that came out of the context, or of the Dockerfile, were really changed. A layer doesn't tell, but
