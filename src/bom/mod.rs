@@ -13,6 +13,7 @@ mod file;
 mod graph;
 mod html;
 mod instructions;
+mod licences;
 mod package;
 mod paths;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use file::{
 pub use graph::Vertex;
 pub use html::html;
 pub use instructions::{Dockerfile, FoundPackage, Instruction, NamedContext, Repository};
+pub use licences::LicenceReport;
 pub use package::{
     AddedPackage, Key, Licence, Location, Package, PackageKey, PackageKind, Source, SourceFile, Voucher,
 };

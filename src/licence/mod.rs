@@ -54,6 +54,12 @@ pub fn of_field(field: &str) -> Option<Declared> {
     Some(declared)
 }
 
+/// Returns the licences of an expression, each with its exception where it has one, with repetitions.
+pub fn terms(expression: &str) -> impl Iterator<Item = &str> {
+    let choices = expression.split(" OR ").flat_map(|choice| choice.split(" AND "));
+    choices.map(|term| term.trim_matches(['(', ')', ' '])).filter(|term| !term.is_empty())
+}
+
 /// Reads an SPDX expression; identifiers that were given up count as those that took their places (`GPL-2.0+`), where
 /// there are such.
 fn parse(field: &str) -> Option<Expression> {

@@ -190,6 +190,20 @@ mod tests {
     }
 
     #[test]
+    fn what_came_tells_its_licence() {
+        let (_a, before) = root(&[], "");
+        let (directory, after) = root(&[("tool", "2")], "");
+        let documentation = directory.path().join("usr/share/doc/tool");
+        std::fs::create_dir_all(&documentation).unwrap();
+        std::fs::write(documentation.join("copyright"), "Files: *\nCopyright: Ann\nLicense: ISC\n").unwrap();
+        let found = found(&before, &after).unwrap();
+        let licence = found.packages[0].package.licence.as_ref().unwrap();
+        assert_eq!((licence.expression.as_str(), &*licence.holders), ("ISC", &["Ann".to_owned()][..]));
+        assert_eq!(licence.declared_by, "/usr/share/doc/tool/copyright");
+        assert!(found.licence_texts.is_empty());
+    }
+
+    #[test]
     fn without_an_index_or_with_two_addresses_nothing_is_proven() {
         let (_a, before) = root(&[], "");
         for index in [String::new(), entry("a/tool.deb") + &entry("b/tool.deb")] {
