@@ -19,6 +19,8 @@ mod dpkg;
 mod files;
 #[path = "install/fleet.rs"]
 mod fleet;
+#[path = "install/licences.rs"]
+mod licences;
 #[path = "install/oracle.rs"]
 mod oracle;
 #[path = "install/packages.rs"]
