@@ -61,7 +61,12 @@ fn component(name: &str, licence: Option<&str>) -> Component {
 }
 
 fn document() -> Document {
-    let git = Git { repository_uri: "https://git.example/own".into(), reference: "49b6936".into() };
+    let git = Git {
+        repository_uri: "https://git.example/own".into(),
+        reference: "49b6936".into(),
+        verified: false,
+        unverified_because: String::new(),
+    };
     let own = AddedPackage { git: Some(git), sources: Vec::new(), ..added("own", "own", None) };
     let perl = licence("Artistic-1.0-Perl OR GPL-1.0-or-later WITH Libtool-exception", &["1987 Larry"]);
     let custom = licence("LicenseRef-custom-0a1b2c3d AND MIT", &["2010 Ann", "2011 Bob"]);
@@ -111,7 +116,7 @@ fn the_report_leads_from_licences_to_packages_to_holders_to_sources() {
 
     own 1
         source: own 1
-            https://git.example/own at 49b6936
+            https://git.example/own at 49b6936, as declared
     inside /usr/bin/tool:
         pkg:cargo/left@2
     files that were added one by one: 1, listed in the bill of materials

@@ -76,7 +76,9 @@ impl fmt::Display for Entry<'_> {
         for uri in &source.uris {
             writeln!(f, "        {uri}")?;
         }
-        source.git.map_or(Ok(()), |git| writeln!(f, "        {} at {}", git.repository_uri, git.reference))
+        let Some(git) = source.git else { return Ok(()) };
+        let declared = if git.verified { "" } else { ", as declared" };
+        writeln!(f, "        {} at {}{declared}", git.repository_uri, git.reference)
     }
 }
 
