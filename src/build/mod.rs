@@ -30,6 +30,7 @@ pub mod rootfs;
 pub mod secrets;
 pub mod selection;
 pub mod sign;
+pub mod slsa;
 pub mod solve;
 pub mod stages;
 pub mod text;
@@ -72,6 +73,7 @@ use crate::digest::Digest;
 use crate::layer::{self, Compression, LayerWriter};
 use crate::oci::{Annotations, History, Image, Platform, Reference};
 use crate::registry::{Artifact, Location, Pushed, Registry};
+use crate::signing::Statement;
 
 /// Returns name and version of this builder.
 pub fn builder() -> String {
@@ -373,12 +375,25 @@ impl Work<'_> {
             artifacts: artifacts.collect(),
             sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
             is_unchanged: solved.fates.iter().all(|(_, fate)| *fate != Fate::Built),
+            provenance: self.provenance(&solved.snapshot.image)?,
             signing_key: world.signing_key.as_ref(),
         };
         let tags = &self.request.destination.tags;
         let published =
             publish::publish(&publication, self.registry, tags, &solved.blobs, &world.store, &world.progress);
         Ok((published.await?, shipped))
+    }
+
+    /// Returns how the image came to be.
+    fn provenance(&self, image: &Image) -> Result<Artifact> {
+        let (request, lock, world) = (self.request, self.lock, self.world);
+        let locked = lock.platform(&request.platform)?;
+        let predicate = slsa::predicate(request, lock, locked, &world.build_variables);
+        let digest = Digest::of(image.manifest(annotations(locked)).to_json());
+        let (name, predicate_type) = (sign::name(self.registry), slsa::PREDICATE_TYPE);
+        let statement = Statement::new(&name, &digest, predicate_type, &predicate);
+        let artifact = slsa::artifact(&statement, world.signing_key.as_ref());
+        Ok(titled(artifact, "provenance.json", lock.epoch))
     }
 
     /// A manifest has at least one layer (OCI image specification, the manifest's schema).

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::attach;
 use super::blobs::Blobs;
 use super::sign::Signer;
+use super::slsa;
 use crate::oci::{Annotations, Descriptor, Image};
 use crate::progress::Progress;
 use crate::registry::{self, Artifact, Bundle, Location, Pushed, Registry};
@@ -29,6 +30,8 @@ pub struct Publication<'a> {
     pub sources: Option<Bundle>,
     /// Whether nothing was built: then it was only now that the tags were asked for.
     pub is_unchanged: bool,
+    /// How it came to be, signed where there is a key.
+    pub provenance: Artifact,
     /// Signs the image and its documents.
     pub signing_key: Option<&'a SigningKey>,
 }
@@ -77,8 +80,14 @@ pub async fn publish(
     if let Some(sources) = &publication.sources {
         documents.push(attach::attach_bundle(registry, &descriptor, sources).await?);
     }
-    if let Some(key) = publication.signing_key {
+    let (provenance, key) = (&publication.provenance, publication.signing_key);
+    let told = slsa::attach(registry, &descriptor, provenance, key, publication.is_unchanged).await?;
+    documents.push(told.document);
+    if let Some(key) = key {
         let signer = Signer { registry, key };
+        if let Some(envelope) = &told.envelope {
+            signer.attest(&descriptor.digest, envelope, slsa::PREDICATE_TYPE).await?;
+        }
         signer.documents(&descriptor.digest, &documents).await?;
         signer.image(&descriptor.digest).await?;
     }

@@ -10,11 +10,13 @@ use super::base::Facts;
 use super::lock::logins::Login;
 use super::lock::seen;
 use super::machine;
+use super::slsa::BUILD_VARIABLES;
 use crate::fetch::Fetcher;
 use crate::login::{self, Keychain};
 use crate::oci::Reference;
 use crate::oci::reference::registry_of;
 use crate::progress::{Progress, size};
+use crate::redact;
 use crate::registry::{Access, Location, Registry};
 use crate::sandbox::Cancel;
 use crate::signing::SigningKey;
@@ -43,6 +45,8 @@ pub struct World {
     pub source_date_epoch: Option<i64>,
     /// Ends the build early.
     pub cancel: Cancel,
+    /// What Concourse tells of the build: `BUILD_ID` and its kin.
+    pub build_variables: BTreeMap<String, String>,
     /// Signs what is put; without it, nothing is signed.
     pub signing_key: Option<SigningKey>,
 }
@@ -134,6 +138,7 @@ impl World {
             now: now(),
             source_date_epoch: source_date_epoch()?,
             cancel,
+            build_variables: build_variables(),
             signing_key: None,
         })
     }
@@ -185,6 +190,14 @@ fn state_directory() -> PathBuf {
     }
     let cache = given("XDG_CACHE_HOME").or_else(|| given("HOME").map(|home| home.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("estaleiro")
+}
+
+fn build_variables() -> BTreeMap<String, String> {
+    let told = |name: &str| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some((name.to_owned(), redact::credentials(&value)))
+    };
+    BUILD_VARIABLES.into_iter().filter_map(told).collect()
 }
 
 fn now() -> i64 {

@@ -137,7 +137,7 @@ pub(crate) struct BuildArgs {
     /// Another image, put by estaleiro, whose layers may be used again: a reference or oci:DIR[:TAG]; may be repeated.
     #[arg(long, value_name = "IMAGE")]
     pub(crate) cache_from: Vec<Location>,
-    /// Sign image and documents with this key, as cosign does; its password is read from the environment.
+    /// Sign image and documents with this key, as cosign does; its password is the variable COSIGN_PASSWORD.
     #[arg(long, value_name = "FILE")]
     pub(crate) sign_key: Option<PathBuf>,
     /// The password of that key; only read from the environment.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use crate::bom;
-use crate::build::{attach, base, bundle, export, lock, rootfs};
+use crate::build::{attach, base, bundle, export, lock, rootfs, slsa};
 use crate::digest::Digest;
 use crate::oci::{Config, Descriptor, canonical_json};
 use crate::progress::Progress;
@@ -18,8 +18,11 @@ use crate::store::Store;
 const LARGEST_ARTIFACT: u64 = 256 << 20;
 
 /// What refers to an image, and the file it is written to.
-const ARTIFACTS: [(&str, &str); 2] =
-    [(bom::YAML_MEDIA_TYPE, "bom.yml"), (lock::MEDIA_TYPE, "estaleiro.lock")];
+const ARTIFACTS: [(&str, &str); 3] = [
+    (bom::YAML_MEDIA_TYPE, "bom.yml"),
+    (lock::MEDIA_TYPE, "estaleiro.lock"),
+    (slsa::SIGNED, "provenance.json"),
+];
 
 /// Returns the types of what refers to an image and is written to files, its sources included.
 pub fn documents() -> impl Iterator<Item = &'static str> {
@@ -53,7 +56,7 @@ impl<'a> Files<'a> {
         Ok(Files { registry, destination, store, scratch, progress })
     }
 
-    /// Writes `bom.yml` and `estaleiro.lock`, as far as the image has them; returns the digest of the former.
+    /// Writes what of the account is to be a file, as far as the image has it; returns the digest of the former.
     pub(super) async fn artifacts(&self, image: &Digest) -> Result<Option<Digest>> {
         let mut bom = None;
         for (media_type, file) in ARTIFACTS {
@@ -65,6 +68,19 @@ impl<'a> Files<'a> {
             }
         }
         Ok(bom)
+    }
+
+    /// Writes `provenance.json` where only an unsigned one is there; it counts where nothing has to be signed.
+    pub(super) async fn plain_provenance(&self, image: &Digest) -> Result<()> {
+        if attach::newest(self.registry, image, slsa::SIGNED).await?.is_some() {
+            return Ok(());
+        }
+        match attach::newest(self.registry, image, slsa::PLAIN).await? {
+            Some(newest) => {
+                self.write("provenance.json", &self.registry.artifact(&newest, LARGEST_ARTIFACT).await?)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Returns what of the image's referrers is written as files.

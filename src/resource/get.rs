@@ -76,8 +76,11 @@ impl Get<'_> {
             Metadata::new("repository", &source.repository.name()),
             Metadata::new("digest", &version.digest),
         ];
-        metadata.extend(signed.map(|digest| Metadata::new("verified", &digest)));
         let bom = files.artifacts(&image).await?;
+        match signed {
+            Some(digest) => metadata.push(Metadata::new("verified", &digest)),
+            None => files.plain_provenance(&image).await?,
+        }
         metadata.extend(bom.map(|digest| Metadata::new("bom", &digest)));
         if params.sources {
             let directory = files.destination.join("sources");

@@ -6,7 +6,7 @@ use super::*;
 fn without_a_verb_the_verbs_are_shown() {
     let site = Site::new("");
     let said = site.fails(2, &mut site.estaleiro(&[]));
-    for verb in ["build", "lock", "graph", "bom"] {
+    for verb in ["build", "lock", "graph", "bom", "verify"] {
         assert!(said.contains(&format!("\n  {verb} ")), "{said}");
     }
 }
@@ -101,7 +101,7 @@ fn a_name_without_its_password_is_refused() {
 fn every_verb_teaches_how_it_is_used() {
     let site = Site::new("");
     let help = |arguments: &[&str]| site.said(&site.succeeds(&mut site.estaleiro(arguments)).stdout);
-    for verb in ["build", "lock", "graph", "bom"] {
+    for verb in ["build", "lock", "graph", "bom", "verify"] {
         let said = help(&[verb, "--help"]);
         assert!(said.contains(&format!("Usage: estaleiro {verb} ")), "{said}");
         assert_said(&help(&["help", verb]), &said);
@@ -160,6 +160,10 @@ Options:
                                        old Dockers read zstd [default: gzip:6]
       --cache-from <IMAGE>             Another image, put by estaleiro, whose layers may be used
                                        again: a reference or oci:DIR[:TAG]; may be repeated
+      --sign-key <FILE>                Sign image and documents with this key, as cosign does; its
+                                       password is the variable COSIGN_PASSWORD
+      --policy <FILE>                  A policy that the image must keep, besides the definition's
+                                       own; may be repeated
   -h, --help                           Print help
 
 To build a Dockerfile:

@@ -7,14 +7,14 @@ use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::formats::{names, version};
-use crate::pier::{self, APP, BOM, CACHE, LOCK, Yard};
+use crate::pier::{self, APP, BOM, CACHE, LOCK, PROVENANCE, Yard};
 use crate::support::concourse::{Outcome, Put};
 use crate::support::image::put_index;
 use crate::support::registry::Options;
 use crate::support::{DockerRegistry, Tarball, TestImage, TestRegistry};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const PROVENANCE: &str = "application/vnd.in-toto+json";
+const STATEMENT: &str = "application/vnd.in-toto+json";
 const SIGNATURE: &str = "application/vnd.example.signature";
 
 /// Gets `digest` as a layout, and puts that.
@@ -85,14 +85,14 @@ fn an_image_moves_with_all_that_refers_to_it_and_no_digest_changes() {
         let there = TestRegistry::with(Options { referrers: has_api_there, ..Options::default() });
         let (from, to) = (pier::source(&here.host(), "app"), pier::source(&there.host(), "app"));
         let digest = pier::digest(&pier::put(&from, &Yard::new(APP)));
-        let mut expected = BTreeSet::from([BOM, LOCK, CACHE]);
+        let mut expected = BTreeSet::from([BOM, LOCK, CACHE, PROVENANCE]);
         let mut provenance = json!(null);
         // Where the list is a tag, whoever attaches has to write it.
         if has_api_here {
             let subject = subject_of(&here, &digest);
-            provenance = refer(&here, &subject, PROVENANCE, "built here");
+            provenance = refer(&here, &subject, STATEMENT, "built here");
             refer(&here, &provenance, SIGNATURE, "signed");
-            expected.insert(PROVENANCE);
+            expected.insert(STATEMENT);
         }
         let tag = sign(&here, &digest);
 
@@ -139,7 +139,7 @@ fn the_tag_moves_after_all_that_refers_to_its_image() {
         let last = writes.len() - 1;
         assert_eq!(place("/manifests/latest"), last, "{writes:#?}");
         let n_manifests = writes.iter().filter(|line| line.contains("/manifests/sha256:")).count();
-        assert_eq!(n_manifests, 1 + 3, "{writes:#?}");
+        assert_eq!(n_manifests, 1 + 4, "{writes:#?}");
         assert!(place(&format!("/manifests/{digest}")) < place(".sig"), "{writes:#?}");
         let first_manifest = place("/manifests/");
         assert!(writes[..first_manifest].iter().all(|line| line.contains("/blobs/uploads/")), "{writes:#?}");
@@ -229,5 +229,5 @@ fn what_refers_to_an_image_lies_beside_it_in_the_layout() {
         let list: Value = serde_json::from_str(&got.read(file)).unwrap();
         list["manifests"].as_array().unwrap().clone()
     };
-    assert_eq!((list("oci/index.json").len(), list("oci/referrers.json").len()), (1, 3 + 1));
+    assert_eq!((list("oci/index.json").len(), list("oci/referrers.json").len()), (1, 4 + 1));
 }

@@ -16,6 +16,7 @@ use crate::support::{Tarball, TestImage, TestRegistry};
 pub(crate) const BOM: &str = "application/vnd.estaleiro.bom.v1+yaml";
 pub(crate) const LOCK: &str = "application/vnd.estaleiro.lock.v1+json";
 pub(crate) const CACHE: &str = "application/vnd.estaleiro.cache.v1+json";
+pub(crate) const PROVENANCE: &str = "application/vnd.in-toto.provenance+json";
 
 /// Two layers on scratch: a file, and a link.
 pub(crate) const APP: &str = r#"

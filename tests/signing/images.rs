@@ -125,11 +125,23 @@ fn several_sign_one_image_and_each_ones_signature_stays() {
     let both = signed_source(&registry.host(), &second);
     pier::put(&both, &Yard::new(APP));
     pier::put(&signed_source(&registry.host(), &first), &Yard::new(APP));
-    for pair in [&first, &second] {
-        let source = signed_source(&registry.host(), pair);
+    for keys in [json!(first.public()), json!([second.public(), first.public()])] {
+        let mut source = pier::source(&registry.host(), "app");
+        source["verify"] = json!({"key": keys});
         pier::get(&source, &crate::version(&digest), &json!({}));
     }
-    assert_eq!(pier::manifest(&registry, "app", &tag(&digest, "sig"))["layers"].as_array().unwrap().len(), 2);
+    let manifest = pier::manifest(&registry, "app", &tag(&digest, "sig"));
+    let layers = manifest["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 2);
+    for pair in [&first, &second] {
+        let is_its = |layer: &Value| {
+            let payload = registry.blob(&layer["digest"].as_str().unwrap().parse().unwrap()).unwrap();
+            pair.is_signed(&payload, &decoded(&layer["annotations"][SIGNATURE]))
+        };
+        assert_eq!(layers.iter().filter(|layer| is_its(layer)).count(), 1);
+    }
+    // The provenance is the last put's.
+    assert!(refusal(&both, &digest, &json!({})).contains("application/vnd.in-toto.provenance+dsse"));
 }
 
 #[test]

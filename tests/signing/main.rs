@@ -9,6 +9,7 @@ mod support;
 
 mod images;
 mod keys;
+mod provenance;
 mod shell;
 mod shore;
 mod tampering;

@@ -11,6 +11,7 @@ use crate::support::registry::Options;
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 pub(crate) const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+pub(crate) const PROVENANCE: &str = "application/vnd.in-toto.provenance+dsse";
 pub(crate) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 /// Returns the source of a repository whose puts sign and whose gets verify.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::pier::{self, APP, BOM, LOCK, Yard};
 use crate::shore::{
-    MANIFEST, change, change_layer, decoded, encoded, only_layer, refusal, signed, signed_source, tag,
+    MANIFEST, PROVENANCE, change, change_layer, decoded, encoded, only_layer, refusal, signed, signed_source,
+    tag,
 };
 use crate::support::TestRegistry;
 use crate::support::cosign::KeyPair;
@@ -21,7 +22,7 @@ struct Scene {
 type Hand = fn(&Scene);
 
 /// What somebody does, and what is said of it.
-const TAMPERINGS: [(&str, Hand, &str); 13] = [
+const TAMPERINGS: [(&str, Hand, &str); 15] = [
     ("the signature is gone", |it| forget(it, "sig"), "it is not signed"),
     ("the signature is another image's", |it| borrow(it, "sig"), "of its 1 signatures none is the key's"),
     ("a byte of the signature", a_byte_of_the_signature, "of its 1 signatures none is the key's"),
@@ -32,6 +33,8 @@ const TAMPERINGS: [(&str, Hand, &str); 13] = [
     ("a byte of the list", a_byte_of_the_list, "was not signed with the key"),
     ("another account", |it| refer(it, BOM, 7), "the application/vnd.estaleiro.bom.v1+yaml of"),
     ("another lock", |it| refer(it, LOCK, 7), "the application/vnd.estaleiro.lock.v1+json of"),
+    ("another provenance", |it| refer(it, PROVENANCE, 7), "the application/vnd.in-toto.provenance+dsse of"),
+    ("the provenance is gone", |it| unlist(it, PROVENANCE), "it was signed, and is gone"),
     ("the lock instead of the account", disguise, "the application/vnd.estaleiro.bom.v1+yaml of"),
     ("the account is gone", |it| unlist(it, BOM), "it was signed, and is gone"),
     ("a byte of the account", a_byte_of_the_account, "expected"),
