@@ -9,25 +9,31 @@ use crate::oci::Layer;
 /// How many paths an error names.
 const N_NAMED: usize = 20;
 
-/// Checks that every layer has its account, and every path a place in it, save those that one of the patterns allows.
+/// Checks that every layer has its account, and every path a place in it, save those that are allowed: there are lists of
+/// patterns, and each of them has one that matches.
 ///
 /// # Errors
 /// When nothing explains a path: it names the first ones.
-pub fn check(layers: &[Layer], accounts: &[LayerAccount], allowed: &[Glob]) -> Result<()> {
+pub fn check(layers: &[Layer], accounts: &[LayerAccount], allowed: &[&[Glob]]) -> Result<()> {
     let accounted = accounts.iter().map(|account| account.diff_id);
     if !layers.iter().map(|layer| layer.diff_id).eq(accounted) {
         bail!("internal error: the account's layers are not the image's");
     }
-    let paths: Vec<&str> =
-        unaccounted(accounts).filter(|path| !allowed.iter().any(|pattern| pattern.matches(path))).collect();
+    let paths: Vec<&str> = unaccounted(accounts).filter(|path| !is_allowed(path, allowed)).collect();
     match paths.as_slice() {
         [] => Ok(()),
         paths => bail!(
-            "cannot account for {}: nothing tells where {} from\nhint: nothing was pushed; where that is as it should be, allow them by a policy",
+            "cannot account for {}: nothing tells where {} from\nhint: nothing was pushed; where that is as it should be, write policy {{ allow_unaccounted = [\"…\"] }}",
             named(paths),
             if paths.len() == 1 { "it comes" } else { "they come" },
         ),
     }
+}
+
+/// What one policy allows, another may not.
+fn is_allowed(path: &str, allowed: &[&[Glob]]) -> bool {
+    let has_match = |patterns: &&[Glob]| patterns.iter().any(|pattern| pattern.matches(path));
+    !allowed.is_empty() && allowed.iter().all(has_match)
 }
 
 /// Returns the paths that nothing explains, in the order of the layers.
@@ -77,7 +83,7 @@ mod tests {
         let (layer, account) = layer(&["/etc/a".into(), "/etc/b/c".into()], &["/opt/gone"]);
         let check = |patterns: &[&str]| {
             let patterns: Vec<Glob> = patterns.iter().map(|pattern| Glob::new(pattern).unwrap()).collect();
-            check(std::slice::from_ref(&layer), std::slice::from_ref(&account), &patterns)
+            check(std::slice::from_ref(&layer), std::slice::from_ref(&account), &[patterns.as_slice()])
         };
         assert!(check(&["/etc/**", "/opt/gone"]).is_ok());
         let error = check(&["/etc/**"]).unwrap_err().to_string();
@@ -85,6 +91,16 @@ mod tests {
             error.starts_with("cannot account for /opt/gone: nothing tells where it comes from"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_allowed_once_is_not_allowed_where_somebody_disagrees() {
+        let patterns = |text: &str| vec![Glob::new(text).unwrap()];
+        let (all, cache) = (patterns("/**"), patterns("/var/cache/**"));
+        assert!(!is_allowed("/var/cache/x", &[]));
+        assert!(is_allowed("/var/cache/x", &[&all, &cache]));
+        assert!(!is_allowed("/etc/x", &[&all, &cache]));
+        assert!(!is_allowed("/etc/x", &[&all, &[]]));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The policies that a put's source and params give: a text, an object, a file.
+//! The policies that a put's source and params give, or a task's: a text, an object, a file.
 //!
 //! The source's is the pipeline's owner's: no definition and no params can loosen it.
 
-use serde_json::{Map, Value};
+use std::path::Path;
 
 use anyhow::Result;
+use serde_json::{Map, Value};
 
 use super::fields::{Fields, InvalidRequest};
 use super::inputs::Inputs;
@@ -35,11 +36,17 @@ fn written_out(rules: &Map<String, Value>) -> String {
 /// # Errors
 /// When the file isn't there, or is no policy.
 pub(super) fn of_put(source: &Source, params: &PutParams, inputs: Inputs<'_>) -> Result<Vec<Policy>> {
-    let file = params.policy_file.as_deref().map(|path| {
-        let text = inputs.text("policy_file", path)?;
-        anyhow::Ok(parse_policy(&text, &path.display().to_string())?)
-    });
-    Ok(source.policy.iter().cloned().chain(file.transpose()?).collect())
+    let file = params.policy_file.as_deref().map(|path| of_file(path, inputs)).transpose()?;
+    Ok(source.policy.iter().cloned().chain(file).collect())
+}
+
+/// Reads a policy among the inputs.
+///
+/// # Errors
+/// When it isn't there, or is none.
+pub(super) fn of_file(path: &Path, inputs: Inputs<'_>) -> Result<Policy> {
+    let text = inputs.text("policy", path)?;
+    Ok(parse_policy(&text, &path.display().to_string())?)
 }
 
 #[cfg(test)]

@@ -41,6 +41,15 @@ fn a_definition_is_built_with_its_variables() {
 }
 
 #[test]
+fn policies_are_kept() {
+    let yard = yard();
+    yard.write("strict.hcl", "policy { require_non_root = true }");
+    let said = yard.fail(1, &[("DEFINITION", "source"), ("POLICIES", "strict.hcl")]);
+    assert!(said.contains("- require_non_root (strict.hcl:1): the image names no user"), "{said}");
+    assert!(!yard.path("image/digest").exists());
+}
+
+#[test]
 fn its_files_may_lie_elsewhere() {
     let yard = yard();
     yard.write("files/greeting", "from elsewhere");

@@ -49,10 +49,14 @@ impl fmt::Display for Violations {
     }
 }
 
-/// Returns whether nobody need know where a path is from: one policy says so, and none that speaks of it says otherwise.
-pub fn allows_unaccounted(policies: &[Policy], path: &str) -> bool {
-    let mut said = policies.iter().filter_map(|policy| policy.allow_unaccounted.as_ref()).peekable();
-    said.peek().is_some() && said.all(|patterns| any_matches(patterns, path))
+/// Returns the paths of which nobody need know where they are from: the patterns of each policy that speaks of it, all of
+/// which must allow one.
+pub fn unaccounted(policies: &[Policy]) -> Vec<&[Glob]> {
+    policies
+        .iter()
+        .filter_map(|policy| policy.allow_unaccounted.as_ref())
+        .map(|said| said.as_slice())
+        .collect()
 }
 
 fn any_matches(patterns: &[Glob], text: &str) -> bool {

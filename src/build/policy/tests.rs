@@ -339,23 +339,6 @@ fn a_private_key_is_a_violation_unless_its_path_is_allowed_or_a_package_brings_i
 }
 
 #[test]
-fn unaccounted_paths_are_allowed_where_nobody_disagrees() {
-    let (cache, all, silent, none) = (
-        policy("allow_unaccounted = [\"/var/cache/**\"]"),
-        policy("allow_unaccounted = [\"/**\"]"),
-        policy(""),
-        policy("allow_unaccounted = []"),
-    );
-    let path = "/var/cache/x/y";
-    assert!(!allows_unaccounted(&[], path));
-    assert!(!allows_unaccounted(std::slice::from_ref(&silent), path));
-    assert!(allows_unaccounted(&[cache.clone(), silent], path));
-    assert!(allows_unaccounted(&[cache.clone(), all.clone()], path));
-    assert!(!allows_unaccounted(&[cache, all.clone()], "/etc/x"));
-    assert!(!allows_unaccounted(&[all, none], path));
-}
-
-#[test]
 fn all_violations_are_told_at_once_each_with_its_place_and_a_way_out() {
     let definition = policy("allow_images = [\"debian\"]");
     let owner = policy("require_digests = true\n\ndeny_packages = [\"jq\", \"telnet*\"]");

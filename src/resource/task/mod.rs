@@ -13,6 +13,7 @@ use anyhow::Result;
 pub use params::{Login, TaskDockerfile, TaskParams, TaskWritten};
 
 use crate::build::context::Context;
+use crate::build::definition::Policy;
 use crate::build::{Destination, Request, World, report};
 use crate::layer::Compression;
 use crate::oci::{Descriptor, Index, Platform, media_type};
@@ -47,11 +48,12 @@ pub async fn task(params: &TaskParams, directory: &Path, progress: Progress, can
 async fn build(params: &TaskParams, directory: &Path, world: &World) -> Result<()> {
     let images = images::Images::open(params, directory, world).await?;
     let products = recipe::products(params, directory, &images)?;
+    let policies = recipe::policies(params, directory)?;
     let scratch = world.store.scratch()?;
     let mut done = Vec::new();
     for product in products {
         let layout = Location::Layout { directory: scratch.path().join(&product.name), tag: TAG.into() };
-        done.push(build_all(product, &layout, params, world).await?);
+        done.push(build_all(product, &layout, params, &policies, world).await?);
     }
     for image in &done {
         match Output::find(directory, &image.name) {
@@ -82,6 +84,7 @@ async fn build_all(
     product: Product,
     location: &Location,
     params: &TaskParams,
+    policies: &[Policy],
     world: &World,
 ) -> Result<Image> {
     let Product { name, recipe, context, lock } = product;
@@ -96,7 +99,7 @@ async fn build_all(
         keeps_failed: false,
         compression: Compression::default(),
         cache_from: Vec::new(),
-        policies: Vec::new(),
+        policies: policies.to_vec(),
     };
     let mut manifests = Vec::new();
     for platform in wanted(params) {

@@ -43,6 +43,8 @@ pub struct TaskParams {
     pub context: Option<PathBuf>,
     /// A lock to use as it is.
     pub lock: Option<PathBuf>,
+    /// Files of policies that the images must keep.
+    pub policies: Vec<PathBuf>,
     /// Whom the image is for; this machine without.
     pub platforms: Vec<Platform>,
     /// Whether the image is written as an OCI layout.
@@ -129,6 +131,7 @@ impl TaskParams {
             written,
             context,
             lock: variables.path("LOCK")?,
+            policies: variables.list("POLICIES")?.into_iter().map(PathBuf::from).collect(),
             platforms: platforms(&mut variables)?,
             output_oci: variables.flag("OUTPUT_OCI")?,
             unpack_rootfs: variables.flag("UNPACK_ROOTFS")?,

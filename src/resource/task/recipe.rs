@@ -9,10 +9,11 @@ use anyhow::{Context as _, Result, anyhow};
 use super::super::fields::InvalidRequest;
 use super::super::inputs::{Inputs, Step};
 use super::super::params::DefinitionParams;
-use super::super::{dockerfile, put};
+use super::super::{dockerfile, policy, put};
 use super::images::Images;
 use super::{CACHE, IMAGE, TaskDockerfile, TaskParams, TaskWritten};
 use crate::build::Recipe;
+use crate::build::definition::Policy;
 use crate::build::lock::Lock;
 
 /// Something to build.
@@ -40,6 +41,18 @@ pub(super) fn products(
         TaskWritten::Definition(definition) => defined(definition, params, inputs).map(|one| vec![one]),
         TaskWritten::Dockerfile(dockerfile) => stages(dockerfile, params, inputs, images),
     };
+    read.map_err(|error| InvalidRequest::new(format!("{error:#}")))
+}
+
+/// Reads the policies that the images must keep.
+///
+/// # Errors
+/// An [`InvalidRequest`] when one isn't there, or is none.
+pub(super) fn policies(params: &TaskParams, directory: &Path) -> Result<Vec<Policy>, InvalidRequest> {
+    let inputs = Inputs { root: directory, step: Step::Task };
+    let read =
+        params.policies.iter().map(|path| policy::of_file(path, inputs).context("cannot use POLICIES"));
+    let read: Result<Vec<Policy>> = read.collect();
     read.map_err(|error| InvalidRequest::new(format!("{error:#}")))
 }
 
