@@ -244,7 +244,7 @@ fn the_account_says_which_commit_it_was() {
     let expected = serde_json::json!({"uri": url, "ref": "v2", "commit": commit, "subdir": "src"});
     assert_eq!(*told, expected, "{bom}");
     let source = &bom["changeset"]["files"][0]["source"];
-    let expected = serde_json::json!({"git": {"repository_uri": url, "ref": commit}});
+    let expected = serde_json::json!({"git": {"repository_uri": url, "ref": commit, "verified": true}});
     assert_eq!(*source, expected, "{bom}");
 }
 
