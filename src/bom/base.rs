@@ -21,3 +21,16 @@ pub struct BaseImage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
 }
+
+/// What a root says that it is, in its os-release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatingSystem {
+    /// `ID`: `debian`.
+    pub id: String,
+    /// `VERSION_ID`: `12`; empty of one that isn't released yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// `VERSION_CODENAME`: `bookworm`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub codename: String,
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AddedPackage, BaseImage, Bom, Component, Dockerfile, File, FoundPackage, Incomplete, Instruction, Key,
-    LayerAccount, Package, User, Vertex, Withheld,
+    LayerAccount, OperatingSystem, Package, User, Vertex, Withheld,
 };
 use crate::digest::Digest;
 
@@ -69,6 +69,9 @@ pub struct Document {
     /// The image that it stands on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_image: Option<BaseImage>,
+    /// What its root says that it is, where it stands on no other image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operating_system: Option<OperatingSystem>,
     /// What the build added to that, or took away.
     pub changeset: Changeset,
     /// The keys that vouch for packages, by fingerprint.
@@ -146,6 +149,7 @@ impl Document {
             lock: subject.lock,
             dockerfile: subject.dockerfile,
             base_image: bom.base_image,
+            operating_system: bom.operating_system,
             changeset: Changeset {
                 packages: bom.packages.into_values().collect(),
                 found_packages: bom.found.into_values().collect(),

@@ -6,6 +6,7 @@
 
 mod base;
 mod chain;
+mod cyclonedx;
 mod diff;
 mod document;
 mod drawing;
@@ -15,14 +16,17 @@ mod html;
 mod instructions;
 mod licences;
 mod package;
+mod parts;
 mod paths;
 #[cfg(test)]
 mod samples;
 mod shown;
+mod spdx;
+mod view;
 
-pub use base::BaseImage;
+pub use base::{BaseImage, OperatingSystem};
 pub use diff::{Change, Diff, Field, How, Section, Side};
-pub use document::{Changeset, Document, ImageId, Subject};
+pub use document::{Changeset, Document, Error as DocumentError, ImageId, Subject};
 pub use drawing::svg;
 pub use file::{
     ContextFile, DigestedPath, File, FileSource, Git, ImageFile, PackageFile, Step, StepFile, Tarball, Url,
@@ -36,6 +40,7 @@ pub use package::{
     AddedPackage, Key, Licence, Location, Package, PackageKey, PackageKind, Source, SourceFile, Voucher,
 };
 pub use paths::{LayerAccount, Origin, PathGroup};
+pub use view::{Format, Formats, UnknownFormat, is_view_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +57,8 @@ pub const YAML_MEDIA_TYPE: &str = "application/vnd.estaleiro.bom.v1+yaml";
 pub struct Bom {
     /// The image it stands on.
     pub base_image: Option<BaseImage>,
+    /// What its root says that it is, where it stands on no other image.
+    pub operating_system: Option<OperatingSystem>,
     /// The packages that were added, by name and architecture.
     pub packages: BTreeMap<PackageKey, AddedPackage>,
     /// The base's packages that are no longer there: upgraded or removed.
@@ -88,6 +95,9 @@ pub struct BomDelta {
     /// The image it stands on, where the vertex begins one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_image: Option<BaseImage>,
+    /// What the root says that it is, where the vertex begins one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operating_system: Option<OperatingSystem>,
     /// Packages added, or put in the place of others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<AddedPackage>,
@@ -141,6 +151,7 @@ impl Bom {
         if delta.base_image.is_some() {
             self.base_image = delta.base_image;
         }
+        self.operating_system = delta.operating_system.or(self.operating_system);
         for key in delta.removed_packages {
             self.packages.remove(&key);
             self.found.remove(&key);

@@ -5,9 +5,15 @@
 
 use std::cmp::Reverse;
 
+use anyhow::Context as _;
+
+use crate::bom::{self, Document, Format};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};
 use crate::registry::{Artifact, Bundle, Registry, Result};
+
+/// No account, and no lock, is larger.
+pub const LARGEST: u64 = 256 << 20;
 
 /// How many of the same kind were attached before: absent on the first one.
 const GENERATION: &str = "vnd.estaleiro.generation";
@@ -16,6 +22,37 @@ const GENERATION: &str = "vnd.estaleiro.generation";
 pub async fn newest(registry: &Registry, subject: &Digest, media_type: &str) -> Result<Option<Descriptor>> {
     let known = registry.referrers(subject, Some(media_type)).await?;
     Ok(known.into_iter().rev().min_by_key(|artifact| Reverse(generation(artifact))))
+}
+
+/// Returns the account of an image in this form: as it is attached, else made of the YAML form that is.
+///
+/// What others attached counts where there is none of estaleiro's.
+///
+/// # Errors
+/// When it can't be had, or the YAML form can't be read.
+pub async fn account(registry: &Registry, image: &Digest, format: Format) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(yaml) = content(registry, image, Format::Yaml).await? else {
+        return Ok(content(registry, image, format).await?);
+    };
+    if format == Format::Yaml {
+        return Ok(Some(yaml));
+    }
+    let attached = content(registry, image, format).await?;
+    match attached.filter(|view| bom::is_view_of(view, &yaml)) {
+        Some(view) => Ok(Some(view)),
+        None => {
+            let document =
+                Document::parse(&yaml).with_context(|| format!("cannot convert it to {format}"))?;
+            Ok(Some(document.view(format)?))
+        }
+    }
+}
+
+async fn content(registry: &Registry, image: &Digest, format: Format) -> Result<Option<Vec<u8>>> {
+    match newest(registry, image, format.media_type()).await? {
+        Some(newest) => Ok(Some(registry.artifact(&newest, LARGEST).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Attaches `artifact`, unless the newest of its type has the same content and is there in full.

@@ -102,6 +102,8 @@ pub struct Request {
     pub cache_from: Vec<Location>,
     /// What is allowed, besides what the definition says of it.
     pub policies: Vec<Policy>,
+    /// The forms in which the account is attached.
+    pub bom_formats: bom::Formats,
 }
 
 /// Where an image goes.
@@ -154,10 +156,9 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let graph = std::mem::take(&mut solved.graph);
     let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };
     judge(&policies, &document, &solved.snapshot)?;
-    let bom = Artifact::new(bom::YAML_MEDIA_TYPE, document.to_yaml()?.into_bytes());
-    let digest = Digest::of(&bom.bytes);
+    let digest = Digest::of(document.to_yaml()?);
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
-    let (published, shipped) = work.publish(&product, &solved, bom, &record).await?;
+    let (published, shipped) = work.publish(&product, &solved, &document, &record).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
 }
@@ -353,16 +354,18 @@ impl Work<'_> {
         &self,
         product: &Product,
         solved: &Solved,
-        bom: Artifact,
+        account: &bom::Document,
         record: &CacheRecord,
     ) -> Result<(Published, Shipped)> {
         let (lock, world) = (self.lock, self.world);
         let locked = lock.platform(&self.request.platform)?;
-        let artifacts = [
-            ("bom.yml", bom),
-            ("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())),
-            ("cache.json", record.artifact()),
-        ];
+        let mut artifacts = Vec::new();
+        for format in self.request.bom_formats.iter() {
+            let artifact = Artifact::new(format.media_type(), account.view(format)?);
+            artifacts.push((format.file_name(), artifact));
+        }
+        artifacts.push(("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())));
+        artifacts.push(("cache.json", record.artifact()));
         let artifacts = artifacts.into_iter().map(|(title, artifact)| titled(artifact, title, lock.epoch));
         let sources = product.sources(locked);
         let shipped = match &sources {

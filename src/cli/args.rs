@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueHint};
+use estaleiro::bom::Format;
 use estaleiro::layer::Compression;
 use estaleiro::oci::Platform;
 use estaleiro::registry::Location;
 use estaleiro::sandbox::Host;
 use estaleiro::store::Bound;
+
+use super::bom::Place;
 
 /// Builds OCI images from a declarative definition, and tells where every bit came from.
 ///
@@ -146,6 +149,9 @@ pub(crate) struct BuildArgs {
     /// A policy that the image must keep, besides the definition's own; may be repeated.
     #[arg(long = "policy", value_name = "FILE")]
     pub(crate) policies: Vec<PathBuf>,
+    /// A form of the bill of materials to attach, besides yaml: cyclonedx or spdx; may be repeated [default: all].
+    #[arg(long = "bom-format", value_name = "FORMAT")]
+    pub(crate) bom_formats: Vec<Format>,
     #[command(flatten)]
     pub(crate) dockerfile: DockerfileArgs,
 }
@@ -221,11 +227,14 @@ pub(crate) enum GraphFormat {
 }
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  estaleiro bom registry.example/team/app:1.2\n  estaleiro bom oci:out/hello --format cyclonedx\n  estaleiro bom bom.yml --format spdx"
+)]
 pub(crate) struct BomArgs {
-    /// An image: REFERENCE or oci:DIR[:TAG].
-    pub(crate) image: Location,
-    /// The view to print.
-    #[arg(long, value_enum, default_value_t = Format::Yaml)]
+    /// An image, REFERENCE or oci:DIR[:TAG]; or a bom.yml that lies here.
+    pub(crate) image: Place,
+    /// The form to print: yaml, cyclonedx (1.6, JSON) or spdx (2.3, JSON); as it is attached, else made of the yaml.
+    #[arg(long, default_value_t = Format::Yaml)]
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) world: WorldArgs,
@@ -244,13 +253,6 @@ pub(crate) struct VerifyArgs {
     pub(crate) platform: Option<Platform>,
     #[command(flatten)]
     pub(crate) world: WorldArgs,
-}
-
-/// The views of a bill of materials.
-#[derive(Clone, Copy, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// estaleiro's own.
-    Yaml,
 }
 
 /// Reads where `--output` goes.

@@ -1,6 +1,7 @@
 //! The command line: its words, and what each verb prints.
 
 mod args;
+mod bom;
 mod dockerfile;
 mod lock;
 mod signing;
@@ -28,7 +29,7 @@ pub(crate) fn main() -> ExitCode {
             Verb::Build(build) => verbs::build(*build, progress, cancel).await,
             Verb::Lock(args) => lock::lock(args, progress, cancel).await,
             Verb::Graph(graph) => verbs::graph(graph, progress, cancel).await,
-            Verb::Bom(bom) => verbs::bom(bom).await,
+            Verb::Bom(args) => bom::bom(args).await,
             Verb::Verify(args) => signing::verify(args).await,
         }
     })

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::slice;
 
-use anyhow::{Context as _, Result, bail};
-use estaleiro::bom;
+use anyhow::{Result, bail};
+use estaleiro::bom::{self, Formats};
 use estaleiro::build::context::Context;
 use estaleiro::build::definition::{self, Policy};
 use estaleiro::build::lock::Lock;
@@ -25,15 +25,13 @@ use estaleiro::registry::{Access, ClientCertificate, Credentials, Location, Regi
 use estaleiro::sandbox::Cancel;
 use estaleiro::transport;
 
-use super::args::{BomArgs, BuildArgs, DefinitionArgs, Format, GraphArgs, GraphFormat, WorldArgs};
+use super::args::{BuildArgs, DefinitionArgs, GraphArgs, GraphFormat, WorldArgs};
 use super::{dockerfile, signing};
 
 /// The file that a directory's definition lies in.
 const DEFINITION: &str = "estaleiro.hcl";
 /// The file that a definition's lock lies in.
 pub(super) const LOCK: &str = "estaleiro.lock";
-/// No bill of materials is larger.
-const LARGEST_BOM: u64 = 256 << 20;
 
 /// A request that can't be carried out as it stands.
 #[derive(Debug, thiserror::Error)]
@@ -82,11 +80,20 @@ async fn build_each(
         request.compression = args.compression;
         request.cache_from.clone_from(&args.cache_from);
         request.policies.clone_from(&policies);
+        request.bom_formats = formats(args);
         let built = build::build(&request, world).await?;
         report::summary(&built, &request.destination, &world.progress);
         answer.extend(built_line(&built, &request.destination).into_bytes());
     }
     Ok(answer)
+}
+
+/// All of them, unless some are asked for.
+fn formats(args: &BuildArgs) -> Formats {
+    match args.bom_formats.is_empty() {
+        true => Formats::default(),
+        false => Formats::of(args.bom_formats.iter().copied()),
+    }
 }
 
 fn built_line(built: &Built, destination: &Destination) -> String {
@@ -106,26 +113,6 @@ pub(crate) async fn graph(args: GraphArgs, progress: Progress, cancel: Cancel) -
         GraphFormat::Svg => bom::svg(&graph.account(&BTreeMap::new())),
     };
     Ok(text.into_bytes())
-}
-
-pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
-    let registry = Registry::open(&args.image, &access_to(&args.image, &args.world).await?)?;
-    let media_type = match args.format {
-        Format::Yaml => bom::YAML_MEDIA_TYPE,
-    };
-    let tag = args.image.tag_or_digest();
-    let image = registry
-        .resolve(&tag)
-        .await?
-        .with_context(|| format!("cannot find image {}\nhint: check its name and tag", args.image))?;
-    let newest = build::attach::newest(&registry, &image.digest, media_type).await?.with_context(|| {
-        format!(
-            "cannot print the bill of materials of {}@{}: none of this format refers to it\nhint: an image has one if estaleiro built it",
-            registry.name(),
-            image.digest
-        )
-    })?;
-    Ok(registry.artifact(&newest, LARGEST_BOM).await?)
 }
 
 /// The destination of verbs that have none.
@@ -166,6 +153,7 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
         compression: Compression::default(),
         cache_from: Vec::new(),
         policies: Vec::new(),
+        bom_formats: Formats::default(),
     })
 }
 

@@ -44,6 +44,13 @@ impl Version {
         self.0.split_once(':').map_or(&*self.0, |(_, rest)| rest)
     }
 
+    /// Returns epoch, upstream version and revision of a version as they are written; what is missing is empty.
+    pub fn pieces(version: &str) -> (&str, &str, &str) {
+        let (epoch, rest) = version.split_once(':').unwrap_or(("", version));
+        let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
+        (epoch, upstream, revision)
+    }
+
     fn parts(&self) -> Parts<'_> {
         let (epoch, rest) = self.0.split_once(':').unwrap_or(("0", &self.0));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::bom::{Format, Formats};
+
 /// Why a request cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -107,6 +109,17 @@ impl Fields {
             Some(Value::String(_)) => Ok(self.text(name)?.into_iter().collect()),
             Some(_) | None => self.texts(name),
         }
+    }
+
+    /// Takes a list of forms that a bill of materials is attached in.
+    pub(super) fn bom_formats(&mut self) -> Result<Option<Formats>, InvalidRequest> {
+        const NAME: &str = "bom_formats";
+        let texts = self.texts(NAME)?;
+        let read = texts.iter().map(|text| {
+            text.parse().map_err(|_| self.refusal(NAME, "expected a list of `yaml`, `cyclonedx` and `spdx`"))
+        });
+        let formats: Vec<Format> = read.collect::<Result<_, _>>()?;
+        Ok((!formats.is_empty()).then(|| Formats::of(formats)))
     }
 
     /// Takes an object.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
-use crate::bom;
+use crate::bom::{self, Format};
 use crate::build::{attach, base, bundle, export, lock, rootfs, slsa};
 use crate::digest::Digest;
 use crate::oci::{Config, Descriptor, canonical_json};
@@ -14,19 +14,17 @@ use crate::progress::Progress;
 use crate::registry::{Access, Location, Registry};
 use crate::store::Store;
 
-/// No bill of materials, and no lock, is larger.
-const LARGEST_ARTIFACT: u64 = 256 << 20;
+/// What else refers to an image, and the file it is written to.
+const ARTIFACTS: [(&str, &str); 2] =
+    [(lock::MEDIA_TYPE, "estaleiro.lock"), (slsa::SIGNED, "provenance.json")];
 
-/// What refers to an image, and the file it is written to.
-const ARTIFACTS: [(&str, &str); 3] = [
-    (bom::YAML_MEDIA_TYPE, "bom.yml"),
-    (lock::MEDIA_TYPE, "estaleiro.lock"),
-    (slsa::SIGNED, "provenance.json"),
-];
+fn account_types() -> impl Iterator<Item = &'static str> {
+    Format::ALL.map(Format::media_type).into_iter().chain(ARTIFACTS.map(|(media_type, _)| media_type))
+}
 
 /// Returns the types of what refers to an image and is written to files, its sources included.
 pub fn documents() -> impl Iterator<Item = &'static str> {
-    ARTIFACTS.iter().map(|(media_type, _)| *media_type).chain([bundle::MEDIA_TYPE])
+    account_types().chain([bundle::MEDIA_TYPE])
 }
 
 /// A directory that images of a registry are written to.
@@ -56,16 +54,29 @@ impl<'a> Files<'a> {
         Ok(Files { registry, destination, store, scratch, progress })
     }
 
-    /// Writes what of the account is to be a file, as far as the image has it; returns the digest of the former.
+    /// Writes the account in all its forms, and what else is to be a file, as far as the image has it; returns the digest
+    /// of the account in estaleiro's own form.
     pub(super) async fn artifacts(&self, image: &Digest) -> Result<Option<Digest>> {
         let mut bom = None;
+        for format in Format::ALL {
+            match attach::account(self.registry, image, format).await {
+                Ok(None) => {}
+                Ok(Some(bytes)) => {
+                    self.write(format.file_name(), &bytes)?;
+                    if format == Format::Yaml {
+                        bom = Some(Digest::of(&bytes));
+                    }
+                }
+                // What a later builder wrote is got all the same.
+                Err(error) if error.downcast_ref::<bom::DocumentError>().is_some() => {
+                    self.progress.warn(format!("cannot write {}: {error:#}", format.file_name()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         for (media_type, file) in ARTIFACTS {
             let Some(newest) = attach::newest(self.registry, image, media_type).await? else { continue };
-            let bytes = self.registry.artifact(&newest, LARGEST_ARTIFACT).await?;
-            self.write(file, &bytes)?;
-            if media_type == bom::YAML_MEDIA_TYPE {
-                bom = Some(Digest::of(&bytes));
-            }
+            self.write(file, &self.registry.artifact(&newest, attach::LARGEST).await?)?;
         }
         Ok(bom)
     }
@@ -77,7 +88,7 @@ impl<'a> Files<'a> {
         }
         match attach::newest(self.registry, image, slsa::PLAIN).await? {
             Some(newest) => {
-                self.write("provenance.json", &self.registry.artifact(&newest, LARGEST_ARTIFACT).await?)
+                self.write("provenance.json", &self.registry.artifact(&newest, attach::LARGEST).await?)
             }
             None => Ok(()),
         }
@@ -86,7 +97,7 @@ impl<'a> Files<'a> {
     /// Returns what of the image's referrers is written as files.
     pub(super) async fn account(&self, image: &Digest) -> Result<Vec<Descriptor>> {
         let mut account = Vec::new();
-        for (media_type, _) in ARTIFACTS {
+        for media_type in account_types() {
             account.extend(attach::newest(self.registry, image, media_type).await?);
         }
         Ok(account)

@@ -11,6 +11,7 @@ use super::policy;
 use super::registries::{self, Further};
 use super::select::Select;
 use super::signing::{self, Signing};
+use crate::bom::Formats;
 use crate::build::definition::Policy;
 use crate::build::lock::logins::{Login, Machine};
 use crate::oci::{Platform, Reference};
@@ -53,6 +54,8 @@ pub struct Source {
     pub verify: Vec<PublicKey>,
     /// What is allowed of all that is put, whatever a definition says.
     pub policy: Option<Policy>,
+    /// The forms in which accounts are attached, where a put doesn't say; all of them without.
+    pub bom_formats: Option<Formats>,
     /// Reserved: whether more is to be told.
     pub debug: bool,
 }
@@ -127,6 +130,7 @@ impl Source {
         let signing = Signing::take(&mut fields)?;
         let verify = signing::keys(&mut fields)?;
         let policy = policy::of_source(&mut fields)?;
+        let bom_formats = fields.bom_formats()?;
         let debug = fields.flag("debug")?;
         let select = Select::from_fields(&mut fields)?;
         if tag.as_deref().is_some_and(|tag| !is_tag(tag)) {
@@ -156,6 +160,7 @@ impl Source {
             signing,
             verify,
             policy,
+            bom_formats,
             debug,
         })
     }

@@ -7,7 +7,7 @@ use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::formats::{names, version};
-use crate::pier::{self, APP, BOM, CACHE, LOCK, PROVENANCE, Yard};
+use crate::pier::{self, APP, PROVENANCE, Yard};
 use crate::support::concourse::{Outcome, Put};
 use crate::support::image::put_index;
 use crate::support::registry::Options;
@@ -85,7 +85,7 @@ fn an_image_moves_with_all_that_refers_to_it_and_no_digest_changes() {
         let there = TestRegistry::with(Options { referrers: has_api_there, ..Options::default() });
         let (from, to) = (pier::source(&here.host(), "app"), pier::source(&there.host(), "app"));
         let digest = pier::digest(&pier::put(&from, &Yard::new(APP)));
-        let mut expected = BTreeSet::from([BOM, LOCK, CACHE, PROVENANCE]);
+        let mut expected = BTreeSet::from(pier::ARTIFACTS);
         let mut provenance = json!(null);
         // Where the list is a tag, whoever attaches has to write it.
         if has_api_here {
@@ -118,7 +118,7 @@ fn an_image_moves_with_all_that_refers_to_it_and_no_digest_changes() {
             pier::get(&from, &version("1", &digest), &json!({})),
             pier::get(&to, &version("1", &digest), &json!({})),
         );
-        for file in ["bom.yml", "estaleiro.lock"] {
+        for file in ["bom.yml", "bom.cdx.json", "bom.spdx.json", "estaleiro.lock"] {
             assert_eq!(got_here.read(file), got_there.read(file), "{file}");
         }
         assert_eq!(outcome.metadata("bom"), got_there.outcome.metadata("bom"));
@@ -139,7 +139,7 @@ fn the_tag_moves_after_all_that_refers_to_its_image() {
         let last = writes.len() - 1;
         assert_eq!(place("/manifests/latest"), last, "{writes:#?}");
         let n_manifests = writes.iter().filter(|line| line.contains("/manifests/sha256:")).count();
-        assert_eq!(n_manifests, 1 + 4, "{writes:#?}");
+        assert_eq!(n_manifests, 1 + pier::ARTIFACTS.len(), "{writes:#?}");
         assert!(place(&format!("/manifests/{digest}")) < place(".sig"), "{writes:#?}");
         let first_manifest = place("/manifests/");
         assert!(writes[..first_manifest].iter().all(|line| line.contains("/blobs/uploads/")), "{writes:#?}");
@@ -229,5 +229,8 @@ fn what_refers_to_an_image_lies_beside_it_in_the_layout() {
         let list: Value = serde_json::from_str(&got.read(file)).unwrap();
         list["manifests"].as_array().unwrap().clone()
     };
-    assert_eq!((list("oci/index.json").len(), list("oci/referrers.json").len()), (1, 4 + 1));
+    assert_eq!(
+        (list("oci/index.json").len(), list("oci/referrers.json").len()),
+        (1, pier::ARTIFACTS.len() + 1)
+    );
 }

@@ -3,7 +3,7 @@
 use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
-use crate::pier::{self, APP, BOM, CACHE, LOCK, PROVENANCE, Yard};
+use crate::pier::{self, APP, BOM, CACHE, Yard};
 use crate::support::concourse::Outcome;
 use crate::support::registry::Mount;
 use crate::support::{DockerRegistry, TestImage, TestRegistry, tree};
@@ -104,11 +104,7 @@ fn with_nothing_changed_nothing_is_built_sent_or_brought() {
     let got = pier::small_files(&harbour.source(), &again);
     assert_eq!(got.read("bom.yml"), harbour.first_bom);
     assert!(harbour.first_bom.contains("/opt/app") && harbour.first_bom.contains("caravel"));
-    assert_eq!(
-        pier::types(&harbour.referrers()),
-        [BOM, CACHE, LOCK, PROVENANCE],
-        "nothing is attached twice"
-    );
+    assert_eq!(pier::types(&harbour.referrers()), pier::ARTIFACTS, "nothing is attached twice");
 }
 
 fn replaced(metadata: &[(String, String)], name: &str, value: &str) -> Vec<(String, String)> {
@@ -284,11 +280,11 @@ fn a_base_layer_that_the_repository_lost_is_taken_from_the_base() {
 
 #[test]
 fn an_account_or_a_lock_that_got_lost_is_attached_again() {
-    for kind in [BOM, LOCK, CACHE] {
+    for kind in pier::ARTIFACTS {
         let harbour = Harbour::new();
         harbour.delete(kind);
         let again = harbour.put();
-        assert_eq!(pier::types(&harbour.referrers()), [BOM, CACHE, LOCK, PROVENANCE], "{kind}");
+        assert_eq!(pier::types(&harbour.referrers()), pier::ARTIFACTS, "{kind}");
         assert_eq!(again.stderr.contains(UNCHANGED), kind != CACHE, "{kind}: {}", again.stderr);
         harbour.assert_all_is_well(&again);
     }

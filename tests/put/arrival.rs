@@ -5,7 +5,7 @@ use std::path::Path;
 use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
-use crate::pier::{self, APP, BOM, CACHE, LOCK, PROVENANCE, Yard};
+use crate::pier::{self, APP, BOM, Yard};
 use crate::support::concourse::{Concourse, Outcome, Put};
 use crate::support::{self, DockerRegistry, TestRegistry, tree};
 
@@ -18,7 +18,7 @@ fn an_image_and_its_account_arrive_in_a_registry_that_knows_no_referrers() {
     assert_eq!(pier::ask(&host, "GET", &format!("/v2/team/app/referrers/{digest}")).0, 404);
 
     let artifacts = pier::fallback_list(&host, "team/app", &digest);
-    assert_eq!(pier::types(&artifacts), [BOM, CACHE, LOCK, PROVENANCE]);
+    assert_eq!(pier::types(&artifacts), pier::ARTIFACTS);
     let bom = pier::content(&host, "team/app", &pier::only(&artifacts, BOM));
     assert_tells_of_the_app(&outcome, &bom);
     comes_back(&source, &outcome, &bom);
@@ -33,7 +33,7 @@ fn an_image_and_its_account_arrive_in_a_registry_that_keeps_the_list() {
     assert_eq!(registry.tags("team/app"), ["latest"], "no fallback tag is left behind");
 
     let artifacts = pier::referrers(&host, "team/app", &digest);
-    assert_eq!(pier::types(&artifacts), [BOM, CACHE, LOCK, PROVENANCE]);
+    assert_eq!(pier::types(&artifacts), pier::ARTIFACTS);
     let bom = pier::content(&host, "team/app", &pier::only(&artifacts, BOM));
     assert_tells_of_the_app(&outcome, &bom);
     comes_back(&source, &outcome, &bom);
@@ -77,7 +77,9 @@ fn comes_back(source: &Value, outcome: &Outcome, bom: &[u8]) {
     assert_eq!(file_names(got.directory.path()), FILES);
 }
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
+    "bom.cdx.json",
+    "bom.spdx.json",
     "bom.yml",
     "digest",
     "estaleiro.lock",
@@ -135,7 +137,16 @@ fn the_implicit_get_may_leave_the_layers_where_they_are() {
     assert_eq!(got.read("digest"), outcome.version["digest"]);
     assert_eq!(
         file_names(got.directory.path()),
-        ["bom.yml", "digest", "estaleiro.lock", "provenance.json", "repository", "tag"]
+        [
+            "bom.cdx.json",
+            "bom.spdx.json",
+            "bom.yml",
+            "digest",
+            "estaleiro.lock",
+            "provenance.json",
+            "repository",
+            "tag"
+        ]
     );
     let layers = pier::layers(&registry, "app", "latest");
     assert!(!pier::downloads(&registry).iter().any(|blob| layers.contains(blob)));
@@ -173,7 +184,7 @@ fn an_image_without_an_account_can_be_got_too() {
         FILES
             .iter()
             .copied()
-            .filter(|f| !["bom.yml", "estaleiro.lock", "provenance.json"].contains(f))
+            .filter(|f| !f.starts_with("bom.") && !["estaleiro.lock", "provenance.json"].contains(f))
             .collect::<Vec<_>>()
     );
     let gone = version.keys().map(|key| (key.clone(), version[key].clone())).collect();

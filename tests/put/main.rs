@@ -14,6 +14,7 @@ mod compression;
 mod debian;
 mod dockerfiles;
 mod elsewhere;
+mod formats;
 mod images;
 mod order;
 mod params;

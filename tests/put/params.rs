@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
-use crate::pier::{self, APP, BOM, CACHE, LOCK, PROVENANCE, Yard};
+use crate::pier::{self, APP, Yard};
 use crate::support::concourse::{Failure, Inputs, Put};
 use crate::support::registry::{Auth, Options};
 use crate::support::{TestRegistry, tree};
@@ -348,7 +348,7 @@ fn a_layout_among_the_inputs_is_put_to_like_a_registry() {
         .map(|entry| entry["artifactType"].as_str().unwrap())
         .collect();
     types.sort_unstable();
-    assert_eq!(types, [BOM, CACHE, LOCK, PROVENANCE]);
+    assert_eq!(types, pier::ARTIFACTS);
     let dump = tree::dump_layout(&layout);
     assert!(dump.contains("/opt/app") && dump.contains("/usr/bin/app -> /opt/app"), "{dump}");
 

@@ -17,6 +17,10 @@ pub(crate) const BOM: &str = "application/vnd.estaleiro.bom.v1+yaml";
 pub(crate) const LOCK: &str = "application/vnd.estaleiro.lock.v1+json";
 pub(crate) const CACHE: &str = "application/vnd.estaleiro.cache.v1+json";
 pub(crate) const PROVENANCE: &str = "application/vnd.in-toto.provenance+json";
+pub(crate) const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+pub(crate) const SPDX: &str = "application/spdx+json";
+/// What refers to an image that was put, sorted.
+pub(crate) const ARTIFACTS: [&str; 6] = [SPDX, CYCLONEDX, BOM, CACHE, LOCK, PROVENANCE];
 
 /// Two layers on scratch: a file, and a link.
 pub(crate) const APP: &str = r#"

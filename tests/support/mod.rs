@@ -28,6 +28,7 @@ pub mod registry;
 pub mod tarball;
 pub mod tls;
 pub mod tree;
+pub mod validators;
 
 pub use archive::{Archive, ServedArchive, Source};
 pub use concourse::Concourse;

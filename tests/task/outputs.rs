@@ -150,7 +150,7 @@ fn what_is_built_can_be_put_with_its_account() {
         let step = Put::new(json!({"image": path})).artifact("image", &yard.path("image"));
         let (_, got) = resource.put(&step).unwrap();
         let directory = got.unwrap().directory;
-        for name in ["bom.yml", "estaleiro.lock"] {
+        for name in ["bom.yml", "bom.cdx.json", "bom.spdx.json", "estaleiro.lock"] {
             let there = fs::read_to_string(directory.path().join(name)).unwrap();
             assert_eq!(there, yard.read(&format!("image/{name}")), "{path}");
         }

@@ -13,7 +13,7 @@ use super::ground::{Ground, Maker};
 use super::marks::{self, Changes, Name};
 use super::owned::Owned;
 use super::present::Present;
-use super::{bootstrap, copyrights, tidy, withhold};
+use super::{bootstrap, copyrights, system, tidy, withhold};
 use crate::apt::order::{self, Departure, Step};
 use crate::bom::{
     AddedPackage, BomDelta, Git, Location, Package as Account, Source, SourceFile, Voucher, Withheld,
@@ -113,6 +113,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let root: Vec<&Path> = base.into_iter().chain([&*changed]).collect();
     copyrights::add(&mut bom, &layer::Stack::open(&root)?, site.store)?;
     bom.withheld = clean(&changes, site.epoch)?;
+    bom.operating_system = if below.is_none() { system::of(&changes)? } else { None };
     task.done(&format!("{} packages", archives.len()));
 
     let task = site.progress.start("pack the layer");

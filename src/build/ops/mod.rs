@@ -24,6 +24,7 @@ pub mod repository;
 pub mod roots;
 pub mod run;
 pub mod symlinks;
+mod system;
 mod tarball;
 pub mod tidy;
 pub mod transfer;

@@ -16,6 +16,7 @@ use super::copyrights;
 use super::install::{account, named, open_deb};
 use super::owned::settled;
 use super::present::Present;
+use super::system;
 use crate::bom::BomDelta;
 use crate::build::graph::{Delta, Install};
 use crate::build::lock::LockedPackage;
@@ -67,6 +68,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
     let packed = writer.finish()?;
     let came = floor.packages.iter().map(|unpacked| &unpacked.package);
     let mut bom = BomDelta {
+        operating_system: system::of(&layer::Root::open(&root)?)?,
         withheld: made.map(|made| made.withheld.clone()).unwrap_or_default(),
         beside: op.beside.iter().flatten().filter(|_| made.is_some()).map(named).collect(),
         ..account(op, came, &[], &Present::default())

@@ -9,6 +9,7 @@ use super::super::fields::{Fields, InvalidRequest};
 use super::dockerfile::DockerfileParams;
 use super::path;
 use super::tags::TagParams;
+use crate::bom::Formats;
 use crate::layer::{Compression, InvalidCompression};
 
 const WHAT: &str = "put param";
@@ -40,6 +41,8 @@ pub struct PutParams {
     pub cache_from: Vec<String>,
     /// A policy that counts besides the source's and the definition's.
     pub policy_file: Option<PathBuf>,
+    /// The forms in which the account is attached; as the source says without.
+    pub bom_formats: Option<Formats>,
 }
 
 /// What a put builds, or pushes.
@@ -79,6 +82,7 @@ impl PutParams {
         let compression = compression(&mut fields)?;
         let cache_from = fields.texts("cache_from")?;
         let policy_file = path(&mut fields, "policy_file")?;
+        let bom_formats = fields.bom_formats()?;
         fields.finish(|name| PLANNED.contains(&name))?;
         // What is misspelled is told before what is missing.
         let way_out = "name the definition, as `definition: source/estaleiro.hcl`, where `source` is an input; or a `dockerfile`; or an `image`";
@@ -94,6 +98,7 @@ impl PutParams {
             compression,
             cache_from,
             policy_file,
+            bom_formats,
         })
     }
 }

@@ -12,6 +12,7 @@ use anyhow::Result;
 
 pub use params::{Login, TaskDockerfile, TaskParams, TaskWritten};
 
+use crate::bom::Formats;
 use crate::build::context::Context;
 use crate::build::definition::Policy;
 use crate::build::{Destination, Request, World, report};
@@ -100,6 +101,7 @@ async fn build_all(
         compression: Compression::default(),
         cache_from: Vec::new(),
         policies: policies.to_vec(),
+        bom_formats: Formats::default(),
     };
     let mut manifests = Vec::new();
     for platform in wanted(params) {

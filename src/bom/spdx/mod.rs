@@ -1,0 +1,182 @@
+//! The SPDX view: version 2.3, as JSON (<https://spdx.github.io/spdx-spec/v2.3/>).
+//!
+//! Files stand among its packages, with the purpose `FILE`: SPDX's own files must have a SHA-1 digest, which nobody here
+//! believes.
+
+mod types;
+
+use std::collections::BTreeSet;
+
+use super::Document;
+use super::parts::{Class, Inventory, Part, Supplier, Terms, is_address};
+use types::{Checksum, CreationInfo, ExternalRef, ExtractedLicense, Package, Relationship, Spdx};
+
+/// What stands for terms that nobody stated.
+const UNSTATED: &str = "LicenseRef-estaleiro-unstated";
+const UNSTATED_TEXT: &str = "Where this was found, no terms are stated.";
+/// What stands for the terms of what is nothing but its parts.
+const PARTS: &str = "LicenseRef-estaleiro-parts";
+const PARTS_TEXT: &str =
+    "This is a collection. Each of its parts is under the terms that are stated with it.";
+
+/// Returns the view of `document`, whose name is `uuid`.
+pub(super) fn view(document: &Document, uuid: &str) -> Vec<u8> {
+    let inventory = Inventory::of(document);
+    let spdx = Spdx {
+        spdx_version: "SPDX-2.3",
+        data_license: "CC0-1.0",
+        id: "SPDXRef-DOCUMENT",
+        name: &document.product_name,
+        namespace: format!("urn:uuid:{uuid}"),
+        creation_info: CreationInfo {
+            created: &document.created,
+            creators: [format!("Tool: {}", document.built_by.replacen(' ', "-", 1))],
+        },
+        packages: all(&inventory).map(package).collect(),
+        relationships: relationships(&inventory),
+        extracted: extracted(&inventory),
+    };
+    let mut bytes = serde_json::to_vec(&spdx).expect("these types have a JSON form");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn all<'a>(inventory: &'a Inventory<'a>) -> impl Iterator<Item = &'a Part<'a>> {
+    [&inventory.image].into_iter().chain(&inventory.parts)
+}
+
+fn id(reference: &str) -> String {
+    format!("SPDXRef-{reference}")
+}
+
+fn package<'a>(part: &'a Part<'a>) -> Package<'a> {
+    let terms = part.terms.as_ref();
+    Package {
+        id: id(&part.reference),
+        name: part.name,
+        version: if part.version.is_empty() { "unstated" } else { &part.version },
+        file_name: part.file_name,
+        supplier: part.supplier.as_ref().map_or_else(|| "NOASSERTION".into(), supplier),
+        download_location: download_location(part),
+        files_analyzed: false,
+        checksums: part.digest.iter().map(Checksum::of).collect(),
+        homepage: Some(part.homepage).filter(|homepage| is_address(homepage)),
+        source_info: source_info(part),
+        license_concluded: concluded(part),
+        license_declared: terms.map_or("NOASSERTION", |terms| &terms.expression),
+        copyright_text: terms.and_then(Terms::copyright).unwrap_or_else(|| "NONE".into()),
+        comment: comment(part),
+        external_refs: external_refs(part),
+        purpose: purpose(part.class),
+    }
+}
+
+fn supplier(supplier: &Supplier) -> String {
+    // Parentheses hold an address here.
+    let name = supplier.name.replace('(', "[").replace(')', "]");
+    match &supplier.email {
+        Some(email) => format!("Organization: {name} ({email})"),
+        None => format!("Organization: {name}"),
+    }
+}
+
+fn download_location(part: &Part<'_>) -> String {
+    let commit = part.commit.filter(|(repository, _)| is_address(repository));
+    match (part.address.filter(|address| is_address(address)), commit) {
+        (Some(address), _) => address.to_owned(),
+        (None, Some((repository, commit))) => {
+            format!("git+{}@{commit}", repository.trim_start_matches("git+"))
+        }
+        (None, None) => "NOASSERTION".into(),
+    }
+}
+
+/// What is declared is what is concluded: nothing else is known.
+fn concluded<'a>(part: &'a Part<'a>) -> &'a str {
+    match (&part.terms, part.class) {
+        (Some(terms), _) => &terms.expression,
+        (None, Class::Image | Class::Base | Class::OperatingSystem) => PARTS,
+        (None, Class::Package(_) | Class::File { .. } | Class::Inside { .. }) => UNSTATED,
+    }
+}
+
+/// Names the source package in the words that trivy reads.
+fn source_info(part: &Part<'_>) -> Option<String> {
+    let source = part.source.filter(|(name, _)| !name.is_empty());
+    source.map(|(name, version)| format!("built package from: {name} {version}"))
+}
+
+fn comment(part: &Part<'_>) -> Option<String> {
+    let remarks: Vec<String> = part.remarks.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    (!remarks.is_empty()).then(|| remarks.join("\n"))
+}
+
+fn external_refs<'a>(part: &'a Part<'a>) -> Vec<ExternalRef<'a>> {
+    let purl = part.purl.as_deref().map(|locator| ExternalRef {
+        category: "PACKAGE-MANAGER",
+        kind: "purl",
+        locator,
+        comment: None,
+    });
+    let files = part.source_files.iter().filter(|file| is_address(&file.uri));
+    let files = files.map(|file| ExternalRef {
+        category: "OTHER",
+        kind: "source-distribution",
+        locator: &file.uri,
+        comment: Some(file.digest.to_string()),
+    });
+    purl.into_iter().chain(files).collect()
+}
+
+fn purpose(class: Class) -> Option<&'static str> {
+    match class {
+        Class::Image | Class::Base => Some("CONTAINER"),
+        Class::OperatingSystem => Some("OPERATING-SYSTEM"),
+        Class::Package(_) => None,
+        Class::File { .. } => Some("FILE"),
+        Class::Inside { is_main: true, .. } => Some("APPLICATION"),
+        Class::Inside { is_main: false, .. } => Some("LIBRARY"),
+    }
+}
+
+fn relationships(inventory: &Inventory<'_>) -> Vec<Relationship> {
+    let image = &inventory.image.reference;
+    let relation = |from: &str, kind, to: &str| Relationship { from: id(from), kind, to: id(to) };
+    let mut relations = vec![relation("DOCUMENT", "DESCRIBES", image)];
+    for part in &inventory.parts {
+        let holder = part.holder.as_ref().unwrap_or(image);
+        relations.push(relation(holder, "CONTAINS", &part.reference));
+        match &part.needs {
+            Some(needs) => {
+                relations.extend(needs.iter().map(|need| relation(&part.reference, "DEPENDS_ON", need)));
+            }
+            None => relations.extend(unknown_needs(part)),
+        }
+    }
+    relations
+}
+
+fn unknown_needs(part: &Part<'_>) -> Option<Relationship> {
+    let is_package = matches!(part.class, Class::Package(_));
+    is_package.then(|| Relationship {
+        from: id(&part.reference),
+        kind: "DEPENDS_ON",
+        to: "NOASSERTION".into(),
+    })
+}
+
+/// Returns the texts of all names that stand in the view and are no identifiers.
+fn extracted<'a>(inventory: &'a Inventory<'a>) -> Vec<ExtractedLicense<'a>> {
+    let stated = all(inventory).flat_map(|part| &part.terms).flat_map(Terms::own_names);
+    let unstated = all(inventory).map(concluded).filter(|name| [UNSTATED, PARTS].contains(name));
+    let names: BTreeSet<&str> = stated.chain(unstated).collect();
+    let text = |name: &str| match name {
+        UNSTATED => UNSTATED_TEXT,
+        PARTS => PARTS_TEXT,
+        name => inventory.texts.entry(name).map_or("The text is not recorded.", |(_, text)| text),
+    };
+    names
+        .into_iter()
+        .map(|id| ExtractedLicense { id, name: id.trim_start_matches("LicenseRef-"), text: text(id) })
+        .collect()
+}

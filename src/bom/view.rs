@@ -1,0 +1,139 @@
+//! The forms that an account is published in. Each is made of the [`Document`] alone, so that it can be made later, too.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Document, cyclonedx, spdx};
+use crate::digest::Digest;
+
+/// A form of the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// estaleiro's own, which the others are made of.
+    Yaml,
+    /// CycloneDX 1.6, as JSON.
+    Cyclonedx,
+    /// SPDX 2.3, as JSON.
+    Spdx,
+}
+
+/// The forms that are attached to an image: estaleiro's own always, for the others are made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formats(BTreeSet<Format>);
+
+/// A text that names no form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read the format of a bill of materials `{0}`: expected yaml, cyclonedx or spdx")]
+pub struct UnknownFormat(String);
+
+impl Format {
+    /// All of them, estaleiro's own first.
+    pub const ALL: [Format; 3] = [Format::Yaml, Format::Cyclonedx, Format::Spdx];
+
+    /// Returns the media type, and artifact type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Yaml => super::YAML_MEDIA_TYPE,
+            Format::Cyclonedx => "application/vnd.cyclonedx+json",
+            Format::Spdx => "application/spdx+json",
+        }
+    }
+
+    /// Returns the name of the file that it is written to.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Format::Yaml => "bom.yml",
+            Format::Cyclonedx => "bom.cdx.json",
+            Format::Spdx => "bom.spdx.json",
+        }
+    }
+}
+
+impl Default for Formats {
+    fn default() -> Formats {
+        Formats::of(Format::ALL)
+    }
+}
+
+impl Formats {
+    /// Returns these, and estaleiro's own.
+    pub fn of(formats: impl IntoIterator<Item = Format>) -> Formats {
+        Formats(formats.into_iter().chain([Format::Yaml]).collect())
+    }
+
+    /// Returns them in their order, estaleiro's own first.
+    pub fn iter(&self) -> impl Iterator<Item = Format> {
+        self.0.iter().copied()
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Format, UnknownFormat> {
+        let known = Format::ALL.into_iter().find(|format| format.to_string() == text);
+        known.ok_or_else(|| UnknownFormat(text.chars().take(40).collect()))
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Yaml => "yaml",
+            Format::Cyclonedx => "cyclonedx",
+            Format::Spdx => "spdx",
+        })
+    }
+}
+
+impl Document {
+    /// Returns the account in this form: the same bytes for the same account.
+    ///
+    /// # Errors
+    /// When the account has no such form, which is a mistake in its types.
+    pub fn view(&self, format: Format) -> Result<Vec<u8>, serde_saphyr::ser_error::Error> {
+        let yaml = self.to_yaml()?;
+        Ok(match format {
+            Format::Yaml => yaml.into_bytes(),
+            Format::Cyclonedx => cyclonedx::view(self, &uuid(yaml.as_bytes())),
+            Format::Spdx => spdx::view(self, &uuid(yaml.as_bytes())),
+        })
+    }
+}
+
+/// Whether `view` is one of the account whose YAML form this is: it bears its name.
+pub fn is_view_of(view: &[u8], yaml: &[u8]) -> bool {
+    let name = uuid(yaml);
+    view.windows(name.len()).any(|window| window == name.as_bytes())
+}
+
+/// Returns a name that no other account has: a UUID of version 8 from a SHA-256 digest (RFC 9562, sections 5.8 and B.2).
+fn uuid(content: &[u8]) -> String {
+    let hex = Digest::of(content).hex();
+    let variant = ['8', '9', 'a', 'b'][usize::from(hex.as_bytes()[16]) % 4];
+    format!("{}-{}-8{}-{variant}{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_goes_by_its_name() {
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        let error = "xml".parse::<Format>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot read the format of a bill of materials `xml`: expected yaml, cyclonedx or spdx"
+        );
+    }
+
+    #[test]
+    fn an_account_has_a_name_of_its_own() {
+        assert_eq!(uuid(b"a"), "ca978112-ca1b-8dca-bac2-31b39a23dc4d");
+        assert_ne!(uuid(b"a"), uuid(b"b"));
+    }
+}

@@ -1,0 +1,9 @@
+//! The bill of materials in the eyes of others: every form of it is valid, and says what the image holds.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod sample;
+mod schema;
+#[path = "../support/mod.rs"]
+mod support;
+mod views;
