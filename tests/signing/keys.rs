@@ -11,6 +11,27 @@ use crate::support::run;
 
 const PASSWORD: &str = "hunter2";
 
+/// A key as `cosign generate-key-pair` keeps it, made by PyNaCl's `SecretBox` and Python's `hashlib.scrypt` with N=65536.
+const OF_PYNACL: &str = "\
+-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----
+eyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjo2NTUzNiwiciI6
+OCwicCI6MX0sInNhbHQiOiJBQUVDQXdRRkJnY0lDUW9MREEwT0R4QVJFaE1VRlJZ
+WEdCa2FHeHdkSGg4PSJ9LCJjaXBoZXIiOnsibmFtZSI6Im5hY2wvc2VjcmV0Ym94
+Iiwibm9uY2UiOiJBQUVDQXdRRkJnY0lDUW9MREEwT0R4QVJFaE1VRlJZWCJ9LCJj
+aXBoZXJ0ZXh0IjoibU1FTWp5OEdIY0ROZkhuZzFpNlJ0a3h1azZMRngySDlZaUFU
+NUMrYm5sem5hTVp3a094b0N2Yys4NWQ0ek1ndCsraFUxZ1RIV1hwd3FnaFpCOFVk
+YjVNVkg5aUlHZFNhZk1pUHc0ZVZXTkVYZGkvSzNMQmk0T2xYK29DNndCcm9xWG9q
+SDcxTTVoWmRsemV4V1B1YXlHazRQNVFzelNVR1IzS1hBUXkwLzlrd0doUXlEQmF1
+YXhBT0p2UkV3U2c0Wkh0V09Fb1l3NVJ0a2c9PSJ9
+-----END ENCRYPTED SIGSTORE PRIVATE KEY-----
+";
+const OF_PYNACL_PUBLIC: &str = "\
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqDU9OJ0tarHqyttSrNU1JWqGfXvw
+xqb51tCKRVXPIJL+sBHDUmR8NcGHkh1pTups7YgY7owJrVbajEs1PJg02Q==
+-----END PUBLIC KEY-----
+";
+
 fn key(text: &str, password: &str) -> Result<SigningKey, InvalidKey> {
     SigningKey::parse(&Secret::new(text), &Secret::new(password))
 }
@@ -32,6 +53,12 @@ fn openssl_verifies_what_its_keys_sign_in_each_form_that_they_come_in() {
         assert_eq!(&public, key.public());
         assert!(public.verifies(b"ahoy", &signature) && !public.verifies(b"ahoi", &signature));
     }
+}
+
+#[test]
+fn a_key_that_another_implementation_encrypted_is_read() {
+    let key = key(OF_PYNACL, PASSWORD).unwrap();
+    assert_eq!(key.public(), &PublicKey::parse(OF_PYNACL_PUBLIC).unwrap());
 }
 
 #[test]
