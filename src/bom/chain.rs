@@ -29,9 +29,10 @@ impl FileSource {
             )
         }));
         words.extend(self.url.as_ref().map(|url| format!("address {} ({})", url.uri, url.digest)));
-        words.extend(
-            self.git.as_ref().map(|git| format!("commit {} of {}", git.reference, git.repository_uri)),
-        );
+        words.extend(self.git.as_ref().map(|git| {
+            let how = if git.verified { "verified" } else { "as declared" };
+            format!("commit {} of {}, {how}", git.reference, git.repository_uri)
+        }));
         words
     }
 }

@@ -10,7 +10,7 @@ use estaleiro::registry::Location;
 use estaleiro::sandbox::Host;
 use estaleiro::store::Bound;
 
-use super::bom::Place;
+use super::bom::{Form, Place};
 
 /// Builds OCI images from a declarative definition, and tells where every bit came from.
 ///
@@ -39,7 +39,7 @@ pub(crate) enum Verb {
     Lock(LockArgs),
     /// Print the build graph: for Graphviz, or as a picture.
     Graph(GraphArgs),
-    /// Print the bill of materials of an image.
+    /// Print the bill of materials of an image, or what differs between two.
     Bom(BomArgs),
     /// Verify the signatures of an image and of the documents that refer to it, and print what was signed.
     Verify(VerifyArgs),
@@ -228,14 +228,25 @@ pub(crate) enum GraphFormat {
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  estaleiro bom registry.example/team/app:1.2\n  estaleiro bom oci:out/hello --format cyclonedx\n  estaleiro bom bom.yml --format spdx"
+    group(ArgGroup::new("accounts").required(true).args(["image", "diff"])),
+    after_help = "Examples:\n  estaleiro bom registry.example/team/app:1.2\n  estaleiro bom oci:out/hello --format cyclonedx\n  estaleiro bom bom.yml --html -o bom.html\n  estaleiro bom --diff registry.example/team/app:1.2 oci:out/app --format markdown"
 )]
 pub(crate) struct BomArgs {
     /// An image, REFERENCE or oci:DIR[:TAG]; or a bom.yml that lies here.
-    pub(crate) image: Place,
-    /// The form to print: yaml, cyclonedx (1.6, JSON) or spdx (2.3, JSON); as it is attached, else made of the yaml.
-    #[arg(long, default_value_t = Format::Yaml)]
-    pub(crate) format: Format,
+    pub(crate) image: Option<Place>,
+    /// The form to print: yaml, cyclonedx (1.6, JSON) or spdx (2.3, JSON), as it is attached, else made of the yaml
+    /// [default: yaml]; of what differs text, markdown or json [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Form>,
+    /// Print a page for people, which needs no network.
+    #[arg(long, conflicts_with_all = ["format", "diff"])]
+    pub(crate) html: bool,
+    /// Print what came, went and changed from A to B, each an image or a bom.yml.
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    pub(crate) diff: Vec<Place>,
+    /// Write it to this file instead.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) world: WorldArgs,
 }

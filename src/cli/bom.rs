@@ -1,16 +1,16 @@
-//! `estaleiro bom`: prints the account of an image, or makes another form of one that lies in a file.
+//! `estaleiro bom`: prints the account of an image or of a file in one of its forms, or what differs between two.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result};
-use estaleiro::bom::Document;
+use anyhow::{Context as _, Result, bail};
+use estaleiro::bom::{self, Diff, Document, Format};
 use estaleiro::build::attach;
 use estaleiro::registry::{InvalidLocation, Location, Registry};
 
-use super::args::BomArgs;
-use super::verbs::access_to;
+use super::args::{BomArgs, WorldArgs};
+use super::verbs::{WrongRequest, access_to};
 
 /// Where an account is.
 #[derive(Clone, Debug)]
@@ -19,6 +19,23 @@ pub(crate) enum Place {
     File(PathBuf),
     /// Attached to an image.
     Image(Location),
+}
+
+/// A form in which something is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Of an account.
+    Account(Format),
+    /// Of what differs between two.
+    Diff(DiffForm),
+}
+
+/// The forms of what differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiffForm {
+    Text,
+    Markdown,
+    Json,
 }
 
 impl FromStr for Place {
@@ -32,10 +49,77 @@ impl FromStr for Place {
     }
 }
 
+impl FromStr for Form {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Form, String> {
+        match text {
+            "text" => Ok(Form::Diff(DiffForm::Text)),
+            "markdown" => Ok(Form::Diff(DiffForm::Markdown)),
+            "json" => Ok(Form::Diff(DiffForm::Json)),
+            other => {
+                let known = other.parse().map(Form::Account);
+                known.map_err(|_| {
+                    "expected yaml, cyclonedx or spdx; with --diff text, markdown or json".into()
+                })
+            }
+        }
+    }
+}
+
 pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
-    match &args.image {
-        Place::File(path) => Ok(read(path)?.view(args.format)?),
-        Place::Image(image) => of_image(image, &args).await,
+    let printed = match (&args.image, args.diff.as_slice()) {
+        (None, [before, after]) => diff(before, after, &args).await?,
+        (Some(place), _) if args.html => bom::html(&document(place, &args.world).await?)?.into_bytes(),
+        (Some(place), _) => account(place, &args).await?,
+        (None, _) => bail!("internal error: neither an image nor two to compare"),
+    };
+    match &args.output {
+        None => Ok(printed),
+        Some(path) => {
+            fs::write(path, printed).with_context(|| format!("cannot write {}", path.display()))?;
+            Ok(Vec::new())
+        }
+    }
+}
+
+async fn account(place: &Place, args: &BomArgs) -> Result<Vec<u8>> {
+    let format = match args.format {
+        None => Format::Yaml,
+        Some(Form::Account(format)) => format,
+        Some(Form::Diff(_)) => {
+            bail!(WrongRequest("cannot print that form of one account: it is one of what differs\nhint: name two with --diff A B, or a form of an account: yaml, cyclonedx or spdx".into()))
+        }
+    };
+    match place {
+        Place::File(path) => Ok(read(path)?.view(format)?),
+        Place::Image(image) => of_image(image, format, &args.world).await,
+    }
+}
+
+async fn diff(before: &Place, after: &Place, args: &BomArgs) -> Result<Vec<u8>> {
+    let form = match args.format {
+        None => DiffForm::Text,
+        Some(Form::Diff(form)) => form,
+        Some(Form::Account(_)) => {
+            bail!(WrongRequest("cannot print what differs in that form: it is one of an account\nhint: name text, markdown or json".into()))
+        }
+    };
+    let diff = Diff::of(&document(before, &args.world).await?, &document(after, &args.world).await?);
+    Ok(match form {
+        DiffForm::Text => diff.to_text().into_bytes(),
+        DiffForm::Markdown => diff.to_markdown().into_bytes(),
+        DiffForm::Json => diff.to_json()?.into_bytes(),
+    })
+}
+
+async fn document(place: &Place, world: &WorldArgs) -> Result<Document> {
+    match place {
+        Place::File(path) => read(path),
+        Place::Image(image) => {
+            let yaml = of_image(image, Format::Yaml, world).await?;
+            Document::parse(&yaml).with_context(|| format!("in what is attached to {image}"))
+        }
     }
 }
 
@@ -45,13 +129,13 @@ fn read(path: &Path) -> Result<Document> {
     Document::parse(&bytes).with_context(|| format!("in {shown}"))
 }
 
-async fn of_image(location: &Location, args: &BomArgs) -> Result<Vec<u8>> {
-    let registry = Registry::open(location, &access_to(location, &args.world).await?)?;
+async fn of_image(location: &Location, format: Format, world: &WorldArgs) -> Result<Vec<u8>> {
+    let registry = Registry::open(location, &access_to(location, world).await?)?;
     let image = registry
         .resolve(&location.tag_or_digest())
         .await?
         .with_context(|| format!("cannot find image {location}\nhint: check its name and tag"))?;
-    attach::account(&registry, &image.digest, args.format).await?.with_context(|| {
+    attach::account(&registry, &image.digest, format).await?.with_context(|| {
         format!(
             "cannot print the bill of materials of {}@{}: none of this format refers to it\nhint: an image has one if estaleiro built it",
             registry.name(),

@@ -64,6 +64,7 @@ impl<'a> Files<'a> {
                 Ok(Some(bytes)) => {
                     self.write(format.file_name(), &bytes)?;
                     if format == Format::Yaml {
+                        self.page(&bytes)?;
                         bom = Some(Digest::of(&bytes));
                     }
                 }
@@ -91,6 +92,17 @@ impl<'a> Files<'a> {
                 self.write("provenance.json", &self.registry.artifact(&newest, attach::LARGEST).await?)
             }
             None => Ok(()),
+        }
+    }
+
+    /// Writes the account as a page for people; one of a later builder is got all the same, without a page.
+    fn page(&self, yaml: &[u8]) -> Result<()> {
+        match bom::Document::parse(yaml) {
+            Ok(document) => self.write("bom.html", bom::html(&document)?.as_bytes()),
+            Err(error) => {
+                self.progress.warn(format!("cannot write bom.html: {error}"));
+                Ok(())
+            }
         }
     }
 

@@ -108,6 +108,14 @@ impl Diff {
         }
     }
 
+    /// Returns the difference as JSON.
+    ///
+    /// # Errors
+    /// When it has no JSON form, which is a mistake in its types.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
     /// Whether both accounts say the same.
     pub fn is_empty(&self) -> bool {
         self.image.is_empty() && self.sections.is_empty()
@@ -179,7 +187,7 @@ mod tests {
         let diff = Diff::of(&samples::document(), &samples::later());
         insta::assert_snapshot!("text", diff.to_text());
         insta::assert_snapshot!("markdown", diff.to_markdown());
-        insta::assert_snapshot!("json", serde_json::to_string_pretty(&diff).unwrap());
+        insta::assert_snapshot!("json", diff.to_json().unwrap());
     }
 
     #[test]

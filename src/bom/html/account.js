@@ -104,7 +104,7 @@ function chain(file) {
     if (context) steps.push(`reading ${context.path || "the context"}${at(context.digest)}`);
   }
   if (source.url) steps.push(`fetched from ${source.url.uri}${at(source.url.digest)}, as declared`);
-  if (source.git) steps.push(`commit ${source.git.ref} of ${source.git.repository_uri}, ${source.git.verified ? "verified" : "as declared"}`);
+  if (source.git) steps.push(`commit ${source.git.ref} of ${source.git.repository_uri}, ${source.git.verified ? "verified" : ["as declared", source.git.unverified_because].filter(Boolean).join(": ")}`);
   return steps;
 }
 
@@ -178,11 +178,15 @@ function byLayer() {
     top.push(node(`Base image ${base.canonical_name}`, { kind: "layer", item: { ...base, packages: undefined, sources: undefined }, children: onBase, note, count: onBase.length }));
   }
   layers.forEach((layer, index) => { if (!layer.is_base) own.push(layerNode(layer, index + 1)); });
-  if (own.length === 0) {
-    const added = packages.filter((each) => each.standing !== "of the base").map((each) => packageNode(each)).sort(byName);
-    const children = [...added, ...changeset.files.map(declaredNode)];
-    own.push(node("What was added", { kind: "layer", children, note: plural(children.length, "entry", "entries"), weight: sum(children), count: children.length, isOpenAtFirst: true }));
-  }
+  const told = new Set(layers.flatMap((layer) => list(layer.groups).map((group) => group.package)));
+  const untold = packages.filter((each) => each.standing !== "of the base" && !told.has(keyOf(each.item)));
+  const inLayers = new Set(layers.flatMap((layer) => list(layer.groups).filter((group) => group.origin === "file").flatMap((group) => list(group.paths))));
+  const files = changeset.files.filter((file) => !inLayers.has(file.path));
+  const rest = [...untold.map((each) => packageNode(each)).sort(byName), ...files.map(declaredNode)];
+  for (const each of rest) each.count ||= 1;
+  if (rest.length) own.push(node(own.length ? "Added, in a layer that isn't told" : "What was added", {
+    kind: "layer", children: rest, note: plural(rest.length, "entry", "entries"), weight: sum(rest), count: rest.length, isOpenAtFirst: true,
+  }));
   return [...top, ...own];
 }
 
