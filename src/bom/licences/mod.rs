@@ -89,6 +89,16 @@ pub struct SourcePlace<'a> {
     pub git: Option<&'a Git>,
 }
 
+impl LicenceReport<'_> {
+    /// Returns the report for machines.
+    ///
+    /// # Errors
+    /// When it has no JSON form, which is a mistake in its types.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
 impl Document {
     /// Returns the licences of everything in the image.
     pub fn licence_report(&self) -> LicenceReport<'_> {
