@@ -229,7 +229,7 @@ pub(crate) enum GraphFormat {
 #[derive(clap::Args)]
 #[command(
     group(ArgGroup::new("accounts").required(true).args(["image", "diff"])),
-    after_help = "Examples:\n  estaleiro bom registry.example/team/app:1.2\n  estaleiro bom oci:out/hello --format cyclonedx\n  estaleiro bom bom.yml --html -o bom.html\n  estaleiro bom --diff registry.example/team/app:1.2 oci:out/app --format markdown"
+    after_help = "Examples:\n  estaleiro bom registry.example/team/app:1.2\n  estaleiro bom oci:out/hello --format cyclonedx\n  estaleiro bom bom.yml --html -o bom.html\n  estaleiro bom bom.yml --licenses\n  estaleiro bom --diff registry.example/team/app:1.2 oci:out/app --format markdown"
 )]
 pub(crate) struct BomArgs {
     /// An image, REFERENCE or oci:DIR[:TAG]; or a bom.yml that lies here.
@@ -241,6 +241,9 @@ pub(crate) struct BomArgs {
     /// Print a page for people, which needs no network.
     #[arg(long, conflicts_with_all = ["format", "diff"])]
     pub(crate) html: bool,
+    /// Print the licences: of which packages each is, whose copyright that is, and where the sources are; as text or json.
+    #[arg(long, conflicts_with_all = ["html", "diff"])]
+    pub(crate) licenses: bool,
     /// Print what came, went and changed from A to B, each an image or a bom.yml.
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     pub(crate) diff: Vec<Place>,

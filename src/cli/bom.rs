@@ -26,7 +26,7 @@ pub(crate) enum Place {
 pub(crate) enum Form {
     /// Of an account.
     Account(Format),
-    /// Of what differs between two.
+    /// Of what differs between two, or of the licences.
     Diff(DiffForm),
 }
 
@@ -71,6 +71,7 @@ pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
     let printed = match (&args.image, args.diff.as_slice()) {
         (None, [before, after]) => diff(before, after, &args).await?,
         (Some(place), _) if args.html => bom::html(&document(place, &args.world).await?)?.into_bytes(),
+        (Some(place), _) if args.licenses => licences(place, &args).await?,
         (Some(place), _) => account(place, &args).await?,
         (None, _) => bail!("internal error: neither an image nor two to compare"),
     };
@@ -94,6 +95,18 @@ async fn account(place: &Place, args: &BomArgs) -> Result<Vec<u8>> {
     match place {
         Place::File(path) => Ok(read(path)?.view(format)?),
         Place::Image(image) => of_image(image, format, &args.world).await,
+    }
+}
+
+async fn licences(place: &Place, args: &BomArgs) -> Result<Vec<u8>> {
+    let document = document(place, &args.world).await?;
+    let report = document.licence_report();
+    match args.format {
+        None | Some(Form::Diff(DiffForm::Text)) => Ok(report.to_string().into_bytes()),
+        Some(Form::Diff(DiffForm::Json)) => Ok(report.to_json()?.into_bytes()),
+        Some(Form::Diff(DiffForm::Markdown) | Form::Account(_)) => {
+            bail!(WrongRequest("cannot print the licences in that form\nhint: name text or json".into()))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
 mod accounts;
+mod licences;
 mod locks;
 mod logins;
 #[path = "../hostile/site.rs"]
