@@ -28,6 +28,7 @@ use crate::debian::Installed;
 use crate::digest::Digest;
 use crate::fetch::{Fetcher, Wanted};
 use crate::git::{self, Remote};
+use crate::inside::Found;
 use crate::layer::{Compression, LayerWriter, Options, Skeleton, Stack};
 use crate::oci::{History, Image, Layer, Platform};
 use crate::progress::Progress;
@@ -148,7 +149,9 @@ impl Worker {
         let sources = op.sources.iter().map(install::account_of_source).collect();
         let base_image = bom::BaseImage { sources, ..base.bom(&op.name)? };
         let licence_texts = base.licences.texts.clone();
-        let delta = BomDelta { base_image: Some(base_image), licence_texts, ..BomDelta::default() };
+        let Found { components, incomplete } = base.found;
+        let base_image = Some(base_image);
+        let delta = BomDelta { base_image, licence_texts, components, incomplete, ..BomDelta::default() };
         let layers = base.image.layers.iter().map(|layer| LayerAccount::of_base(layer.diff_id)).collect();
         let bom = Bom { layers, ..Bom::default().then(delta) };
         Ok(Snapshot { image: base.image, bom, skeleton: base.skeleton })

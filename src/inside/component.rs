@@ -68,7 +68,7 @@ pub struct Incomplete {
 }
 
 /// What was found inside files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// The packages.
     pub components: Vec<Component>,
@@ -121,6 +121,13 @@ impl Found {
         if !self.incomplete.contains(&incomplete) {
             self.incomplete.push(incomplete);
         }
+    }
+
+    /// Forgets what is in files of which `stays` is false; it is asked about paths without a leading slash.
+    pub fn retain(&mut self, stays: &dyn Fn(&[u8]) -> bool) {
+        let is_there = |path: &str| stays(path.trim_start_matches('/').as_bytes());
+        self.components.retain(|component| is_there(&component.path));
+        self.incomplete.retain(|incomplete| is_there(incomplete.path.split('!').next().unwrap_or_default()));
     }
 
     /// Adds what was found elsewhere.

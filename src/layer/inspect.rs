@@ -18,7 +18,7 @@ pub(super) const HEAD: usize = 64;
 const IN_MEMORY: usize = 16 << 20;
 
 /// A file of interest that is passing by.
-pub struct Inspection {
+pub(super) struct Inspection {
     form: Form,
     path: Vec<u8>,
     kept: SpooledTempFile,
@@ -26,7 +26,7 @@ pub struct Inspection {
 
 impl Inspection {
     /// Begins to keep a file if it is of interest, which its first bytes tell; `directory` takes what is large.
-    pub fn begin(path: &[u8], size: u64, head: &[u8], directory: &Path) -> Option<Inspection> {
+    pub(super) fn begin(path: &[u8], size: u64, head: &[u8], directory: &Path) -> Option<Inspection> {
         let form = Form::of(path, size, head)?;
         Some(Inspection {
             form,
@@ -36,14 +36,45 @@ impl Inspection {
     }
 
     /// Takes the next bytes.
-    pub fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.kept.write_all(bytes)
     }
 
     /// Returns what is found inside, now that all has passed.
-    pub fn end(mut self) -> Found {
+    pub(super) fn end(mut self) -> Found {
         self.form.look(&self.path, &mut self.kept)
     }
+}
+
+/// Looks inside a file that passes by; of what is of no interest only the beginning is read.
+pub fn look_in_passing(
+    path: &[u8],
+    size: u64,
+    content: &mut dyn Read,
+    directory: &Path,
+) -> io::Result<Found> {
+    let mut head = [0; HEAD];
+    let n = fill(content, &mut head)?;
+    let Some(mut inspection) = Inspection::begin(path, size, &head[..n], directory) else {
+        return Ok(Found::default());
+    };
+    inspection.take(&head[..n])?;
+    io::copy(content, &mut inspection.kept)?;
+    Ok(inspection.end())
+}
+
+/// Reads until there is enough to tell what a file is.
+pub(super) fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut n_read = 0;
+    while n_read < HEAD {
+        match content.read(&mut buffer[n_read..]) {
+            Ok(0) => break,
+            Ok(n) => n_read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(n_read)
 }
 
 /// Looks inside a file of `size` bytes where it lies, if it is of interest.

@@ -41,7 +41,7 @@ pub use compress::compress;
 pub use compression::{Compression, InvalidCompression};
 pub use decompress::decompress;
 pub use entry::{Entry, Kind, Metadata};
-pub use inspect::Inspection;
+pub use inspect::look_in_passing;
 pub use pack::pack;
 pub use private_key::holds_private_key;
 pub use renew::{Renewed, renew, renew_in_place};

@@ -198,7 +198,7 @@ impl LayerWriter {
         let mut search = PrivateKeySearch::default();
         let mut n_left = size;
         loop {
-            let n = fill(content, &mut self.buffer).map_err(failed)?;
+            let n = inspect::fill(content, &mut self.buffer).map_err(failed)?;
             if n == 0 {
                 break;
             }
@@ -221,20 +221,6 @@ impl LayerWriter {
         self.tar.write_all(&[0; 512][..padding as usize]).map_err(Error::Write)?;
         Ok(search.finish())
     }
-}
-
-/// Reads until there is enough to tell what a file is.
-fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut n_read = 0;
-    while n_read < inspect::HEAD {
-        match content.read(&mut buffer[n_read..]) {
-            Ok(0) => break,
-            Ok(n) => n_read += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(n_read)
 }
 
 fn changed(path: &[u8]) -> Error {

@@ -11,6 +11,7 @@ use super::os_release::OsRelease;
 use crate::build::licences;
 use crate::build::view::{Ask, View};
 use crate::debian::{self, status};
+use crate::inside::Found;
 use crate::layer::{Entry, Kind, Skeleton};
 use crate::oci::Layer;
 use crate::store::Store;
@@ -22,7 +23,9 @@ pub struct Facts {
 }
 
 /// Which files are looked into: exact paths, and directories.
-const FACT_FILES: [&str; 8] = [
+const FACT_FILES: [&str; 10] = [
+    "lib/apk/db/installed",
+    "usr/lib/apk/db/installed",
     "etc/os-release",
     "usr/lib/os-release",
     "var/lib/dpkg/status",
@@ -67,6 +70,12 @@ impl Facts {
         OsRelease::parse(&String::from_utf8_lossy(text.unwrap_or_default()))
     }
 
+    /// Returns Alpine's record of what is installed, wherever this release keeps it.
+    pub(super) fn apk_database(&self) -> Option<String> {
+        let content = self.file("lib/apk/db/installed").or_else(|| self.file("usr/lib/apk/db/installed"));
+        content.map(|content| String::from_utf8_lossy(content).into_owned())
+    }
+
     /// Returns the installed packages, also of roots that keep them one file each (`status.d`).
     pub fn installed(&self) -> Result<Vec<debian::Installed>> {
         let text = |content: &[u8]| String::from_utf8_lossy(content).into_owned();
@@ -83,7 +92,7 @@ impl Facts {
 pub(super) async fn look_into(
     layers: &[Layer],
     store: &Store,
-) -> Result<(Facts, Skeleton, licences::Outcome)> {
+) -> Result<(Facts, Skeleton, licences::Outcome, Found)> {
     let (layers, store) = (layers.to_vec(), store.clone());
     tokio::task::spawn_blocking(move || {
         let copyrights = licences::Bounded::default();
@@ -91,10 +100,10 @@ pub(super) async fn look_into(
             true => Ask::Content,
             false => Ask::Nothing,
         };
-        let view = View::of(&layers, &store, &ask)?;
+        let view = View::with_insides(&layers, &store, &ask)?;
         let facts = facts_of(&view)?;
         let licences = licences::of_view(&view, &facts.installed()?);
-        Ok((facts, view.skeleton, licences))
+        Ok((facts, view.skeleton, licences, view.found))
     })
     .await?
 }
@@ -106,8 +115,10 @@ fn facts_of(view: &View) -> Result<Facts> {
         let file = match seen.entry.kind {
             Kind::File { .. } => Some(seen),
             Kind::Symlink { .. } => {
-                let leads_to = view.skeleton.follow(path)?.path;
-                view.seen.get(&leads_to).filter(|file| matches!(file.entry.kind, Kind::File { .. }))
+                // A link that leads in circles leads nowhere.
+                let leads_to = view.skeleton.follow(path).ok();
+                let file = leads_to.and_then(|resolved| view.seen.get(&resolved.path));
+                file.filter(|file| matches!(file.entry.kind, Kind::File { .. }))
             }
             Kind::Directory
             | Kind::Hardlink { .. }
@@ -126,7 +137,9 @@ fn is_fact(entry: &Entry) -> bool {
     let is_named = |path: &str| {
         FACT_FILES.contains(&path) || FACT_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
     };
-    std::str::from_utf8(&entry.path).is_ok_and(is_named)
+    // An os-release may be a link to another one, somewhere else.
+    let is_release = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with("os-release"));
+    std::str::from_utf8(&entry.path).is_ok_and(|path| is_named(path) || is_release(path))
 }
 
 impl Serialize for Facts {

@@ -3,6 +3,7 @@
 //! Known once, it is kept by digest in the store and travels in the cache record, so that an image
 //! can be continued without its base being pulled again.
 
+mod apk;
 mod facts;
 mod image;
 mod os_release;
@@ -20,6 +21,7 @@ use super::licences;
 use super::time::parse_rfc3339;
 use crate::bom;
 use crate::digest::Digest;
+use crate::inside::Found;
 use crate::layer::Skeleton;
 use crate::oci::Image;
 use crate::progress::Progress;
@@ -27,7 +29,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// The kind of the store's records of bases.
-const RECORD: &str = "base-3";
+const RECORD: &str = "base-4";
 
 /// What must be known of a base image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,8 @@ pub struct Base {
     pub skeleton: Skeleton,
     /// What its packages declare.
     pub licences: licences::Outcome,
+    /// What was found inside its files.
+    pub found: Found,
 }
 
 impl Base {
@@ -64,6 +68,7 @@ impl Base {
                 ..package
             })
             .collect();
+        packages.extend(self.facts.apk_database().iter().flat_map(|database| apk::parse(database)));
         packages.sort_by_key(bom::Package::key);
         Ok(bom::BaseImage {
             canonical_name: format!("{name}@{}", self.digest),
@@ -99,6 +104,6 @@ pub async fn load(
 
 async fn pull(digest: &Digest, registry: &Registry, store: &Store, progress: &Progress) -> Result<Base> {
     let image = image::pull_image(digest, registry, store, progress).await?;
-    let (facts, skeleton, licences) = facts::look_into(&image.layers, store).await?;
-    Ok(Base { digest: *digest, image, facts, skeleton, licences })
+    let (facts, skeleton, licences, found) = facts::look_into(&image.layers, store).await?;
+    Ok(Base { digest: *digest, image, facts, skeleton, licences, found })
 }

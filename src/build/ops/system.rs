@@ -17,7 +17,7 @@ pub(super) fn of(root: &Root) -> Result<Option<OperatingSystem>> {
         let text = root.read(place, LONGEST).with_context(|| format!("cannot read /{place}"))?;
         let release = OsRelease::parse(&String::from_utf8_lossy(&text.unwrap_or_default()));
         if !release.id.is_empty() {
-            let OsRelease { id, version_id, codename } = release;
+            let OsRelease { id, version_id, codename, id_like: _ } = release;
             return Ok(Some(OperatingSystem { id, version: version_id, codename }));
         }
     }
