@@ -29,6 +29,8 @@ mod packages;
 mod removals;
 #[path = "install/roots.rs"]
 mod roots;
+#[path = "install/scripts.rs"]
+mod scripts;
 #[path = "hostile/site.rs"]
 mod site;
 #[path = "install/steps.rs"]

@@ -5,6 +5,7 @@
 
 pub mod accounted;
 pub mod attach;
+pub mod audit;
 pub mod base;
 pub mod blobs;
 pub mod bundle;
@@ -152,6 +153,8 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let solved = work.solve(graph, recalled.vertices, causes).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
     work.verify(&mut solved.snapshot.bom, &inputs);
+    let Snapshot { image, bom, .. } = &solved.snapshot;
+    accounted::check(&image.layers, &bom.layers, &policy::unaccounted(&policies))?;
     let subject = work.subject(product.name(request), &solved.snapshot.image)?;
     let graph = std::mem::take(&mut solved.graph);
     let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };

@@ -244,6 +244,9 @@ pub(crate) struct BomArgs {
     /// Print the licences: of which packages each is, whose copyright that is, and where the sources are; as text or json.
     #[arg(long, conflicts_with_all = ["html", "diff"])]
     pub(crate) licenses: bool,
+    /// Say instead whether the image is what its account says: layers, paths, and files by their digests.
+    #[arg(long, conflicts_with_all = ["format", "html", "licenses", "diff"])]
+    pub(crate) verify: bool,
     /// Print what came, went and changed from A to B, each an image or a bom.yml.
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     pub(crate) diff: Vec<Place>,

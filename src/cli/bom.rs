@@ -7,6 +7,9 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail};
 use estaleiro::bom::{self, Diff, Document, Format};
 use estaleiro::build::attach;
+use estaleiro::build::audit::{Findings, audit};
+use estaleiro::oci::Descriptor;
+use estaleiro::progress::Progress;
 use estaleiro::registry::{InvalidLocation, Location, Registry};
 
 use super::args::{BomArgs, WorldArgs};
@@ -67,11 +70,12 @@ impl FromStr for Form {
     }
 }
 
-pub(crate) async fn bom(args: BomArgs) -> Result<Vec<u8>> {
+pub(crate) async fn bom(args: BomArgs, progress: Progress) -> Result<Vec<u8>> {
     let printed = match (&args.image, args.diff.as_slice()) {
         (None, [before, after]) => diff(before, after, &args).await?,
         (Some(place), _) if args.html => bom::html(&document(place, &args.world).await?)?.into_bytes(),
         (Some(place), _) if args.licenses => licences(place, &args).await?,
+        (Some(place), _) if args.verify => verify(place, &args, &progress).await?,
         (Some(place), _) => account(place, &args).await?,
         (None, _) => bail!("internal error: neither an image nor two to compare"),
     };
@@ -143,16 +147,46 @@ fn read(path: &Path) -> Result<Document> {
 }
 
 async fn of_image(location: &Location, format: Format, world: &WorldArgs) -> Result<Vec<u8>> {
+    let (registry, image) = open(location, world).await?;
+    account_of(&registry, &image, format).await
+}
+
+async fn open(location: &Location, world: &WorldArgs) -> Result<(Registry, Descriptor)> {
     let registry = Registry::open(location, &access_to(location, world).await?)?;
     let image = registry
         .resolve(&location.tag_or_digest())
         .await?
         .with_context(|| format!("cannot find image {location}\nhint: check its name and tag"))?;
-    attach::account(&registry, &image.digest, format).await?.with_context(|| {
+    Ok((registry, image))
+}
+
+async fn account_of(registry: &Registry, image: &Descriptor, format: Format) -> Result<Vec<u8>> {
+    attach::account(registry, &image.digest, format).await?.with_context(|| {
         format!(
             "cannot print the bill of materials of {}@{}: none of this format refers to it\nhint: an image has one if estaleiro built it",
             registry.name(),
             image.digest
         )
     })
+}
+
+/// Says that an image is what its account says; everything that differs is an error.
+async fn verify(place: &Place, args: &BomArgs, progress: &Progress) -> Result<Vec<u8>> {
+    let Place::Image(location) = place else {
+        bail!(WrongRequest("cannot verify a file\nhint: name the image that it is of".into()))
+    };
+    let (registry, image) = open(location, &args.world).await?;
+    let document = Document::parse(&account_of(&registry, &image, Format::Yaml).await?)?;
+    let task = progress.start("read the layers");
+    let findings = audit(&document, &image, &registry, &task).await?;
+    task.done("read");
+    let what = format!("{}@{}", registry.name(), image.digest);
+    if !findings.differences.is_empty() {
+        bail!("{what} is not what its account says:\n  {}", findings.differences.join("\n  "));
+    }
+    let Findings { n_paths, n_layers, n_files, .. } = findings;
+    let said = format!(
+        "{what}: {n_paths} paths of {n_layers} layers are accounted for, {n_files} files are as told\n"
+    );
+    Ok(said.into_bytes())
 }

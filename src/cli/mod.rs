@@ -29,7 +29,7 @@ pub(crate) fn main() -> ExitCode {
             Verb::Build(build) => verbs::build(*build, progress, cancel).await,
             Verb::Lock(args) => lock::lock(args, progress, cancel).await,
             Verb::Graph(graph) => verbs::graph(graph, progress, cancel).await,
-            Verb::Bom(args) => bom::bom(args).await,
+            Verb::Bom(args) => bom::bom(args, progress).await,
             Verb::Verify(args) => signing::verify(args).await,
         }
     })

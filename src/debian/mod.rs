@@ -6,6 +6,7 @@
 pub mod copyright;
 pub mod deb;
 pub mod deb822;
+pub mod lists;
 pub mod package;
 pub mod relation;
 pub mod status;

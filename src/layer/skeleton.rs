@@ -290,6 +290,12 @@ impl SkeletonDelta {
         skeleton.clone().change(self)
     }
 
+    /// Returns what is gone, sorted; a directory with a slash behind it stands for all that was in there.
+    pub fn taken_away(&self) -> impl Iterator<Item = Vec<u8>> {
+        let cleared = self.cleared.iter().map(|path| [path, &b"/"[..]].concat());
+        cleared.chain(self.removed.iter().cloned())
+    }
+
     /// Notes an entry of the layer.
     pub(super) fn put(&mut self, entry: &Entry) {
         let node = match &entry.kind {

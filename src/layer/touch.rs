@@ -8,10 +8,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat, statat,
-    unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, fstat,
+    futimens, mkdirat, openat, openat2, readlinkat, statat, unlinkat,
 };
 use rustix::io::Errno;
+
+use super::rooted::changed_at;
+
+/// Changes the times of an open file to now; returns when that was, by the clock of its file system: nanoseconds since
+/// 1970.
+pub fn touch_now(file: &File) -> io::Result<i128> {
+    let now = || Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    futimens(file, &Timestamps { last_access: now(), last_modification: now() })?;
+    Ok(changed_at(&fstat(file)?))
+}
 
 /// How deep a tree may be that is removed.
 const DEEPEST: usize = 1000;
@@ -46,16 +56,21 @@ impl Root {
         Ok(found)
     }
 
-    /// Returns the content of a regular file; none where it is absent, or longer than `limit`.
-    pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    /// Opens a regular file; none where it is absent.
+    pub fn open_file(&self, path: impl AsRef<Path>) -> io::Result<Option<File>> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat2(&self.directory, path.as_ref(), flags, Mode::empty(), STRICTLY_BENEATH) {
             Ok(file) => File::from(file),
             Err(error) if is_absence(error) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() > limit {
+        Ok(file.metadata()?.is_file().then_some(file))
+    }
+
+    /// Returns the content of a regular file; none where it is absent, or longer than `limit`.
+    pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(file) = self.open_file(path)? else { return Ok(None) };
+        if file.metadata()?.len() > limit {
             return Ok(None);
         }
         let mut content = Vec::new();

@@ -61,7 +61,7 @@ pub(super) fn run(
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Exit, Error> {
     let (ours, theirs) = sockets().map_err(unprepared(run, "make a socket"))?;
-    let mut plan = Plan::new(root, run, watch.map(|_| theirs)).map_err(invalid(run))?;
+    let mut plan = Plan::new(root, run, watch.map(|watch| (watch, theirs))).map_err(invalid(run))?;
     let pipes = Pipes::new(&run.stdin).map_err(unprepared(run, "make pipes"))?;
     if cancel.is_cancelled() {
         return Err(cancelled(run));
@@ -77,7 +77,8 @@ pub(super) fn run(
     let (stopped, stop) = io::pipe().map_err(unprepared(run, "make pipes"))?;
     let listened = thread::scope(|scope| {
         if let Some(watch) = watch {
-            scope.spawn(|| serve(&ours, watch, &stopped));
+            let (first, stopped) = (&ours, &stopped);
+            scope.spawn(move || serve(first, watch, stopped));
         }
         let listened = listener.listen(&init, cancel, output);
         init.end();

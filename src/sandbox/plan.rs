@@ -13,7 +13,7 @@ use super::filter::{ALLOWED, NOTIFY, Others, compile, syncing};
 use super::groups::largest_number;
 use super::place::Stubs;
 use super::program::Program;
-use super::watch::starts;
+use super::watch::Watch;
 use super::{Error, Mount, Network, Root, Run, Source};
 
 /// The kernel takes mount options of up to a page.
@@ -72,7 +72,7 @@ pub(super) enum SourcePlan {
 }
 
 impl Plan {
-    pub(super) fn new(root: &Root, run: &Run, watch: Option<OwnedFd>) -> Result<Plan, String> {
+    pub(super) fn new(root: &Root, run: &Run, watch: Option<(Watch<'_>, OwnedFd)>) -> Result<Plan, String> {
         Ok(Plan {
             root: root_plan(root)?,
             mounts: run.mounts.iter().enumerate().map(mount_plan).collect::<Result<_, _>>()?,
@@ -84,10 +84,13 @@ impl Plan {
             largest_number: largest_number(run.max_processes).and_then(|n| CString::new(n.to_string()).ok()),
             group: None,
             filter: match &watch {
-                Some(_) => compile(starts().chain(syncing()), &Others { foreign_starts: NOTIFY, ..ALLOWED }),
+                Some((watch, _)) => {
+                    let others = Others { foreign_starts: NOTIFY, ..ALLOWED };
+                    compile(watch.rules().into_iter().chain(syncing()), &others)
+                }
                 None => compile(syncing(), &ALLOWED),
             },
-            watch,
+            watch: watch.map(|(_, socket)| socket),
         })
     }
 }

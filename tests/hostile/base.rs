@@ -43,7 +43,7 @@ impl Base {
         site.put("estaleiro.hcl", definition_of(&archive, &self.name(), "package \"first\" {}"));
         site.succeeds(&mut site.build());
         fs::create_dir_all(self.state.join("records")).unwrap();
-        for part in ["blobs", "trees", "records/base-2"] {
+        for part in ["blobs", "trees", "records/base-3"] {
             run("cp", &["-al", path(&site.path("state").join(part)), path(&self.state.join(part))]);
         }
     }

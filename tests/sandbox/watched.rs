@@ -1,8 +1,9 @@
-//! Who watches a run: told of each program before it starts, with what is in its environment, in either sandbox.
+//! Who watches a run: told of each program before it starts, with what is in its environment, and of what is removed, in
+//! either sandbox.
 
 use std::sync::Mutex;
 
-use estaleiro::sandbox::{Cancel, Exit, Root, Sandbox, Starting};
+use estaleiro::sandbox::{Cancel, Exit, Root, Sandbox, Starting, Watch};
 
 use crate::{Place, sh};
 
@@ -18,7 +19,11 @@ fn told(sandbox: Sandbox, place: &Place, script: &str) -> (Exit, Vec<String>) {
         std::fs::write(place.path("root/told"), seen.exists().to_string()).unwrap();
     };
     let (root, cancel) = (Root::Plain(place.path("root")), Cancel::new().unwrap());
-    let exit = sandbox.run_watched(&root, &sh(script), &watch, &cancel, &mut |_, _| {}).unwrap();
+    let watch = Watch {
+        starts: &watch,
+        removals: Some(&|path| told.lock().unwrap().push(format!("- {}", String::from_utf8_lossy(path)))),
+    };
+    let exit = sandbox.run_watched(&root, &sh(script), watch, &cancel, &mut |_, _| {}).unwrap();
     (exit, told.into_inner().unwrap())
 }
 
@@ -39,12 +44,26 @@ fn each_program_is_told_before_it_starts() {
 }
 
 #[test]
+fn what_is_removed_or_renamed_is_told_as_its_caller_names_it() {
+    for sandbox in [Sandbox::Namespaces, Sandbox::Chroot] {
+        let place = Place::new();
+        let script = "echo >/a; echo >/b; /bin/mkdir /d; cd /d; /bin/busybox mv /a x; /bin/busybox rm x /b; \
+                      /bin/busybox rmdir /d";
+        let (exit, told) = told(sandbox, &place, script);
+        assert_eq!(exit, Exit::Code(0));
+        let told: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("- ")).collect();
+        assert_eq!(told, ["/a", "x", "/b", "/d"], "{sandbox}");
+    }
+}
+
+#[test]
 fn who_watches_sees_a_command_that_cannot_start_end() {
     for sandbox in [Sandbox::Namespaces, Sandbox::Chroot] {
         let place = Place::new();
         let (root, cancel) = (Root::Plain(place.path("root")), Cancel::new().unwrap());
         let run = estaleiro::sandbox::Run::new(["/missing"]);
-        let ended = sandbox.run_watched(&root, &run, &|_| {}, &cancel, &mut |_, _| {});
+        let watch = Watch { starts: &|_| {}, removals: None };
+        let ended = sandbox.run_watched(&root, &run, watch, &cancel, &mut |_, _| {});
         assert!(ended.unwrap_err().to_string().contains("cannot start /missing"));
         assert_eq!(told(sandbox, &place, "kill -9 $$").0, Exit::Signal(9));
     }

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 
 use super::bootstrap;
 use super::install::{self, Archive, open_archives};
+use super::paths::Paths;
 use crate::bom::Withheld;
 use crate::build::graph::Install;
 use crate::build::lock::LockedPackage;
@@ -37,6 +38,8 @@ pub struct Made {
     pub root: PathBuf,
     /// What the scripts generated and was taken out again.
     pub withheld: Vec<Withheld>,
+    /// What it belongs to.
+    pub paths: Paths,
     /// The packages that were installed there, by name.
     names: BTreeSet<String>,
     /// What is there.
@@ -81,7 +84,7 @@ impl Workshop {
         let scratch = site.store.scratch()?;
         let lower = scratch.path().join("lower");
         let packages = (&self.essential[..], &self.others[..]);
-        let (root, withheld) = install::install_beside(packages, &lower, op, site, &scratch)?;
+        let (root, withheld, paths) = install::install_beside(packages, &lower, op, site, &scratch)?;
         let opened = open(&root)?;
         for path in NOT_KEPT {
             opened.remove(path).with_context(|| format!("cannot remove /{path}"))?;
@@ -94,6 +97,7 @@ impl Workshop {
         let before = open(&lower)?.files_below(".")?.into_iter();
         Ok(Made {
             withheld,
+            paths,
             names: self.others.iter().map(|archive| archive.package.name.to_string()).collect(),
             present,
             removed: removed.iter().map(path_of).collect(),

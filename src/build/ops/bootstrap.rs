@@ -65,6 +65,12 @@ pub(super) fn merge_usr(root: &Path, architecture: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether a path is of what [`merge_usr`] makes.
+pub(super) fn is_merged(path: &[u8]) -> bool {
+    const ALL: [&[u8]; 6] = [b"bin", b"sbin", b"lib", b"lib32", b"lib64", b"libx32"];
+    path == b"usr" || ALL.contains(&path.strip_prefix(b"usr/").unwrap_or(path))
+}
+
 fn unpack(archive: &Archive, root: &Path) -> Result<()> {
     let reader = BufReader::with_capacity(1 << 17, File::open(&archive.path)?);
     let data = debian::deb::open(reader)?.data()?;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, bail};
 
 use crate::digest::Digest;
-use crate::layer::{self, Renewed, Snapshot, Stack, diff};
+use crate::layer::{self, Moments, Renewed, Snapshot, Stack, diff};
 use crate::oci::{Layer, canonical_json};
 use crate::progress::Progress;
 use crate::sandbox::{Root, Sandbox};
@@ -57,6 +57,8 @@ pub struct Ground {
     pub below: Stack,
     /// Holds what changed, once the work is done, as an overlay mount's upper directory does.
     pub upper: PathBuf,
+    /// When what changed in a copy was changed.
+    moments: Option<Moments>,
     floor: Floor,
 }
 
@@ -103,7 +105,7 @@ impl Maker<'_> {
             };
             Floor::Copied { home, is_true: false }
         };
-        Ok(Ground { lowers, below, upper, floor })
+        Ok(Ground { lowers, below, upper, moments: None, floor })
     }
 
     fn copy(&self, below: &Stack) -> Result<Scratch> {
@@ -122,6 +124,7 @@ impl Maker<'_> {
             work(ground)?;
             let since = diff::since(&snapshot, &ground.below, &root)?;
             if since.unclear.is_empty() {
+                ground.moments = Some(Moments::read_of(&since.changes, &root)?);
                 layer::bring(&since.changes, &root, &ground.upper)?;
                 let settled = since.settle(&root, &ground.below)?;
                 ground.is_true_now(settled);
@@ -147,6 +150,14 @@ impl Ground {
                 Root::Overlay { lowers: self.lowers.clone(), upper: self.upper.clone(), work: work.clone() }
             }
             Floor::Copied { home, .. } => Root::Plain(root_in(home)),
+        }
+    }
+
+    /// Returns when what changed was changed, once the work is done and before anything else is.
+    pub fn moments(&mut self) -> Result<Moments> {
+        match self.moments.take() {
+            Some(moments) => Ok(moments),
+            None => Ok(Moments::read(&self.upper)?),
         }
     }
 

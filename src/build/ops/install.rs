@@ -12,6 +12,9 @@ use super::debconf::{self, Questions};
 use super::ground::{Ground, Maker};
 use super::marks::{self, Changes, Name};
 use super::owned::Owned;
+use super::paths::Paths;
+use super::paths::dpkg::{Scene, explain};
+use super::paths::timeline::{Doer, Timeline};
 use super::present::Present;
 use super::{bootstrap, copyrights, system, tidy, withhold};
 use crate::apt::order::{self, Departure, Step};
@@ -23,9 +26,9 @@ use crate::build::lock::{LockedDeb, LockedPackage, LockedSource, LockedSourceFil
 use crate::debian::deb::Deb;
 use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
-use crate::layer::{self, LayerWriter};
+use crate::layer::{self, LayerWriter, Moments};
 use crate::progress::{Progress, Task};
-use crate::sandbox::{Cancel, Exit, Mount, Network, Root, Run, Sandbox};
+use crate::sandbox::{Cancel, Exit, Mount, Network, Root, Run, Sandbox, Watch};
 use crate::store::{Scratch, Store};
 
 /// Where the archives are seen in the sandbox, and nowhere else.
@@ -88,15 +91,17 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let task = site.progress.start("install");
     lay_out(archives.iter(), &scratch.path().join("archives"), site.sandbox)?;
     let preseed = Preseed::new(op, archives.iter(), site);
-    let dpkg = Dpkg { site, scratch: &scratch, task: &task, preseed: &preseed };
-    let (below, changed) = match base {
+    let timeline = Timeline::new(scratch.path())?;
+    let dpkg = Dpkg { site, scratch: &scratch, task: &task, preseed: &preseed, timeline: &timeline };
+    let (below, changed, moments) = match base {
         Some(base) => {
-            let ground = dpkg.above(base, &mut |run| {
+            let mut ground = dpkg.above(base, &mut |run| {
                 run.change(&archives, &op.remove)?;
                 run.check_answered()?;
                 run.mark(op, &archives)
             })?;
-            (Some(ground.below), ground.upper)
+            let moments = ground.moments()?;
+            (Some(ground.below), ground.upper, moments)
         }
         None => {
             let place = scratch.path().join("root");
@@ -104,7 +109,8 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
             run.install_from_nothing(&archives, &place)?;
             run.check_answered()?;
             run.mark(op, &archives)?;
-            (None, place)
+            let moments = Moments::read(&place)?;
+            (None, place, moments)
         }
     };
     let changes = open_changes(&changed)?;
@@ -121,11 +127,14 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
         Some(below) => layer::diff::overlay(&below, &changed)?,
         None => layer::diff::trees(None, &changed)?,
     };
+    let lowers: Vec<PathBuf> = base.into_iter().map(Path::to_owned).collect();
+    let scene = Scene { lowers: &lowers, upper: &changed, timeline: Some(&timeline), moments: &moments };
+    let paths = explain(&changes, &scene, None)?;
     layer::pack(&changes, &changed, &mut writer)?;
     let packed = writer.finish()?;
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.paths.len() + packed.removed.len()));
-    Ok(Delta::of(packed, bom))
+    paths.delta(packed, bom)
 }
 
 fn open_changes(path: &Path) -> Result<layer::Root> {
@@ -133,29 +142,35 @@ fn open_changes(path: &Path) -> Result<layer::Root> {
 }
 
 /// Installs packages from nothing in the directory `lower`, and others on top of them; returns where the changes of the
-/// latter are, and what was withheld of them.
+/// latter are, what was withheld of them, and what they belong to.
 pub(super) fn install_beside(
     (essential, others): (&[Archive], &[Archive]),
     lower: &Path,
     op: &Install,
     site: &Site<'_>,
     scratch: &Scratch,
-) -> Result<(PathBuf, Vec<Withheld>)> {
+) -> Result<(PathBuf, Vec<Withheld>, Paths)> {
     lay_out(essential.iter().chain(others), &scratch.path().join("archives"), site.sandbox)?;
     let task = site.progress.start("install");
     let preseed = Preseed::new(op, essential.iter().chain(others), site);
-    let dpkg = Dpkg { site, scratch, task: &task, preseed: &preseed };
+    let timeline = Timeline::new(scratch.path())?;
+    let dpkg = Dpkg { site, scratch, task: &task, preseed: &preseed, timeline: &timeline };
     dpkg.in_root(Root::Plain(lower.to_owned())).install_from_nothing(essential, lower)?;
     let installed: Vec<Installed> =
         essential.iter().map(|archive| just_installed(&archive.package)).collect();
     let above = Dpkg { site: &Site { installed: &installed, ..*site }, ..dpkg };
-    let ground = above.above(lower, &mut |run| {
+    let mut ground = above.above(lower, &mut |run| {
         run.change(others, &[])?;
         run.check_answered()
     })?;
+    let moments = ground.moments()?;
     let withheld = clean(&open_changes(&ground.upper)?, site.epoch)?;
+    let changes = layer::diff::overlay(&ground.below, &ground.upper)?;
+    let scene =
+        Scene { lowers: &ground.lowers, upper: &ground.upper, timeline: Some(&timeline), moments: &moments };
+    let paths = explain(&changes, &scene, None)?;
     task.done(&format!("{} packages beside {}", others.len(), essential.len()));
-    Ok((ground.upper, withheld))
+    Ok((ground.upper, withheld, paths))
 }
 
 /// Takes out of the changes what no image should hold; returns what must be told.
@@ -222,17 +237,20 @@ struct Dpkg<'a> {
     scratch: &'a Scratch,
     task: &'a Task,
     preseed: &'a Preseed,
+    timeline: &'a Timeline,
 }
 
 /// The root's own dpkg.
 struct Running<'a> {
     at: Dpkg<'a>,
     root: Root,
+    /// Whether something was there before, which may be removed.
+    is_above: bool,
 }
 
 impl<'a> Dpkg<'a> {
     fn in_root(self, root: Root) -> Running<'a> {
-        Running { at: self, root }
+        Running { at: self, root, is_above: false }
     }
 
     /// Works above `base`, a root that is shared; on a ground that is a copy perhaps more than once.
@@ -242,7 +260,8 @@ impl<'a> Dpkg<'a> {
         let mut ground = maker.ground(vec![base.to_owned()], self.scratch.path(), None)?;
         maker.work(&mut ground, &mut |ground| {
             self.preseed.is_waiting.set(is_waiting);
-            work(&self.in_root(ground.root()))
+            self.timeline.reset();
+            work(&Running { is_above: true, ..self.in_root(ground.root()) })
         })?;
         Ok(ground)
     }
@@ -399,7 +418,16 @@ impl Running<'_> {
 
     fn execute(&self, run: &Run, name: &str) -> Result<()> {
         let mut last_lines = VecDeque::new();
-        let exit = self.at.site.sandbox.run(&self.root, run, self.at.site.cancel, &mut |_, line| {
+        let timeline = self.at.timeline;
+        let is_dpkg = run.argv.first().is_some_and(|program| program == "dpkg");
+        timeline.turn(if is_dpkg { Doer::Dpkg } else { Doer::Builder });
+        let removals = |path: &[u8]| timeline.see_removal(path);
+        let watch = Watch {
+            starts: &|starting| timeline.see(starting),
+            removals: self.is_above.then_some(&removals),
+        };
+        let (site, root) = (self.at.site, &self.root);
+        let exit = site.sandbox.run_watched(root, run, watch, site.cancel, &mut |_, line| {
             self.at.task.advance(0);
             if last_lines.len() == N_LINES_SHOWN {
                 last_lines.pop_front();

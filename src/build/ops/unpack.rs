@@ -15,12 +15,15 @@ use super::bootstrap;
 use super::copyrights;
 use super::install::{account, named, open_deb};
 use super::owned::settled;
+use super::paths::Paths;
+use super::paths::books::is_book;
 use super::present::Present;
 use super::system;
-use crate::bom::BomDelta;
+use crate::bom::{BomDelta, Origin};
 use crate::build::graph::{Delta, Install};
 use crate::build::lock::LockedPackage;
 use crate::debian::{Package, RelationField};
+use crate::layer::diff::Change;
 use crate::layer::{self, Entry, Kind, LayerWriter, Unpack};
 use crate::progress::Progress;
 use crate::store::Store;
@@ -52,8 +55,14 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
         Some(_) => bootstrap::merge_usr(&root, site.architecture)?,
         None => bootstrap::lay_out(&root, site.architecture)?,
     }
-    let mut floor =
-        Floor { root: &root, store: site.store, made, packages: Vec::new(), files: BTreeMap::new() };
+    let mut floor = Floor {
+        root: &root,
+        store: site.store,
+        made,
+        packages: Vec::new(),
+        files: BTreeMap::new(),
+        directories: BTreeMap::new(),
+    };
     for locked in &op.packages {
         floor.add(locked).with_context(|| format!("cannot unpack {} {}", locked.name, locked.version))?;
         task.advance(locked.size);
@@ -64,6 +73,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
     floor.record()?;
     task.done(&format!("{} packages", op.packages.len()));
     let changes = layer::diff::trees(None, &root)?;
+    let paths = floor.paths(&changes);
     layer::pack(&changes, &root, &mut writer)?;
     let packed = writer.finish()?;
     let came = floor.packages.iter().map(|unpacked| &unpacked.package);
@@ -74,7 +84,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
         ..account(op, came, &[], &Present::default())
     };
     copyrights::add(&mut bom, &layer::Stack::open(&[&root])?, site.store)?;
-    Ok(Delta::of(packed, bom))
+    paths.delta(packed, bom)
 }
 
 /// What is unpacked so far.
@@ -85,6 +95,8 @@ struct Floor<'a> {
     packages: Vec<Unpacked>,
     /// Which package each file is of, by its place in the root.
     files: BTreeMap<PathBuf, usize>,
+    /// Which package brought a directory first.
+    directories: BTreeMap<PathBuf, usize>,
 }
 
 /// A package whose files are there.
@@ -122,10 +134,11 @@ impl Floor<'_> {
         if let Some(known) = DATABASE.iter().find(|known| place.starts_with(known)) {
             bail!("it brings /{known} itself, which is for the records of all packages");
         }
+        let newest = self.packages.len() - 1;
         if entry.kind == Kind::Directory {
+            self.directories.entry(place).or_insert(newest);
             return Ok(true);
         }
-        let newest = self.packages.len() - 1;
         let is_missing = |made: &Made| made.is_missing(&self.packages[newest].package.name, &place);
         let is_missing = self.made.is_none_or(is_missing);
         let owner = self.files.get(&place).copied().filter(|owner| *owner != newest);
@@ -141,6 +154,34 @@ impl Floor<'_> {
         match replaces(theirs, ours)? {
             true => Ok(false),
             false => bail!("{} has /{} too", theirs.name, place.display()),
+        }
+    }
+
+    /// Returns what all that is there belongs to: what a script made of a package's file is the script's.
+    fn paths(&self, changes: &[Change]) -> Paths {
+        let mut paths = Paths::default();
+        for Change { path, .. } in changes {
+            if let Some(origin) = self.origin(path) {
+                paths.put(path, origin);
+            }
+        }
+        changes.iter().for_each(|change| paths.put_parents(&change.path));
+        paths
+    }
+
+    fn origin(&self, path: &[u8]) -> Option<Origin> {
+        let place = settled(OsStr::from_bytes(path));
+        let made = self.made.and_then(|made| made.paths.origin(path));
+        let owner = self.files.get(&place).or_else(|| self.directories.get(&place));
+        match (made, owner) {
+            _ if is_book(path) => Some(Origin::Database),
+            (Some(Origin::Generated { .. }), _) | (_, None) => {
+                made.cloned().or_else(|| bootstrap::is_merged(path).then_some(Origin::Builder))
+            }
+            (_, Some(&owner)) => {
+                let package = &self.packages[owner].package;
+                Some(Origin::Package { package: format!("{}:{}", package.name, package.architecture) })
+            }
         }
     }
 

@@ -9,10 +9,13 @@ use nix::libc::{self, sock_filter};
 
 use crate::sandbox::Network;
 use crate::sandbox::filter::{NOTIFY, Others, Rule, Test, compile, refuse, syncing};
+use crate::sandbox::watch::Watch;
 
 /// Returns the filter.
-pub(super) fn filter(network: Network) -> Vec<sock_filter> {
+pub(super) fn filter(network: Network, watch: Option<Watch<'_>>) -> Vec<sock_filter> {
     let shown = SHOWN.iter().map(|&call| Rule::new(call, NOTIFY));
+    let watched = watch.map(|watch| watch.rules()).unwrap_or_default();
+    let shown = shown.chain(watched);
     let refused = REFUSED.iter().map(|&(call, errno)| Rule::new(call, refuse(errno)));
     let network = match network {
         Network::None => {
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn calls_are_told_apart_by_their_numbers_and_arguments() {
-        let (without, with) = (filter(Network::None), filter(Network::Host));
+        let (without, with) = (filter(Network::None, None), filter(Network::Host, None));
         let cases = [
             ("reading", libc::SYS_read, [0; 6], ALLOW),
             ("opening", libc::SYS_openat, [0; 6], NOTIFY),

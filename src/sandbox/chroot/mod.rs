@@ -82,7 +82,7 @@ pub(super) fn run(
     let mut furniture = Furniture::put(directory, run).map_err(|failure| not_furnished(run, failure))?;
     let pipes = Pipes::new(&run.stdin).map_err(unprepared(run, "make pipes"))?;
     let (ours, theirs) = sockets().map_err(unprepared(run, "make a socket"))?;
-    let plan = plan(program, &furniture, theirs, run).map_err(unprepared(run, "open /proc"))?;
+    let plan = plan(program, &furniture, theirs, run, watch).map_err(unprepared(run, "open /proc"))?;
     let channels = pipes.channels();
     let started = start(0, Signal::SIGTERM, || live(&plan, &channels));
     let mut init = started.map_err(unprepared(run, "start a process"))?;
@@ -155,13 +155,19 @@ impl Met {
     }
 }
 
-fn plan(program: Program, furniture: &Furniture, socket: OwnedFd, run: &Run) -> io::Result<Plan> {
+fn plan(
+    program: Program,
+    furniture: &Furniture,
+    socket: OwnedFd,
+    run: &Run,
+    watch: Option<Watch<'_>>,
+) -> io::Result<Plan> {
     Ok(Plan {
         program,
         root: fcntl_dupfd_cloexec(&furniture.root, 3)?,
         proc: fcntl_dupfd_cloexec(File::open("/proc")?, 3)?,
         socket,
-        filter: filter::filter(run.network),
+        filter: filter::filter(run.network, watch),
         max_processes: run.max_processes,
     })
 }

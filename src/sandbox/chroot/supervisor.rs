@@ -19,7 +19,7 @@ use super::{attributes, list, names, paths, signals};
 use crate::sandbox::callers::{Memories, identity};
 use crate::sandbox::calls::{Answer, Call, Calls};
 use crate::sandbox::filter::ARCHITECTURE;
-use crate::sandbox::watch::{self, Watch};
+use crate::sandbox::watch::{Watch, removed_path_of};
 
 /// What the command met that it would not have met elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,10 @@ impl<'a> Supervisor<'a> {
         if call.architecture != ARCHITECTURE {
             self.met.foreign = true;
             return Answer::Error(libc::ENOSYS);
+        }
+        let removes = removed_path_of(call).is_some();
+        if let Some(watch) = self.watch.filter(|_| removes) {
+            watch.tell(&self.calls, &mut self.memories, call);
         }
         let number = |index| call.number_at(index);
         let at = |index| call.address_at(index);
@@ -122,6 +126,7 @@ impl<'a> Supervisor<'a> {
             }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_chmod | libc::SYS_chown => paths::change(self, call),
+            _ if removes => Answer::Proceed,
             _ => signals::decide(call, self.sight.first),
         }
     }
@@ -255,7 +260,7 @@ impl<'a> Supervisor<'a> {
     /// Notes what the program loses here; its memory is another's from now on.
     fn execute(&mut self, call: &Call, directory: i32, path: u64) -> Answer {
         if let Some(watch) = self.watch {
-            watch::tell(watch, &self.calls, &mut self.memories, call);
+            watch.tell(&self.calls, &mut self.memories, call);
         }
         let program = self.memories.string(&self.calls, call, path);
         if !self.keeps_privileges

@@ -3,6 +3,10 @@
 //! Nothing is found out from the layer itself here. A path that its maker can't explain is written down as such, and the
 //! build ends with it ([`check`](crate::build::accounted::check)).
 
+pub mod books;
+pub mod dpkg;
+pub mod timeline;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
@@ -45,6 +49,19 @@ impl Paths {
     /// Says why a path is taken away.
     pub fn remove(&mut self, path: &[u8], origin: Origin) {
         self.removed.insert(shown(path), origin);
+    }
+
+    /// Says of the directories that a path is in, unless something else was said of them, that they lead there.
+    pub fn put_parents(&mut self, path: &[u8]) {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+        for parent in ends.map(|end| shown(&path[..end])) {
+            self.present.entry(parent).or_insert(Origin::Directory);
+        }
+    }
+
+    /// Returns what was said of a path that the layer puts in place.
+    pub fn origin(&self, path: &[u8]) -> Option<&Origin> {
+        self.present.get(&shown(path))
     }
 
     /// Returns what the layer changes, with the account of its paths in `bom`.

@@ -21,7 +21,8 @@ use self::output::{Mask, Output};
 pub use self::route::Route;
 use super::found;
 use super::ground::{Copies, Ground, Maker};
-use crate::bom::{self, BomDelta};
+use super::paths::dpkg;
+use crate::bom::{self, BomDelta, Origin};
 use crate::build::blobs::Blobs;
 use crate::build::context::Context;
 use crate::build::graph::{Delta, Run, RunMountKind};
@@ -97,13 +98,20 @@ pub fn run(
         return Ok(Delta::default());
     }
     let bom = account(&ground, &changes)?;
+    let scene = dpkg::Scene {
+        lowers: &ground.lowers,
+        upper: &ground.upper,
+        timeline: None,
+        moments: &layer::Moments::default(),
+    };
+    let paths = dpkg::explain(&changes, &scene, Some(&Origin::Instruction { index: 0 }))?;
     let mut writer = writer()?;
     layer::pack(&changes, &ground.upper, &mut writer)?;
     let packed = writer.finish()?;
     let standing = layer::trim(&changes, &ground.upper)?;
     site.blobs.keep(layers, &packed.layer, &ground.upper, standing)?;
     ground.pass_on(site.copies, &[layers, std::slice::from_ref(&packed.layer)].concat());
-    Ok(Delta::of(packed, bom))
+    paths.delta(packed, bom)
 }
 
 /// Returns when files that came out of the context, or of the Dockerfile, were really changed. A layer doesn't tell, but
