@@ -172,7 +172,7 @@ fn terms_are_expressions_or_texts_and_never_guessed() {
     let package = |name: &str| find(&spdx["packages"], name).clone();
     assert_eq!(package("unproven")["licenseDeclared"], "NOASSERTION");
     assert_eq!(package("unproven")["licenseConcluded"], "LicenseRef-estaleiro-unstated");
-    assert_eq!(package("serde")["licenseDeclared"], "MIT OR Apache-2.0");
+    assert_eq!(package("serde")["licenseDeclared"], "Apache-2.0 OR MIT");
     let named = package("a")["licenseDeclared"].as_str().unwrap().to_owned();
     let texts = spdx["hasExtractedLicensingInfos"].as_array().unwrap();
     let text = texts.iter().find(|text| text["licenseId"] == named.as_str()).unwrap();
