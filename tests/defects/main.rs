@@ -221,7 +221,7 @@ fn provenance_was_claimed_and_wrong() {
     let repository = GitRepository::new(site.path("context"));
     let commit = repository.write("tool", "tool").commit("one");
     repository.git(&["remote", "add", "origin", "https://git.example/ours"]);
-    let mut told = |declared: &str, reference: &str| {
+    let told = |declared: &str, reference: &str| {
         site.put(
             "estaleiro.hcl",
             format!(

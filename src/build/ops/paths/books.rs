@@ -186,8 +186,7 @@ pub fn is_book(path: &[u8]) -> bool {
     const LOGS: [&[u8]; 2] = [b"var/log/dpkg.log", b"var/log/apt/"];
     let is_below = |kept: &&[u8]| path.len() > kept.len() && path.starts_with(kept);
     let is_alternative = path.starts_with(b"var/lib/dpkg/alternatives/");
-    (KEPT.iter().any(|kept| is_below(kept)) && !is_alternative)
-        || LOGS.iter().any(|log| path.starts_with(log))
+    (KEPT.iter().any(is_below) && !is_alternative) || LOGS.iter().any(|log| path.starts_with(log))
 }
 
 /// Returns where a path is in a root with a merged `/usr`.
