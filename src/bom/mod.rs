@@ -18,8 +18,6 @@ mod licences;
 mod package;
 mod parts;
 mod paths;
-#[cfg(test)]
-mod samples;
 mod shown;
 mod spdx;
 mod view;

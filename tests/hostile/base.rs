@@ -43,8 +43,11 @@ impl Base {
         site.put("estaleiro.hcl", definition_of(&archive, &self.name(), "package \"first\" {}"));
         site.succeeds(&mut site.build());
         fs::create_dir_all(self.state.join("records")).unwrap();
-        for part in ["blobs", "trees", "records/base-3"] {
-            run("cp", &["-al", path(&site.path("state").join(part)), path(&self.state.join(part))]);
+        let records = fs::read_dir(site.path("state/records")).unwrap();
+        let records = records.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let of_bases = records.filter(|kind| kind.starts_with("base-")).map(|kind| format!("records/{kind}"));
+        for part in ["blobs".to_owned(), "trees".to_owned()].into_iter().chain(of_bases) {
+            run("cp", &["-al", path(&site.path("state").join(&part)), path(&self.state.join(&part))]);
         }
     }
 

@@ -77,8 +77,9 @@ fn comes_back(source: &Value, outcome: &Outcome, bom: &[u8]) {
     assert_eq!(file_names(got.directory.path()), FILES);
 }
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "bom.cdx.json",
+    "bom.html",
     "bom.spdx.json",
     "bom.yml",
     "digest",
@@ -139,6 +140,7 @@ fn the_implicit_get_may_leave_the_layers_where_they_are() {
         file_names(got.directory.path()),
         [
             "bom.cdx.json",
+            "bom.html",
             "bom.spdx.json",
             "bom.yml",
             "digest",

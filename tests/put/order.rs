@@ -35,7 +35,7 @@ fn the_tag_is_moved_last() {
     assert_eq!(kinds[..2], ["blob", "image"]);
     assert_eq!(kinds.last(), Some(&"tag"));
     assert_eq!(kinds.iter().filter(|kind| **kind == "tag").count(), 1, "{kinds:?}");
-    assert_eq!(kinds.iter().filter(|kind| **kind == "artifact").count(), 4, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "artifact").count(), 6, "{kinds:?}");
 }
 
 #[test]

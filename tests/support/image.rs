@@ -159,12 +159,23 @@ impl TestImage {
     }
 }
 
-/// What stands for dpkg in [`a_base_that_unpacks`]: it unpacks, and configures nothing.
+/// What stands for dpkg in [`a_base_that_unpacks`]: it unpacks, writes down what, and configures nothing.
 const UNPACKS: &str = "#!/bin/sh
+info=/var/lib/dpkg/info
+unpack() {
+  name=${1##*/}
+  /bin/busybox dpkg-deb -x \"$1\" /
+  /bin/busybox mkdir -p $info
+  /bin/busybox dpkg-deb -c \"$1\" | while read -r mode owner size day time path; do
+    path=${path#.}
+    path=${path%% -> *}
+    echo \"${path%/}\"
+  done > $info/${name%%_*}.list
+}
 for word; do
   case $word in
     --unpack | --install) unpack=yes ;;
-    *.deb) [ -z \"$unpack\" ] || /bin/busybox dpkg-deb -x \"$word\" / ;;
+    *.deb) [ -z \"$unpack\" ] || unpack \"$word\" ;;
   esac
 done
 ";

@@ -171,7 +171,7 @@ fn fields(before: &BTreeMap<&'static str, String>, after: &BTreeMap<&'static str
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::tests::samples;
     use super::*;
 
     #[test]

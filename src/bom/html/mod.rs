@@ -80,7 +80,7 @@ fn json(document: &Document) -> Result<String, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::tests::samples;
     use super::*;
 
     #[test]

@@ -1,3 +1,5 @@
+//! What a layer's maker knows, checked against what was written.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::Document;
+use crate::bom::Document;
 use crate::digest::Digest;
 
 /// An image on a base, with two packages and two files.
-pub(super) fn document() -> Document {
+pub(in crate::bom) fn document() -> Document {
     serde_json::from_value(account()).unwrap()
 }
 
 /// The same image some time later.
-pub(super) fn later() -> Document {
+pub(in crate::bom) fn later() -> Document {
     let mut later = account();
     later["image"] = image("two");
     later["created"] = "2026-11-02T08:00:00Z".into();
@@ -32,7 +32,7 @@ pub(super) fn later() -> Document {
 }
 
 /// An image in which whatever may be named has a name that would like to be more.
-pub(super) fn hostile() -> Document {
+pub(in crate::bom) fn hostile() -> Document {
     let name = "<img src=x onerror=alert(1)></script></noscript>\"'|`\u{1b}[31m\u{202e}&amp;\\";
     let mut hostile = account();
     hostile["product_name"] = name.into();

@@ -1,5 +1,7 @@
 //! What later vertices do to the account of earlier ones.
 
+pub(in crate::bom) mod samples;
+
 use super::*;
 
 fn package(name: &str, version: &str) -> Package {
