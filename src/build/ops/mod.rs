@@ -14,6 +14,7 @@ pub mod ground;
 pub mod install;
 mod keystore;
 pub mod known;
+mod landing;
 pub mod marks;
 mod members;
 mod owned;

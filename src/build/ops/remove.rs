@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 
-use super::copy::Landing;
+use super::landing::Landing;
 use super::paths::{Paths as Account, shown};
 use crate::bom::{BomDelta, Origin};
 use crate::build::graph::Delta;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::copy::Landing;
+use super::landing::Landing;
 use super::paths::Paths;
 use crate::bom::{BomDelta, Origin};
 use crate::build::graph::Delta;

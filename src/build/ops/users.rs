@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::accounts::{Accounts, Made};
-use super::copy::Landing;
+use super::landing::Landing;
 use super::paths::Paths;
 use crate::bom::{self, BomDelta, Origin};
 use crate::build::graph::{Delta, NewUser};

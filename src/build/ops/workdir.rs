@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::copy::Landing;
 use super::known::KnownFiles;
+use super::landing::Landing;
 use super::paths::Paths;
 use crate::bom::{BomDelta, Origin};
 use crate::build::graph::{Delta, Workdir};

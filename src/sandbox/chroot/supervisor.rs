@@ -75,9 +75,17 @@ impl<'a> Supervisor<'a> {
         if let Some(watch) = self.watch.filter(|_| removes) {
             watch.tell(&self.calls, &mut self.memories, call);
         }
+        self.answer(call).unwrap_or_else(|| match removes {
+            true => Answer::Proceed,
+            false => signals::decide(call, self.sight.first),
+        })
+    }
+
+    /// Answers a call that paths, the network or the system's name are asked with; `None` for all others.
+    fn answer(&mut self, call: &Call) -> Option<Answer> {
         let number = |index| call.number_at(index);
         let at = |index| call.address_at(index);
-        match call.number {
+        Some(match call.number {
             libc::SYS_openat => self.open(call, number(0), at(1), number(2)),
             libc::SYS_openat2 => self.open_with(call),
             libc::SYS_newfstatat => paths::stat(self, call, (number(0), at(1)), number(3), at(2)),
@@ -126,9 +134,8 @@ impl<'a> Supervisor<'a> {
             }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_chmod | libc::SYS_chown => paths::change(self, call),
-            _ if removes => Answer::Proceed,
-            _ => signals::decide(call, self.sight.first),
-        }
+            _ => return None,
+        })
     }
 
     /// Returns what a path in the caller's memory stands for.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use super::copy::Landing;
+use super::landing::Landing;
 use crate::bom::{BomDelta, LayerAccount, Origin, PathGroup};
 use crate::build::graph::Delta;
 use crate::layer::Packed;

@@ -3,7 +3,7 @@
 //! dpkg runs many scripts in one call, and a path doesn't tell who changed it. But it tells when it was last changed, and
 //! nobody can set that; and the sandbox tells what is started before it starts. So a turn begins at a moment that the
 //! clock of the file system shows then, later than all that was done before
-//! (docs/decisions/0019-whose-doing-a-path-is.md).
+//! (docs/decisions/0020-whose-doing-a-path-is.md).
 
 use std::fs::File;
 use std::io;
