@@ -326,15 +326,22 @@ fn a_package_is_kept_inside_by_dpkg_as_well() {
     let target = outside.path().to_str().unwrap();
     use crate::support::tarball::Entry;
     let file = |name: &str| Entry::file(name, 0o644, "escaped");
-    for entries in [
-        vec![file("../../../../../../escaped")],
-        vec![Entry::symlink("./out", target), file("./out/escaped")],
+    for (entries, refused) in [
+        // It has no copyright file, so the archive itself is read for one, and not as it is.
+        (vec![file("../../../../../../escaped")], Some("its path holds `..`")),
+        (vec![Entry::symlink("./out", target), file("./out/escaped")], None),
     ] {
         let evil = entries.into_iter().fold(Deb::new("evil", "1"), Deb::entry);
         let archive = Archive::new().add(evil).sign_with(&Key::ed25519()).serve();
         let site = base::site(&archive, "package \"evil\" {}");
-        // In a root of its own, whatever leads up leads to that root.
-        site.succeeds(&mut site.build());
+        match refused {
+            Some(why) => {
+                let said = site.fails(1, &mut site.build());
+                assert!(said.contains(why), "{said}");
+            }
+            // In a root of its own, whatever leads up leads to that root.
+            None => drop(site.succeeds(&mut site.build())),
+        }
         assert_eq!(crate::site::names_in(outside.path()), Vec::<String>::new());
         assert!(!Path::new("/escaped").exists());
     }
