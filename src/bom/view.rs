@@ -93,12 +93,24 @@ impl Document {
     /// # Errors
     /// When the account has no such form, which is a mistake in its types.
     pub fn view(&self, format: Format) -> Result<Vec<u8>, serde_saphyr::ser_error::Error> {
+        Ok(self.form(format, self.to_yaml()?.as_bytes()))
+    }
+
+    /// Returns the account in these forms, estaleiro's own first.
+    ///
+    /// # Errors
+    /// As [`Document::view`].
+    pub fn views(&self, formats: &Formats) -> Result<Vec<(Format, Vec<u8>)>, serde_saphyr::ser_error::Error> {
         let yaml = self.to_yaml()?;
-        Ok(match format {
-            Format::Yaml => yaml.into_bytes(),
-            Format::Cyclonedx => cyclonedx::view(self, &uuid(yaml.as_bytes())),
-            Format::Spdx => spdx::view(self, &uuid(yaml.as_bytes())),
-        })
+        Ok(formats.iter().map(|format| (format, self.form(format, yaml.as_bytes()))).collect())
+    }
+
+    fn form(&self, format: Format, yaml: &[u8]) -> Vec<u8> {
+        match format {
+            Format::Yaml => yaml.to_vec(),
+            Format::Cyclonedx => cyclonedx::view(self, &uuid(yaml)),
+            Format::Spdx => spdx::view(self, &uuid(yaml)),
+        }
     }
 }
 

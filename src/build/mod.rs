@@ -159,9 +159,10 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let graph = std::mem::take(&mut solved.graph);
     let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };
     judge(&policies, &document, &solved.snapshot)?;
-    let digest = Digest::of(document.to_yaml()?);
+    let views = document.views(&request.bom_formats)?;
+    let digest = views.first().map(|(_, yaml)| Digest::of(yaml)).context("internal error: no account")?;
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
-    let (published, shipped) = work.publish(&product, &solved, &document, &record).await?;
+    let (published, shipped) = work.publish(&product, &solved, views, &record).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
 }
@@ -357,19 +358,19 @@ impl Work<'_> {
         &self,
         product: &Product,
         solved: &Solved,
-        account: &bom::Document,
+        views: Vec<(bom::Format, Vec<u8>)>,
         record: &CacheRecord,
     ) -> Result<(Published, Shipped)> {
         let (lock, world) = (self.lock, self.world);
         let locked = lock.platform(&self.request.platform)?;
-        let mut artifacts = Vec::new();
-        for format in self.request.bom_formats.iter() {
-            let artifact = Artifact::new(format.media_type(), account.view(format)?);
-            artifacts.push((format.file_name(), artifact));
-        }
-        artifacts.push(("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())));
-        artifacts.push(("cache.json", record.artifact()));
-        let artifacts = artifacts.into_iter().map(|(title, artifact)| titled(artifact, title, lock.epoch));
+        let views = views
+            .into_iter()
+            .map(|(format, bytes)| (format.file_name(), Artifact::new(format.media_type(), bytes)));
+        let others = [
+            ("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())),
+            ("cache.json", record.artifact()),
+        ];
+        let artifacts = views.chain(others).map(|(title, artifact)| titled(artifact, title, lock.epoch));
         let sources = product.sources(locked);
         let shipped = match &sources {
             Some(sources) => sources.push(self.registry, &self.places, world).await?,
