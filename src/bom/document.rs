@@ -216,23 +216,8 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bom::tests::samples::subject;
     use crate::bom::{BomDelta, FileSource, Git, Location, Tarball};
-
-    fn subject() -> Subject {
-        Subject {
-            product_name: "example/app".into(),
-            created: "1970-01-01T00:00:00Z".into(),
-            built_by: "estaleiro 0".into(),
-            image: ImageId {
-                digest: Digest::of("manifest"),
-                config: Digest::of("config"),
-                platform: "linux/amd64".into(),
-            },
-            definition: Digest::of("definition"),
-            lock: Digest::of("lock"),
-            dockerfile: None,
-        }
-    }
 
     fn package() -> AddedPackage {
         let name = "a-rather-long-name-of-a-package-that-would-be-folded_1:2.0-1_amd64.deb";

@@ -1,8 +1,9 @@
 //! The report on a few packages, as text and for machines.
 
+use crate::bom::tests::samples;
 use crate::bom::{
-    AddedPackage, Bom, BomDelta, Component, ComponentKind, Document, File, FileSource, Git, ImageId, Licence,
-    Location, Package, SourceFile, Subject,
+    AddedPackage, Bom, BomDelta, Component, ComponentKind, Document, File, FileSource, Git, Licence,
+    Location, Package, SourceFile,
 };
 use crate::digest::Digest;
 
@@ -90,20 +91,7 @@ fn document() -> Document {
         licence_texts: [("LicenseRef-custom-0a1b2c3d".to_owned(), "Take it.\n\nAs is.".to_owned())].into(),
         ..BomDelta::default()
     };
-    let subject = Subject {
-        product_name: "example/app".into(),
-        created: "1970-01-01T00:00:00Z".into(),
-        built_by: "estaleiro 0".into(),
-        image: ImageId {
-            digest: Digest::of("manifest"),
-            config: Digest::of("config"),
-            platform: "linux/amd64".into(),
-        },
-        definition: Digest::of("definition"),
-        lock: Digest::of("lock"),
-        dockerfile: None,
-    };
-    Document::new(Bom::default().then(delta), subject)
+    Document::new(Bom::default().then(delta), samples::subject())
 }
 
 #[test]

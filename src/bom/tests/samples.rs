@@ -2,8 +2,25 @@
 
 use serde_json::{Value, json};
 
-use crate::bom::Document;
+use crate::bom::{Document, ImageId, Subject};
 use crate::digest::Digest;
+
+/// What stands on top of an account.
+pub(in crate::bom) fn subject() -> Subject {
+    Subject {
+        product_name: "example/app".into(),
+        created: "1970-01-01T00:00:00Z".into(),
+        built_by: "estaleiro 0".into(),
+        image: ImageId {
+            digest: Digest::of("manifest"),
+            config: Digest::of("config"),
+            platform: "linux/amd64".into(),
+        },
+        definition: Digest::of("definition"),
+        lock: Digest::of("lock"),
+        dockerfile: None,
+    }
+}
 
 /// An image on a base, with two packages and two files.
 pub(in crate::bom) fn document() -> Document {
