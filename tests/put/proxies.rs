@@ -36,7 +36,7 @@ impl Proxy {
         format!("http://user:canary-proxy@{}", self.address)
     }
 
-    /// Returns the beginning of each connection.
+    /// Returns the beginning of each connection that was used.
     fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -46,6 +46,9 @@ fn serve(client: TcpStream, target: SocketAddr, heads: &Mutex<Vec<String>>) -> i
     let mut reader = BufReader::new(client.try_clone()?);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
+    if head.is_empty() {
+        return Ok(()); // A connection that the client opened beforehand and had no use for.
+    }
     let lines: Vec<String> = head.lines().map(|line| line.replacen("Proxy-Auth", "proxy-auth", 1)).collect();
     heads.lock().unwrap().push(lines.join("\n"));
     let mut server = TcpStream::connect(target)?;
