@@ -97,4 +97,10 @@ impl LayerAccount {
     pub fn removed(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().flat_map(|group| &group.removed).map(String::as_str)
     }
+
+    /// Returns the paths, put in place or taken away, that nothing explains.
+    pub fn unaccounted(&self) -> impl Iterator<Item = &str> {
+        let groups = self.groups.iter().filter(|group| group.origin == Origin::Unaccounted);
+        groups.flat_map(|group| group.paths.iter().chain(&group.removed)).map(String::as_str)
+    }
 }

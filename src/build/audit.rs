@@ -11,7 +11,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::ops::paths::shown;
-use crate::bom::{Document, File, LayerAccount, Origin};
+use crate::bom::{Document, File, LayerAccount};
 use crate::digest::{Digest, HashingReader};
 use crate::layer::{self, Entry, Kind};
 use crate::oci::{Config, Descriptor, Manifest};
@@ -231,10 +231,8 @@ impl Findings {
         self.n_paths += seen.paths.len() + seen.removed.len();
         self.paths("", &account.paths().collect(), &seen.paths, diff_id);
         self.paths("the removal of ", &account.removed().collect(), &seen.removed, diff_id);
-        for group in account.groups.iter().filter(|group| group.origin == Origin::Unaccounted) {
-            for path in group.paths.iter().chain(&group.removed) {
-                self.differs(format!("nothing explains {path} of layer {diff_id}"));
-            }
+        for path in account.unaccounted() {
+            self.differs(format!("nothing explains {path} of layer {diff_id}"));
         }
     }
 

@@ -3,7 +3,6 @@
 //! [`build`] is the walk: definition → lock → graph → snapshot → descriptor. Each room hands one
 //! value to the next; nobody calls back up.
 
-pub mod accounted;
 pub mod attach;
 pub mod audit;
 pub mod base;
@@ -46,7 +45,7 @@ pub mod world;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use base::Base;
 use blobs::{BlobSource, Blobs};
@@ -153,8 +152,6 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let solved = work.solve(graph, recalled.vertices, causes).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
     work.verify(&mut solved.snapshot.bom, &inputs);
-    let Snapshot { image, bom, .. } = &solved.snapshot;
-    accounted::check(&image.layers, &bom.layers, &policy::unaccounted(&policies))?;
     let subject = work.subject(product.name(request), &solved.snapshot.image)?;
     let graph = std::mem::take(&mut solved.graph);
     let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };
@@ -167,10 +164,14 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
 }
 
-fn judge(policies: &[Policy], document: &bom::Document, snapshot: &Snapshot) -> Result<(), Violations> {
+fn judge(policies: &[Policy], document: &bom::Document, snapshot: &Snapshot) -> Result<()> {
+    let accounted = document.layers.iter().map(|account| account.diff_id);
+    if !snapshot.image.layers.iter().map(|layer| layer.diff_id).eq(accounted) {
+        bail!("internal error: the account's layers are not the image's");
+    }
     let keys = snapshot.skeleton.private_keys().map(|path| format!("/{}", String::from_utf8_lossy(path)));
     let (config, private_keys) = (&snapshot.image.config.config, &keys.collect::<Vec<_>>());
-    Violations::check(policy::of_image(policies, &policy::Image { document, config, private_keys }))
+    Ok(Violations::check(policy::of_image(policies, &policy::Image { document, config, private_keys }))?)
 }
 
 /// Recalls what is known of the last image, and of the further ones; returns where their layers lie, too.

@@ -5,7 +5,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::pier::{self, APP, Yard, base_image};
-use crate::support::TestRegistry;
+use crate::support::image::{UNPACKS, a_base_that_unpacks};
+use crate::support::{Archive, Deb, Key, Tarball, TestRegistry};
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
 
@@ -105,6 +106,45 @@ fn a_dockerfile_is_judged_too() {
         refused(&registry, &source(&registry, &rules), &yard, json!({"dockerfile": "source/Dockerfile"}));
     assert!(said.contains("the image runs as root: its user is `root:root`"), "{said}");
     assert!(said.contains("/etc/key.pem holds a private key"), "{said}");
+}
+
+#[test]
+fn what_the_bases_dpkg_writes_on_its_own_account_needs_leave_and_is_told_with_all_else() {
+    let registry = TestRegistry::start();
+    let keeps_a_book = UNPACKS.replacen('\n', "\necho \"$@\" >>/var/lib/book\n", 1);
+    let dpkg = Tarball::new().file("usr/bin/dpkg", 0o755, keeps_a_book);
+    a_base_that_unpacks("").layer(&dpkg).put(&registry, "base", Some("1"));
+    let archive = Archive::new().add(Deb::new("tool", "1").file("/usr/bin/tool", 0o755, "tool"));
+    let archive = archive.without_sources().sign_with(&Key::ed25519()).serve();
+    let yard = Yard::new(&format!(
+        "image \"x\" {{\n base_image = \"{}\"\n apt {{\n sources = \"none\"\n package \"tool\" {{}}\n }}\n}}\n",
+        registry.name("base", "1")
+    ));
+    let keys = json!([{"name": "archive", "key": archive.key()}]);
+    let with = |rules: Value| {
+        let mut source = source(&registry, &rules);
+        source["platform"] = json!({"architecture": "amd64", "os": "linux"});
+        source["apt"] = json!({"repositories": [archive.line("signed-by=archive")], "keys": keys});
+        source
+    };
+    let params = json!({"definition": "source"});
+    let untold = "nothing tells where /var/lib/book comes from";
+    for (rules, expected) in [
+        (json!({}), vec![format!("- allow_unaccounted (by default): {untold}")]),
+        (
+            json!({"allow_unaccounted": ["/etc/**"], "require_non_root": true}),
+            vec![
+                "- require_non_root (source.policy:3): ".to_owned(),
+                format!(
+                    "- allow_unaccounted (source.policy:2): {untold}\n  hint: find out what writes there"
+                ),
+            ],
+        ),
+    ] {
+        let said = refused(&registry, &with(rules), &yard, params.clone());
+        assert!(expected.iter().all(|line| said.contains(line)), "{said}");
+    }
+    pier::put(&with(json!({"allow_unaccounted": ["/var/lib/*"]})), &yard);
 }
 
 #[test]

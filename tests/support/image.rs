@@ -160,7 +160,7 @@ impl TestImage {
 }
 
 /// What stands for dpkg in [`a_base_that_unpacks`]: it unpacks, writes down what, and configures nothing.
-const UNPACKS: &str = "#!/bin/sh
+pub const UNPACKS: &str = "#!/bin/sh
 info=/var/lib/dpkg/info
 unpack() {
   name=${1##*/}

@@ -1,7 +1,7 @@
 //! What an image holds, and how it is run.
 
 use super::licences::denied_part;
-use super::{Judge, Violation, all, any_matches};
+use super::{Judge, Violation, accounted, all, any_matches};
 use crate::bom::{AddedPackage, Document, File, Git, Origin};
 use crate::build::definition::Policy;
 use crate::oci::ContainerConfig;
@@ -18,8 +18,8 @@ pub struct Image<'a> {
 
 /// Judges what is in an image, and its configuration.
 pub fn of_image(policies: &[Policy], image: &Image<'_>) -> Vec<Violation> {
-    all(policies, |judge| {
-        let document = image.document;
+    let document = image.document;
+    let mut found = all(policies, |judge| {
         let installed = document.installed();
         judge.packages(installed.iter().map(|package| (package.name.as_str(), package.version.as_str())));
         judge.licences(document);
@@ -28,7 +28,9 @@ pub fn of_image(policies: &[Policy], image: &Image<'_>) -> Vec<Violation> {
         judge.vcs(document);
         judge.user(image.config);
         judge.private_keys(image);
-    })
+    });
+    found.extend(accounted::judge(policies, document));
+    found
 }
 
 /// Judges an image of which nothing is known but its configuration.

@@ -3,6 +3,7 @@
 //! Every policy counts, so that none can loosen another. What a policy says is read in `build/definition/`.
 
 mod account;
+mod accounted;
 mod licences;
 mod origins;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use super::definition::{Glob, Policy, Spanned};
 pub struct Violation {
     /// The rule's name.
     pub rule: &'static str,
-    /// Where the rule stands, as `estaleiro.hcl:12`.
+    /// Where the rule stands, as `estaleiro.hcl:12`; or that it stands nowhere.
     pub place: String,
     /// What is not as it should be.
     pub what: String,
@@ -47,16 +48,6 @@ impl fmt::Display for Violations {
             write!(f, "\n- {rule} ({place}): {what}\n  hint: {hint}")
         })
     }
-}
-
-/// Returns the paths of which nobody need know where they are from: the patterns of each policy that speaks of it, all of
-/// which must allow one.
-pub fn unaccounted(policies: &[Policy]) -> Vec<&[Glob]> {
-    policies
-        .iter()
-        .filter_map(|policy| policy.allow_unaccounted.as_ref())
-        .map(|said| said.as_slice())
-        .collect()
 }
 
 fn any_matches(patterns: &[Glob], text: &str) -> bool {

@@ -338,6 +338,40 @@ fn a_private_key_is_a_violation_unless_its_path_is_allowed_or_a_package_brings_i
     }
 }
 
+/// Judges a layer that has `paths`, and takes `removed` away, of which nothing is known.
+fn judged_unaccounted(policies: &[&str], paths: &[&str], removed: &[&str]) -> String {
+    let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    let group = PathGroup { origin: Origin::Unaccounted, paths: owned(paths), removed: owned(removed) };
+    let layer = LayerAccount { diff_id: Digest::of("l"), is_base: false, groups: vec![group] };
+    let document = document(BomDelta { layer: Some(layer), ..BomDelta::default() });
+    let policies: Vec<Policy> = policies.iter().map(|rules| policy(rules)).collect();
+    let config = &ContainerConfig::default();
+    let found = of_image(&policies, &Image { document: &document, config, private_keys: &[] });
+    found.iter().map(|violation| format!("{} {}\n", violation.place, violation.what)).collect()
+}
+
+#[test]
+fn a_path_that_nothing_explains_needs_the_leave_of_each_policy_that_speaks_of_it_and_one_must() {
+    for (policies, expected) in [
+        (&[][..], "by default nothing tells where /etc/a, /opt/gone come from\n"),
+        (&["require_digests = true"], "by default nothing tells where /etc/a, /opt/gone come from\n"),
+        (&["allow_unaccounted = []"], "policy.hcl:2 nothing tells where /etc/a, /opt/gone come from\n"),
+        (&["allow_unaccounted = [\"/etc/**\"]"], "policy.hcl:2 nothing tells where /opt/gone comes from\n"),
+        (&["allow_unaccounted = [\"/**\"]", "require_digests = true"], ""),
+        (
+            &["allow_unaccounted = [\"/**\"]", "\nallow_unaccounted = [\"/opt/gone\"]"],
+            "policy.hcl:3 nothing tells where /etc/a comes from\n",
+        ),
+    ] {
+        assert_eq!(judged_unaccounted(policies, &["/etc/a"], &["/opt/gone"]), expected, "{policies:?}");
+    }
+    let many: Vec<String> = (10..33).map(|n| format!("/{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let said = judged_unaccounted(&[], &many, &[]);
+    assert!(said.ends_with(", /28, /29 and 3 more come from\n"), "{said}");
+    assert_eq!(judged_unaccounted(&[], &[], &[]), "");
+}
+
 #[test]
 fn all_violations_are_told_at_once_each_with_its_place_and_a_way_out() {
     let definition = policy("allow_images = [\"debian\"]");

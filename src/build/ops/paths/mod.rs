@@ -1,7 +1,7 @@
 //! What the paths of a layer belong to: said by who makes the layer, and checked against what was written.
 //!
 //! Nothing is found out from the layer itself here. A path that its maker can't explain is written down as such, and the
-//! build ends with it ([`check`](crate::build::accounted::check)).
+//! build ends with it, unless a policy allows it ([`of_image`](crate::build::policy::of_image)).
 
 pub mod books;
 pub mod dpkg;
