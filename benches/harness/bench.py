@@ -1,0 +1,80 @@
+"""The place where all is measured: a directory with the archives' copy, a registry that holds a base, and a store for each
+builder, all on one file system."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .builders import minbase_script
+from .image import look
+from .servers import Mirror, Registry
+from .workloads import Maker
+
+
+class Bench:
+    """Everything that builders share. Leaving it ends the servers and removes the directory."""
+
+    def __init__(self, estaleiro, parent=None):
+        self.estaleiro = Path(estaleiro)
+        self.directory = Path(tempfile.mkdtemp(prefix="estaleiro-bench.", dir=parent))
+        self.temporary = self.directory / "tmp"
+        self.temporary.mkdir()
+        # The program is whatever it is called, as in its own image.
+        self.out = self.directory / "out"
+        self.out.symlink_to(self.estaleiro)
+        self.mirror = self.registry = None
+        self.base_layers = []
+
+    def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        try:
+            return self.set_up()
+        except BaseException:
+            self.tear_down()
+            raise
+
+    def set_up(self):
+        self.mirror = Mirror(self.directory / "mirror")
+        self.registry = Registry(self.directory / "registry")
+        self.maker = Maker(self.directory / "workloads", self.registry, self.mirror)
+        self.make_base()
+        return self
+
+    def make_base(self):
+        """Puts a minbase root into the registry, whose apt is configured for the mirror."""
+        say("making the base image")
+        place = self.directory / "base"
+        script = minbase_script(self.mirror, place, self.maker.base)
+        made = subprocess.run(["sh", "-ec", script], env=self.environment(), capture_output=True, text=True)
+        if made.returncode != 0:
+            sys.exit(f"cannot make the base image:\n{made.stderr[-3000:]}")
+        packages = subprocess.run(
+            ["sh", "-c", f"tar -xOf {place}/root.tar ./var/lib/dpkg/status | sed -n 's/^Package: //p'"],
+            check=True, capture_output=True, text=True,
+        ).stdout
+        (self.maker.directory).mkdir()
+        (self.maker.directory / "base-packages").write_text(packages)
+        shutil.rmtree(place)
+        self.base_layers = look(self.registry, self.maker.base).layers
+        self.registry.keep()
+
+    def environment(self):
+        return {**os.environ, "TMPDIR": str(self.temporary)}
+
+    def __exit__(self, *_):
+        self.tear_down()
+
+    def tear_down(self):
+        for server in (self.mirror, self.registry):
+            if server:
+                server.stop()
+        subprocess.run(["rm", "-rf", self.directory], check=True)
+
+
+def say(text):
+    """Tells people what is going on."""
+    print(text, file=sys.stderr, flush=True)
