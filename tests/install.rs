@@ -35,6 +35,8 @@ mod scripts;
 mod site;
 #[path = "install/steps.rs"]
 mod steps;
+#[path = "install/taken_over.rs"]
+mod taken_over;
 #[path = "install/users.rs"]
 mod users;
 #[path = "install/yard.rs"]

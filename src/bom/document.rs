@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddedPackage, BaseImage, Bom, Component, Dockerfile, File, FoundPackage, Incomplete, Instruction, Key,
-    LayerAccount, OperatingSystem, Package, User, Vertex, Withheld,
+    AddedPackage, BaseImage, BasePackage, Bom, Component, Dockerfile, File, FoundPackage, Incomplete,
+    Instruction, Key, LayerAccount, OperatingSystem, Package, User, Vertex, Withheld,
 };
 use crate::digest::Digest;
 
@@ -195,16 +195,21 @@ impl Document {
     }
 
     /// Returns the base's packages that are still there.
-    pub(super) fn kept_base_packages(&self) -> impl Iterator<Item = &Package> {
+    pub(super) fn kept_base_packages(&self) -> impl Iterator<Item = &BasePackage> {
         let replaced: BTreeSet<_> = self.changeset.replaced_base_packages.iter().map(Package::key).collect();
         let base = self.base_image.iter().flat_map(|base| &base.packages);
-        base.filter(move |package| !replaced.contains(&package.key()))
+        base.filter(move |base| !replaced.contains(&base.package.key()))
+    }
+
+    /// Returns every file that is told of by itself: those of the base whose account was taken over, and those that came.
+    pub(super) fn files(&self) -> impl Iterator<Item = &File> {
+        self.base_image.iter().flat_map(|base| &base.files).chain(&self.changeset.files)
     }
 
     /// Returns every package of the package manager that is in the image: the base's that are still there, and those
     /// that came.
     pub fn installed(&self) -> Vec<&Package> {
-        let kept = self.kept_base_packages();
+        let kept = self.kept_base_packages().map(|base| &base.package);
         let added = self.changeset.packages.iter().map(|added| &added.package);
         let found = self.changeset.found_packages.iter().map(|found| &found.package);
         let mut packages: Vec<&Package> = kept.chain(added).chain(found).collect();

@@ -22,7 +22,7 @@ mod shown;
 mod spdx;
 mod view;
 
-pub use base::{BaseImage, OperatingSystem};
+pub use base::{BaseImage, BasePackage, OperatingSystem, TakenOver};
 pub use diff::{Change, Diff, Field, How, Section, Side};
 pub use document::{Changeset, Document, Error as DocumentError, ImageId, Subject};
 pub use drawing::svg;
@@ -169,8 +169,7 @@ impl Bom {
         for path in &delta.removed_paths {
             self.forget_files(path);
             self.withheld.retain(|withheld, _| !is_at_or_below(withheld, path));
-            self.components.retain(|component| !is_at_or_below(&component.path, path));
-            self.incomplete.retain(|incomplete| !is_at_or_below(&incomplete.path, path));
+            self.forget_seen(|seen| is_at_or_below(seen, path));
         }
         self.withheld.extend(delta.withheld.into_iter().map(|withheld| (withheld.path.clone(), withheld)));
         self.files.extend(delta.files.into_iter().map(|file| (file.path.clone(), file)));
@@ -182,7 +181,7 @@ impl Bom {
         self.instructions.extend(delta.instructions);
         if let Some(layer) = delta.layer {
             let layer = layer.after_instructions(n_instructions);
-            self.forget_components_below(&layer);
+            self.forget_what_is_below(&layer);
             self.layers.push(layer);
         }
         self.components.extend(delta.components);
@@ -194,13 +193,17 @@ impl Bom {
 
     /// Returns every package that is installed: the base's that are still there, and the added ones.
     pub fn installed(&self) -> Vec<&Package> {
-        let base = self.base_image.iter().flat_map(|base| &base.packages);
-        let kept = base.filter(|package| !self.replaced.contains_key(&package.key()));
+        let kept = self.kept_base_packages().map(|base| &base.package);
         let added = self.packages.values().map(|added| &added.package);
         let found = self.found.values().map(|found| &found.package);
         let mut packages: Vec<&Package> = kept.chain(added).chain(found).collect();
         packages.sort_by_key(|package| (&package.name, &package.architecture));
         packages
+    }
+
+    fn kept_base_packages(&self) -> impl Iterator<Item = &BasePackage> {
+        let base = self.base_image.iter().flat_map(|base| &base.packages);
+        base.filter(|base| !self.replaced.contains_key(&base.package.key()))
     }
 
     fn retire_base_package(&mut self, key: &PackageKey) {
@@ -211,7 +214,7 @@ impl Bom {
             let both = [&*package.architecture, architecture];
             package.name == *name && (both[0] == both[1] || both.contains(&"all"))
         };
-        if let Some(package) = base.packages.iter().find(is_replaced) {
+        if let Some(package) = base.packages.iter().map(|base| &base.package).find(is_replaced) {
             self.replaced.insert(package.key(), package.clone());
         }
     }
@@ -227,36 +230,61 @@ impl Bom {
         }
     }
 
-    /// Forgets what was found in files that `layer` replaces or takes away.
-    fn forget_components_below(&mut self, layer: &LayerAccount) {
-        if self.components.is_empty() && self.incomplete.is_empty() {
+    /// Forgets what is told of files that `layer` replaces or takes away, and that lower layers brought.
+    fn forget_what_is_below(&mut self, layer: &LayerAccount) {
+        let has_files = self.base_image.as_ref().is_some_and(|base| !base.files.is_empty());
+        if self.components.is_empty() && self.incomplete.is_empty() && !has_files {
             return;
         }
         let replaced: BTreeSet<&str> = layer.paths().collect();
         let removed: BTreeSet<&str> = layer.removed().collect();
-        let is_gone = |path: &str| {
+        self.forget_seen(|path| {
             let mut above = std::iter::successors(Some(path), |path| Some(path.rsplit_once('/')?.0));
             replaced.contains(path) || above.any(|path| removed.contains(path))
-        };
+        });
+    }
+
+    /// Forgets what was found in files that are gone, and the base's own account of them.
+    fn forget_seen(&mut self, is_gone: impl Fn(&str) -> bool) {
         self.components.retain(|component| !is_gone(&component.path));
-        self.incomplete.retain(|incomplete| !is_gone(&incomplete.path));
+        self.incomplete.retain(|incomplete| !is_gone(file_of(&incomplete.path)));
+        if let Some(base) = &mut self.base_image {
+            base.files.retain(|file| !is_gone(&file.path));
+        }
     }
 
     /// Forgets packages that no file is from any more, keys that vouch for nothing, and texts that nothing stands for.
     fn forget_idle(&mut self) {
-        let taken = self.files.values().filter_map(|file| file.source.package.as_ref());
-        let taken: BTreeSet<Digest> = taken.map(|package| package.digest).collect();
+        let taken = taken_from(self.files.values());
         self.opened.retain(|digest, _| taken.contains(digest));
-        let packages = self.packages.values().chain(self.opened.values());
-        let in_use: BTreeSet<&String> = packages.flat_map(|package| &package.signed_by).collect();
-        self.keys.retain(|fingerprint, _| in_use.contains(fingerprint));
-        let added = self.packages.values().chain(self.opened.values()).map(|added| &added.package);
+        if let Some(base) = &mut self.base_image {
+            let taken = taken_from(&base.files);
+            base.opened_packages.retain(|opened| taken.contains(&opened.location.digest));
+        }
+        let opened = self.base_image.iter().flat_map(|base| &base.opened_packages);
+        let added = || self.packages.values().chain(self.opened.values()).chain(opened.clone());
+        let signed = added().map(|added| &added.signed_by);
+        let signed = signed.chain(self.kept_base_packages().map(|base| &base.signed_by));
+        let in_use: BTreeSet<String> = signed.flatten().cloned().collect();
         let found = self.found.values().map(|found| &found.package);
-        let base = self.base_image.iter().flat_map(|base| &base.packages);
-        let licences = added.chain(found).chain(base).filter_map(|package| package.licence.as_ref());
+        let base = self.base_image.iter().flat_map(|base| &base.packages).map(|base| &base.package);
+        let packages = added().map(|added| &added.package).chain(found).chain(base);
+        let licences = packages.filter_map(|package| package.licence.as_ref());
         let told: BTreeSet<&str> = licences.flat_map(Licence::names).collect();
+        self.keys.retain(|fingerprint, _| in_use.contains(fingerprint));
         self.licence_texts.retain(|name, _| told.contains(name.as_str()));
     }
+}
+
+/// Returns the digests of the packages that files are from.
+fn taken_from<'a>(files: impl IntoIterator<Item = &'a File>) -> BTreeSet<Digest> {
+    let packages = files.into_iter().filter_map(|file| file.source.package.as_ref());
+    packages.map(|package| package.digest).collect()
+}
+
+/// The name of a member may follow that of its file.
+fn file_of(path: &str) -> &str {
+    path.split_once('!').map_or(path, |(file, _)| file)
 }
 
 fn is_at_or_below(path: &str, top: &str) -> bool {

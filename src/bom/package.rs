@@ -171,6 +171,18 @@ impl Package {
     pub fn key(&self) -> PackageKey {
         (self.name.clone(), self.architecture.clone())
     }
+
+    /// Returns name and version of its source package.
+    pub(super) fn source(&self) -> (&str, &str) {
+        (&self.source_package, &self.source_version)
+    }
+}
+
+impl Source {
+    /// Returns name and version.
+    pub(super) fn key(&self) -> (&str, &str) {
+        (&self.source_package, &self.source_version)
+    }
 }
 
 impl From<&debian::Package> for Package {

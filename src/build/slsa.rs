@@ -188,6 +188,7 @@ mod tests {
             base: Some(LockedBase {
                 name: "registry.example/base:1".into(),
                 digest: Digest::of("b"),
+                account: None,
                 sources: vec![],
             }),
             suites: vec![],

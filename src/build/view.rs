@@ -14,8 +14,8 @@ use crate::layer::{self, Entry, Kind, Skeleton};
 use crate::oci::Layer;
 use crate::store::Store;
 
-/// No file that is looked into is larger; a dpkg status of 5,000 packages has 8 MB.
-const LARGEST_FILE: u64 = 64 << 20;
+/// No more than this is read of a file; a dpkg status of 5,000 packages has 8 MB, rpm's database of them 150 MB.
+const LARGEST_FILE: u64 = 256 << 20;
 
 /// What is asked about an entry of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::base::{self, Base};
+use super::base::{self, Account, Base};
 use super::blobs::Blobs;
 use super::context::Context;
 use super::graph::{
@@ -146,12 +146,14 @@ impl Worker {
             Some(base) if base.digest == op.digest => base.clone(),
             Some(_) | None => self.image(op)?,
         };
-        let sources = op.sources.iter().map(install::account_of_source).collect();
-        let base_image = bom::BaseImage { sources, ..base.bom(&op.name)? };
+        let mut base_image = base.bom(&op.name)?;
+        base_image.add_sources(op.sources.iter().map(install::account_of_source));
+        let keys = base.keys();
         let licence_texts = base.licences.texts.clone();
         let Found { components, incomplete } = base.found;
         let base_image = Some(base_image);
-        let delta = BomDelta { base_image, licence_texts, components, incomplete, ..BomDelta::default() };
+        let delta =
+            BomDelta { base_image, keys, licence_texts, components, incomplete, ..BomDelta::default() };
         let layers = base.image.layers.iter().map(|layer| LayerAccount::of_base(layer.diff_id)).collect();
         let bom = Bom { layers, ..Bom::default().then(delta) };
         Ok(Snapshot { image: base.image, bom, skeleton: base.skeleton })
@@ -162,7 +164,7 @@ impl Worker {
         let known = self.images.iter().find(|image| image.digest == op.digest);
         let known = known.ok_or_else(|| anyhow!("internal error: {} is not locked", op.name))?;
         let (store, progress) = (&self.store, &self.progress);
-        self.waiter.wait(base::load(op.digest, &[], &known.registry, store, progress))
+        self.waiter.wait(base::load(op.digest, Account::Pinned(None), &[], &known.registry, store, progress))
     }
 
     fn install_beside(&self, op: &Install, others: &[LockedPackage]) -> Result<Delta> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use estaleiro::bom::{
-    AddedPackage, BaseImage, Changeset, Component, ComponentKind, ContextFile, DigestedPath, Dockerfile,
-    Document, File, FileSource, FoundPackage, Git, ImageFile, ImageId, Incomplete, Instruction, Key,
-    LayerAccount, Licence, Location, NamedContext, OperatingSystem, Origin, Package, PackageFile,
+    AddedPackage, BaseImage, BasePackage, Changeset, Component, ComponentKind, ContextFile, DigestedPath,
+    Dockerfile, Document, File, FileSource, FoundPackage, Git, ImageFile, ImageId, Incomplete, Instruction,
+    Key, LayerAccount, Licence, Location, NamedContext, OperatingSystem, Origin, Package, PackageFile,
     PackageKind, PathGroup, Repository, Source, SourceFile, Step, StepFile, Tarball, Url, User, Vertex,
     Voucher, Withheld,
 };
@@ -156,18 +156,35 @@ fn base_image() -> BaseImage {
         os: "debian".into(),
         version: "12".into(),
         codename: "bookworm".into(),
+        account: Some(Digest::of("account")),
         packages: vec![
-            package("libc6", "2.36-9+deb12u7", "libgcc-s1"),
-            package("old", "1", ""),
-            Package {
+            told_base_package(),
+            package("old", "1", "").into(),
+            BasePackage::from(Package {
                 maintainer: String::new(),
                 homepage: "not an address".into(),
                 ..package("zlib1g", "1:1.2-3+b1", "libc6 (")
-            },
-            of(PackageKind::Apk, package("busybox", "1.36-r0", "")),
-            of(PackageKind::Rpm, package("bash", "1:5.2-1", "")),
+            }),
+            of(PackageKind::Apk, package("busybox", "1.36-r0", "")).into(),
+            of(PackageKind::Rpm, package("bash", "1:5.2-1", "")).into(),
         ],
         sources: vec![source()],
+        files: vec![file(
+            "/opt/of-the-base",
+            FileSource { package: Some(of_a_package()), ..FileSource::default() },
+        )],
+        opened_packages: vec![added(package("opened", "4", ""))],
+    }
+}
+
+/// Returns a package of which the base's own account tells everything.
+fn told_base_package() -> BasePackage {
+    let added = added(package("libc6", "2.36-9+deb12u7", "libgcc-s1"));
+    BasePackage {
+        vouched_by: Some(Voucher::Definition),
+        unproven: true,
+        git: Some(git()),
+        ..BasePackage::from(&added)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{AddedPackage, BaseImage, Document, Origin, Package, PackageKind, Voucher};
+use super::super::{BaseImage, BasePackage, Document, Origin, Package, PackageKind, Voucher};
 use crate::debian::Version;
 
 /// Things of a kind, by name.
@@ -72,8 +72,9 @@ pub(super) fn image(document: &Document) -> BTreeMap<&'static str, String> {
 
 fn packages(document: &Document) -> Things {
     let changes = &document.changeset;
-    let base = document.kept_base_packages().map(|package| (package, "the base", vec![]));
-    let added = changes.packages.iter().map(|added| (&added.package, "the definition", origin_of(added)));
+    let base = document.kept_base_packages().map(|base| (&base.package, "the base", origin_of(base)));
+    let added =
+        changes.packages.iter().map(|added| (&added.package, "the definition", origin_of(&added.into())));
     let found = changes.found_packages.iter().map(|found| {
         let deb = found.location.as_ref().map(|location| location.digest.to_string()).unwrap_or_default();
         (&found.package, "a command", vec![("deb", deb)])
@@ -89,7 +90,7 @@ fn packages(document: &Document) -> Things {
 
 fn opened(document: &Document) -> Things {
     let opened = document.changeset.opened_packages.iter().map(|added| {
-        let fields = of_package(&added.package).into_iter().chain(origin_of(added));
+        let fields = of_package(&added.package).into_iter().chain(origin_of(&added.into()));
         let facts = Facts::new(added.package.version.clone(), fields);
         (package_name(&added.package), Facts { is_version: true, ..facts })
     });
@@ -109,15 +110,16 @@ fn of_package(package: &Package) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn origin_of(added: &AddedPackage) -> Vec<(&'static str, String)> {
+fn origin_of(added: &BasePackage) -> Vec<(&'static str, String)> {
     let voucher = match added.vouched_by {
         Some(Voucher::Definition) => "its digest in the definition".into(),
         Some(Voucher::Context) => "nothing".into(),
         None => added.signed_by.join(" "),
     };
     let git = added.git.as_ref().map(|git| format!("{} {}", git.repository_uri, git.reference));
+    let deb = added.location.as_ref().map(|location| location.digest.to_string());
     vec![
-        ("deb", added.location.digest.to_string()),
+        ("deb", deb.unwrap_or_default()),
         ("repository", added.repository.clone()),
         ("vouched for by", voucher),
         ("git", git.unwrap_or_default()),
@@ -125,7 +127,7 @@ fn origin_of(added: &AddedPackage) -> Vec<(&'static str, String)> {
 }
 
 fn files(document: &Document) -> Things {
-    let files = document.changeset.files.iter().map(|file| {
+    let files = document.files().map(|file| {
         let fields = [
             ("size", file.size.to_string()),
             ("mode", file.mode.clone()),

@@ -175,7 +175,7 @@ function byLayer() {
   if (base) {
     const n = layers.filter((layer) => layer.is_base).length;
     const note = [n ? plural(n, "layer") : "", plural(onBase.length, "package")].filter(Boolean).join(" · ");
-    top.push(node(`Base image ${base.canonical_name}`, { kind: "layer", item: { ...base, packages: undefined, sources: undefined }, children: onBase, note, count: onBase.length }));
+    top.push(node(`Base image ${base.canonical_name}`, { kind: "layer", item: { ...base, packages: undefined, sources: undefined, files: undefined, opened_packages: undefined }, children: onBase, note, count: onBase.length }));
   }
   layers.forEach((layer, index) => { if (!layer.is_base) own.push(layerNode(layer, index + 1)); });
   const told = new Set(layers.flatMap((layer) => list(layer.groups).map((group) => group.package)));
@@ -251,6 +251,7 @@ function bySource() {
 function byKey() {
   const keys = new Map(account.keys.map((key) => [key.fingerprint, key]));
   const vouched = [...changeset.packages, ...list(changeset.opened_packages)].map((item) => ({ item, standing: "added" }));
+  vouched.push(...packages.filter((each) => each.standing === "of the base" && (list(each.item.signed_by).length || each.item.vouched_by)));
   const voucher = { definition: "No archive: the digest stands in the definition", context: "No archive: it lay in the build's context" };
   const namesOf = ({ item }) => (list(item.signed_by).length ? item.signed_by : [voucher[item.vouched_by] ?? "Nothing is told"]);
   return grouped(vouched, namesOf, (name, of) => {

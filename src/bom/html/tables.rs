@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::super::shown::markup;
-use super::super::{AddedPackage, Document, File, Package, SourceFile, Voucher};
+use super::super::{BasePackage, Document, File, SourceFile, Voucher};
 
 /// In letters.
 const LONG_WORD: usize = 24;
@@ -13,16 +13,16 @@ const LONG_WORD: usize = 24;
 pub(super) fn tables(document: &Document) -> String {
     let changes = &document.changeset;
     let mut html = String::new();
-    let added = changes.packages.iter().map(|added| package_row(&added.package, "added", Some(added)));
-    let found = changes.found_packages.iter().map(|found| package_row(&found.package, "by a command", None));
-    let base = document.kept_base_packages().map(|package| package_row(package, "base", None));
+    let added = changes.packages.iter().map(|added| package_row(&added.into(), "added"));
+    let found = changes.found_packages.iter().map(|found| package_row(&found.into(), "by a command"));
+    let base = document.kept_base_packages().map(|package| package_row(package, "base"));
     let columns = ["Package", "Version", "Source", "Licence", "From", "Vouched for by", ".deb"];
     table(&mut html, "Packages", &columns, added.chain(found).chain(base));
     table(
         &mut html,
         "Files added one by one",
         &["Path", "Size", "Mode", "Digest", "Origin"],
-        changes.files.iter().map(file_row),
+        document.files().map(file_row),
     );
     table(&mut html, "Licences", &["Licence", "Packages", "Copyright holders"], licences(document));
     table(&mut html, "Sources", &["Source", "File", "Digest", "Address"], sources(document));
@@ -74,19 +74,20 @@ fn table(html: &mut String, title: &str, columns: &[&str], rows: impl Iterator<I
     html.push_str("</tbody>\n</table></section>\n");
 }
 
-fn package_row(package: &Package, from: &str, added: Option<&AddedPackage>) -> Vec<String> {
+fn package_row(known: &BasePackage, from: &str) -> Vec<String> {
+    let (package, location) = (&known.package, known.location.as_ref());
     vec![
         format!("{} {}", package.name, package.architecture),
         package.version.clone(),
         format!("{} {}", package.source_package, package.source_version),
         package.licence.as_ref().map(|licence| licence.expression.clone()).unwrap_or_default(),
         from.to_owned(),
-        added.map(vouchers).unwrap_or_default(),
-        added.map(|added| format!("{}\n{}", added.location.uri, added.location.digest)).unwrap_or_default(),
+        vouchers(known),
+        location.map(|location| format!("{}\n{}", location.uri, location.digest)).unwrap_or_default(),
     ]
 }
 
-fn vouchers(package: &AddedPackage) -> String {
+fn vouchers(package: &BasePackage) -> String {
     match package.vouched_by {
         Some(Voucher::Definition) => "its digest in the definition".into(),
         Some(Voucher::Context) => "nothing: it lay in the context".into(),

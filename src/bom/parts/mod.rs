@@ -15,8 +15,8 @@ pub(super) use url::is_address;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AddedPackage, BaseImage, Component, ComponentKind, Document, File, FoundPackage, Location, Package,
-    PackageKind, SourceFile,
+    AddedPackage, BaseImage, BasePackage, Component, ComponentKind, Document, File, FoundPackage, Location,
+    Package, PackageKind, SourceFile, file_of,
 };
 use crate::digest::Digest;
 
@@ -197,7 +197,7 @@ impl<'a> Maker<'a> {
         let mut packages = Vec::new();
         if let Some(base) = &document.base_image {
             let kept = document.kept_base_packages();
-            packages.extend(kept.map(|package| (package, self.base_package(package, base))));
+            packages.extend(kept.map(|package| (&package.package, self.base_package(package, base))));
         }
         let changes = &document.changeset;
         packages.extend(changes.packages.iter().map(|added| (&added.package, self.added(added))));
@@ -224,16 +224,19 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn base_package(&mut self, package: &'a Package, base: &'a BaseImage) -> Part<'a> {
-        let is_its = |source: &&super::Source| {
-            (&source.source_package, &source.source_version)
-                == (&package.source_package, &package.source_version)
-        };
+    fn base_package(&mut self, package: &'a BasePackage, base: &'a BaseImage) -> Part<'a> {
+        let is_its = |source: &&super::Source| source.key() == package.package.source();
         let source_files = base.sources.iter().find(is_its).map(|source| source.sources.iter().collect());
-        Part {
+        let part = Part {
             holder: Some(BASE.into()),
+            commit: package.git.as_ref().map(|git| (&*git.repository_uri, &*git.reference)),
             source_files: source_files.unwrap_or_default(),
-            ..self.package(package)
+            remarks: remarks::of_base_package(package),
+            ..self.package(&package.package)
+        };
+        match &package.location {
+            Some(location) => came_as(part, location),
+            None => part,
         }
     }
 
@@ -256,7 +259,9 @@ impl<'a> Maker<'a> {
     }
 
     fn files(&self) -> Vec<Part<'a>> {
-        self.document.changeset.files.iter().map(|file| self.file(file)).collect()
+        let of_base = self.document.base_image.iter().flat_map(|base| &base.files);
+        let of_base = of_base.map(|file| Part { holder: Some(BASE.into()), ..self.file(file) });
+        of_base.chain(self.document.changeset.files.iter().map(|file| self.file(file))).collect()
     }
 
     fn file(&self, file: &'a File) -> Part<'a> {
@@ -358,11 +363,6 @@ impl<'a> Release<'a> {
 
 fn came_as<'a>(part: Part<'a>, location: &'a Location) -> Part<'a> {
     Part { digest: Some(location.digest), file_name: &location.name, address: Some(&location.uri), ..part }
-}
-
-/// The name of a member may follow that of its file.
-fn file_of(path: &str) -> &str {
-    path.split_once('!').map_or(path, |(file, _)| file)
 }
 
 fn file_reference(path: &str) -> String {

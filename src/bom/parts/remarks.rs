@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::{AddedPackage, Component, Document, File, FoundPackage, Package};
-use super::file_of;
+use super::super::file_of;
+use super::super::{AddedPackage, BasePackage, Component, Document, File, FoundPackage, Package};
 
 /// A name, as `source:tarball:member`, and a value.
 pub(in crate::bom) type Remark = (String, String);
@@ -36,8 +36,10 @@ pub(super) fn of_image(document: &Document) -> Vec<Remark> {
 
 /// Packages that the build upgraded or removed are no longer there; they are told of, and listed nowhere.
 pub(super) fn of_base(document: &Document) -> Vec<Remark> {
+    let account = document.base_image.as_ref().and_then(|base| base.account);
+    let account = account.map(|account| ("account".into(), account.to_string()));
     let replaced = document.changeset.replaced_base_packages.iter().map(told);
-    replaced.map(|package| ("replaced".into(), package)).collect()
+    account.into_iter().chain(replaced.map(|package| ("replaced".into(), package))).collect()
 }
 
 fn told(package: &Package) -> String {
@@ -45,14 +47,22 @@ fn told(package: &Package) -> String {
 }
 
 pub(super) fn of_added(added: &AddedPackage) -> Vec<Remark> {
-    let mut remarks = Vec::new();
-    add(&mut remarks, "repository", &added.repository);
-    add(&mut remarks, "signed_by", &added.signed_by);
-    add(&mut remarks, "vouched_by", &added.vouched_by);
+    let mut remarks = of_base_package(&BasePackage::from(added));
     add(&mut remarks, "without_essential", &added.without_essential);
-    add(&mut remarks, "git", &added.git);
-    let built_using =
-        added.built_using.iter().map(|source| format!("{} {}", source.source_package, source.source_version));
+    remarks
+}
+
+pub(super) fn of_base_package(package: &BasePackage) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    add(&mut remarks, "repository", &package.repository);
+    add(&mut remarks, "signed_by", &package.signed_by);
+    add(&mut remarks, "vouched_by", &package.vouched_by);
+    add(&mut remarks, "unproven", &package.unproven);
+    add(&mut remarks, "git", &package.git);
+    let built_using = package
+        .built_using
+        .iter()
+        .map(|source| format!("{} {}", source.source_package, source.source_version));
     remarks.extend(built_using.map(|source| ("built_using".into(), source)));
     remarks
 }

@@ -16,7 +16,9 @@ pub(super) fn package(package: &Package, system: Option<Release<'_>>) -> Option<
     };
     let mut purl = PackageUrl::new(kind, &*package.name).ok()?;
     purl.with_version(version(package)).ok()?;
-    purl.add_qualifier("arch", &*package.architecture).ok()?;
+    if !package.architecture.is_empty() {
+        purl.add_qualifier("arch", &*package.architecture).ok()?;
+    }
     if let Some(system) = system {
         purl.with_namespace(system.id).ok()?;
         let version = system.name_of_version();

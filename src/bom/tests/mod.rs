@@ -44,8 +44,8 @@ fn based_on(packages: Vec<Package>) -> Bom {
         os: "debian".into(),
         version: "12".into(),
         codename: "bookworm".into(),
-        packages,
-        sources: Vec::new(),
+        packages: packages.into_iter().map(BasePackage::from).collect(),
+        ..BaseImage::default()
     };
     Bom::default().then(BomDelta { base_image: Some(base), ..BomDelta::default() })
 }
@@ -151,4 +151,105 @@ fn a_removed_directory_takes_its_files_along() {
     let bom = Bom::default().then(BomDelta { files: vec![file("/a/b"), file("/ab")], ..BomDelta::default() });
     let bom = bom.then(BomDelta { removed_paths: vec!["/a".into()], ..BomDelta::default() });
     assert_eq!(bom.files.keys().collect::<Vec<_>>(), ["/ab"]);
+}
+
+fn component(path: &str) -> Component {
+    Component {
+        path: path.into(),
+        within: Vec::new(),
+        kind: ComponentKind::Golang,
+        name: "git.example/app".into(),
+        version: String::new(),
+        purl: "pkg:golang/git.example/app".into(),
+        licence: None,
+        is_main: true,
+    }
+}
+
+fn incomplete(path: &str) -> Incomplete {
+    Incomplete { path: path.into(), why: "it is broken".into() }
+}
+
+/// Returns a layer that puts paths in place, and takes others away.
+fn layer(paths: &[&str], removed: &[&str]) -> Option<LayerAccount> {
+    let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+    let group = PathGroup { origin: Origin::File, paths: owned(paths), removed: owned(removed) };
+    Some(LayerAccount { diff_id: Digest::of("layer"), is_base: false, groups: vec![group] })
+}
+
+fn told(bom: &Bom) -> (Vec<&str>, Vec<&str>) {
+    let components = bom.components.iter().map(|component| component.path.as_str());
+    (components.collect(), bom.incomplete.iter().map(|one| one.path.as_str()).collect())
+}
+
+#[test]
+fn what_is_inside_a_file_goes_with_it_when_a_later_layer_replaces_or_removes_it() {
+    let paths = ["/a/app", "/a/lib.jar", "/ab", "/b"];
+    let ground = || {
+        based_on(Vec::new()).then(BomDelta {
+            components: paths.map(component).into(),
+            incomplete: vec![incomplete("/a/lib.jar!inner.jar"), incomplete("/b")],
+            ..BomDelta::default()
+        })
+    };
+    for (paths, removed, expected) in [
+        (
+            &["/a"][..],
+            &[][..],
+            (&["/a/app", "/a/lib.jar", "/ab", "/b"][..], &["/a/lib.jar!inner.jar", "/b"][..]),
+        ),
+        (&["/a/app"], &[], (&["/a/lib.jar", "/ab", "/b"], &["/a/lib.jar!inner.jar", "/b"])),
+        (&["/a/lib.jar"], &["/b"], (&["/a/app", "/ab"], &[])),
+        (&[], &["/a"], (&["/ab", "/b"], &["/b"])),
+    ] {
+        let bom = ground().then(BomDelta { layer: layer(paths, removed), ..BomDelta::default() });
+        let (components, incomplete) = told(&bom);
+        assert_eq!((&*components, &*incomplete), expected, "{paths:?} {removed:?}");
+    }
+    let bom = ground().then(BomDelta { removed_paths: vec!["/a".into()], ..BomDelta::default() });
+    assert_eq!(told(&bom), (vec!["/ab", "/b"], vec!["/b"]));
+}
+
+#[test]
+fn what_a_layer_brings_inside_a_file_takes_the_place_of_what_was_there() {
+    let bom =
+        based_on(Vec::new()).then(BomDelta { components: vec![component("/app")], ..BomDelta::default() });
+    let later = Component { version: "2".into(), ..component("/app") };
+    let delta =
+        BomDelta { components: vec![later.clone()], layer: layer(&["/app"], &[]), ..BomDelta::default() };
+    let bom = bom.then(delta);
+    assert_eq!(bom.components, BTreeSet::from([later]));
+}
+
+#[test]
+fn what_a_bases_account_tells_of_a_file_goes_with_the_file() {
+    let taken = PackageFile {
+        name: "tools".into(),
+        version: "1".into(),
+        uri: "https://archive.example/tools.deb".into(),
+        digest: Digest::of("tools"),
+        member: "usr/bin/tool".into(),
+    };
+    let file = |path: &str, package: Option<PackageFile>| File {
+        path: path.into(),
+        digest: Digest::of(path),
+        size: 1,
+        mode: "0755".into(),
+        source: FileSource { package, ..FileSource::default() },
+    };
+    let kept = BasePackage { signed_by: vec!["BB".into()], ..package("jq", "1").into() };
+    let base = BaseImage {
+        packages: vec![kept],
+        files: vec![file("/tool", Some(taken)), file("/other", None)],
+        opened_packages: vec![added("tools", "1", "AA")],
+        ..BaseImage::default()
+    };
+    let keys = vec![key("AA"), key("BB")];
+    let bom = Bom::default().then(BomDelta { base_image: Some(base), keys, ..BomDelta::default() });
+    assert_eq!(bom.keys.len(), 2);
+    let bom = bom.then(BomDelta { layer: layer(&["/tool"], &[]), ..BomDelta::default() });
+    let base = bom.base_image.as_ref().unwrap();
+    assert_eq!((base.files.len(), base.opened_packages.len(), bom.keys.len()), (1, 0, 1));
+    let bom = bom.then(BomDelta { packages: vec![added("jq", "2", "AA")], ..BomDelta::default() });
+    assert!(bom.keys.is_empty(), "what vouches for a package that went is told no longer");
 }

@@ -2,12 +2,12 @@
 
 use crate::bom::{Package, PackageKind};
 
-/// Reads the packages; a paragraph without name or version describes none.
-pub(super) fn parse(text: &str) -> Vec<Package> {
+/// Reads the packages, each with its licence in its own words; a paragraph without name or version describes none.
+pub(super) fn parse(text: &str) -> Vec<(Package, String)> {
     text.split("\n\n").filter_map(package).collect()
 }
 
-fn package(paragraph: &str) -> Option<Package> {
+fn package(paragraph: &str) -> Option<(Package, String)> {
     // The files of a package come after what it says of itself, and repeat some of the letters.
     let fields = paragraph.lines().map_while(|line| line.split_once(':').filter(|(name, _)| *name != "F"));
     let fields: Vec<(&str, &str)> = fields.collect();
@@ -17,7 +17,8 @@ fn package(paragraph: &str) -> Option<Package> {
     };
     let joined = |name: &str| value(name).unwrap_or_default().split(' ').collect::<Vec<_>>().join(", ");
     let (name, version) = (value("P")?, value("V")?);
-    Some(Package {
+    let licence = value("L").unwrap_or_default();
+    let package = Package {
         source_package: value("o").unwrap_or_else(|| name.clone()),
         source_version: version.clone(),
         architecture: value("A").unwrap_or_default(),
@@ -29,7 +30,8 @@ fn package(paragraph: &str) -> Option<Package> {
         name,
         version,
         ..Package::default()
-    })
+    };
+    Some((package, licence))
 }
 
 #[cfg(test)]
@@ -44,16 +46,16 @@ mod tests {
         let read = parse(text);
         let names: Vec<_> = read
             .iter()
-            .map(|one| (&*one.name, &*one.version, &*one.source_package, &*one.architecture))
+            .map(|(one, _)| (&*one.name, &*one.version, &*one.source_package, &*one.architecture))
             .collect();
         assert_eq!(
             names,
             [("libcrypto3", "3.1.4-r5", "openssl", "x86_64"), ("plain", "1", "plain", "noarch")]
         );
         assert_eq!(
-            (&*read[0].depends, read[0].kind),
-            ("so:libc.musl-x86_64.so.1, busybox", PackageKind::Apk)
+            (&*read[0].0.depends, read[0].0.kind, &*read[0].1),
+            ("so:libc.musl-x86_64.so.1, busybox", PackageKind::Apk, "Apache-2.0")
         );
-        assert_eq!(read[1].depends, "");
+        assert_eq!((&*read[1].0.depends, &*read[1].1), ("", ""));
     }
 }

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::os_release::OsRelease;
+use super::others::{self, Listed};
+use crate::bom::Package;
 use crate::build::licences;
 use crate::build::view::{Ask, View};
 use crate::debian::{self, status};
@@ -23,9 +25,7 @@ pub struct Facts {
 }
 
 /// Which files are looked into: exact paths, and directories.
-const FACT_FILES: [&str; 10] = [
-    "lib/apk/db/installed",
-    "usr/lib/apk/db/installed",
+const FACT_FILES: [&str; 8] = [
     "etc/os-release",
     "usr/lib/os-release",
     "var/lib/dpkg/status",
@@ -70,12 +70,6 @@ impl Facts {
         OsRelease::parse(&String::from_utf8_lossy(text.unwrap_or_default()))
     }
 
-    /// Returns Alpine's record of what is installed, wherever this release keeps it.
-    pub(super) fn apk_database(&self) -> Option<String> {
-        let content = self.file("lib/apk/db/installed").or_else(|| self.file("usr/lib/apk/db/installed"));
-        content.map(|content| String::from_utf8_lossy(content).into_owned())
-    }
-
     /// Returns the installed packages, also of roots that keep them one file each (`status.d`).
     pub fn installed(&self) -> Result<Vec<debian::Installed>> {
         let text = |content: &[u8]| String::from_utf8_lossy(content).into_owned();
@@ -88,22 +82,47 @@ impl Facts {
     }
 }
 
+/// How deep is looked into the layers of a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// At the lists of what is installed: an account tells the rest.
+    Lists,
+    /// Into copyright files, and every other file, too.
+    Insides,
+}
+
+/// What was seen in the layers of a base.
+pub(super) struct Looked {
+    pub(super) facts: Facts,
+    pub(super) skeleton: Skeleton,
+    /// The packages that are not dpkg's.
+    pub(super) others: Vec<Package>,
+    pub(super) licences: licences::Outcome,
+    pub(super) found: Found,
+}
+
 /// Reads layers of the store.
-pub(super) async fn look_into(
-    layers: &[Layer],
-    store: &Store,
-) -> Result<(Facts, Skeleton, licences::Outcome, Found)> {
+pub(super) async fn look_into(layers: &[Layer], store: &Store, depth: Depth) -> Result<Looked> {
     let (layers, store) = (layers.to_vec(), store.clone());
     tokio::task::spawn_blocking(move || {
         let copyrights = licences::Bounded::default();
-        let ask = |entry: &Entry| match is_fact(entry) || copyrights.wants(entry) {
+        let is_listed = |entry: &Entry| is_fact(entry) || others::is_list(&entry.path);
+        let ask = |entry: &Entry| match is_listed(entry) || depth == Depth::Insides && copyrights.wants(entry)
+        {
             true => Ask::Content,
             false => Ask::Nothing,
         };
-        let view = View::with_insides(&layers, &store, &ask)?;
+        let view = match depth {
+            Depth::Lists => View::of(&layers, &store, &ask)?,
+            Depth::Insides => View::with_insides(&layers, &store, &ask)?,
+        };
         let facts = facts_of(&view)?;
-        let licences = licences::of_view(&view, &facts.installed()?);
-        Ok((facts, view.skeleton, licences, view.found))
+        let mut licences = licences::of_view(&view, &facts.installed()?);
+        let Listed { packages: others, texts, incomplete } = others::read(&view);
+        licences.texts.extend(texts);
+        let View { skeleton, mut found, .. } = view;
+        found.incomplete.extend(incomplete);
+        Ok(Looked { facts, skeleton, others, licences, found })
     })
     .await?
 }

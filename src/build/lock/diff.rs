@@ -45,7 +45,9 @@ fn platform_moves(old: &PlatformLock, new: &PlatformLock) -> Vec<String> {
 fn base(old: Option<&LockedBase>, new: Option<&LockedBase>) -> Option<String> {
     match (old, new) {
         (None, None) => None,
-        (Some(old), Some(new)) if old.name == new.name && old.digest == new.digest => None,
+        (Some(old), Some(new)) if old.name == new.name && old.digest == new.digest => {
+            (old.account != new.account).then(|| format!("~ base {}: its account", new.name))
+        }
         (Some(old), Some(new)) if old.name == new.name => {
             Some(changed(format!("base {}", new.name), old.digest, new.digest))
         }
@@ -193,7 +195,8 @@ mod tests {
             signed_by: vec![],
         };
         let key = Key { fingerprint: format!("{day}{day}"), identities: vec![], from: "k".into() };
-        let base = LockedBase { name: "b:1".into(), digest: Digest::of("base"), sources: vec![] };
+        let base =
+            LockedBase { name: "b:1".into(), digest: Digest::of("base"), account: None, sources: vec![] };
         let platform = PlatformLock {
             platform: Platform::host(),
             request: LockRequest::default(),

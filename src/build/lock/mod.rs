@@ -105,6 +105,9 @@ pub struct LockedBase {
     pub name: String,
     /// The digest of its manifest for the platform.
     pub digest: Digest,
+    /// The digest of its own account, where that is taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Digest>,
     /// The source packages it was built from, where they are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<LockedSource>,

@@ -25,7 +25,7 @@ use crate::apt::resolve::{Request, Universe, Wanted};
 use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
 use crate::build::World;
-use crate::build::base::{self, Base, Facts, OsRelease};
+use crate::build::base::{self, Account, Base, Facts, OsRelease};
 use crate::build::cache::CacheRecord;
 use crate::build::context::Context;
 use crate::build::definition::{self, Definition, KeySource};
@@ -143,9 +143,11 @@ pub async fn load_base(
         Some(locked) => locked.digest,
         None => base::pin("base image", &registry, reference, subject.platform).await?,
     };
-    let base = base::load(digest, &subject.recalled.bases, &registry, &world.store, &world.progress).await?;
+    let asked = locked.map_or(Account::Any, |locked| Account::Pinned(locked.account));
+    let (store, progress) = (&world.store, &world.progress);
+    let base = base::load(digest, asked, &subject.recalled.bases, &registry, store, progress).await?;
     let name = Reference { digest: None, ..reference.clone() }.to_string();
-    Ok((LockedBase { name, digest, sources: Vec::new() }, base))
+    Ok((LockedBase { name, digest, account: base.account(), sources: Vec::new() }, base))
 }
 
 /// Finds where the files of the repositories that packages come from may be had.

@@ -47,6 +47,7 @@ fn lock() -> PlatformLock {
     let base = LockedBase {
         name: "docker.io/library/debian:bookworm".into(),
         digest: Digest::of("base"),
+        account: None,
         sources: vec![],
     };
     let tools = LockedImage {

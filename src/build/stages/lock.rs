@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use super::downloads::shown;
 use super::evaluate::ImageName;
 use super::{Images, KnownImage, Layout, Stages, repositories};
-use crate::build::base::{self, Base};
+use crate::build::base::{self, Account, Base};
 use crate::build::cache::CacheRecord;
 use crate::build::lock::{
     InvalidLock, Lock, LockRequest, LockedBase, LockedFile, LockedImage, LockedRepository, PlatformLock,
@@ -43,7 +43,9 @@ pub async fn lock(
     let base = match stages.base(&evaluated, &images) {
         Some(known) => {
             let (store, progress) = (&world.store, &world.progress);
-            Some(base::load(known.digest, &recalled.bases, &known.registry, store, progress).await?)
+            let locked = given.and_then(|locked| locked.base.as_ref());
+            let asked = locked.map_or(Account::Any, |locked| Account::Pinned(locked.account));
+            Some(base::load(known.digest, asked, &recalled.bases, &known.registry, store, progress).await?)
         }
         None => None,
     };
@@ -68,6 +70,7 @@ fn epoch(base: Option<&Base>, images: &Images) -> i64 {
 }
 
 fn platform_lock(stages: &Stages, request: &Request, images: &Images, base: Option<&Base>) -> PlatformLock {
+    let account = base.and_then(Base::account);
     let base = base.and_then(|base| images.iter().find(|known| known.digest == base.digest));
     PlatformLock {
         platform: request.platform.clone(),
@@ -75,6 +78,7 @@ fn platform_lock(stages: &Stages, request: &Request, images: &Images, base: Opti
         base: base.map(|known| LockedBase {
             name: known.name.clone(),
             digest: known.digest,
+            account,
             sources: Vec::new(),
         }),
         suites: Vec::new(),
