@@ -5,7 +5,7 @@
 //! | floor | rooms | what they hold |
 //! | --- | --- | --- |
 //! | F0 | [`digest`] [`licence`] [`progress`] [`redact`] | what everybody needs |
-//! | F1 | [`oci`] [`store`] [`debian`] [`inside`] [`transport`] | values and formats; blobs by digest; one HTTP client |
+//! | F1 | [`oci`] [`store`] [`debian`] [`inside`] [`rpm`] [`transport`] | values and formats; blobs by digest; one HTTP client |
 //! | F2 | [`registry`] [`login`] [`sandbox`] [`fetch`] [`git`] [`layer`] | the doors to the outside |
 //! | F3 | [`apt`] [`bom`] [`dockerfile`] [`signing`] | parse and decide |
 //! | F4 | [`build`] | from a definition to an image and its bill of materials |
@@ -31,6 +31,7 @@ pub mod progress;
 pub mod redact;
 pub mod registry;
 pub mod resource;
+pub mod rpm;
 pub mod run;
 pub mod sandbox;
 pub mod signing;

@@ -16,7 +16,7 @@ use source::{Source, words};
 /// The rooms, from the ground up. Rooms on one floor do not know each other.
 const FLOORS: [&[&str]; 6] = [
     &["digest", "licence", "progress", "redact"],
-    &["oci", "store", "debian", "inside", "transport"],
+    &["oci", "store", "debian", "inside", "rpm", "transport"],
     &["registry", "login", "sandbox", "fetch", "git", "layer"],
     &["apt", "bom", "buildpack", "dockerfile", "package", "signing"],
     &["build"],

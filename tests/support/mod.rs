@@ -25,6 +25,7 @@ pub mod image;
 pub mod key;
 pub mod machine;
 pub mod registry;
+pub mod rpm;
 pub mod tarball;
 pub mod tls;
 pub mod tree;
@@ -39,6 +40,7 @@ pub use git::{GitRepository, GitServer};
 pub use image::TestImage;
 pub use key::Key;
 pub use registry::TestRegistry;
+pub use rpm::{RpmHeaders, Rpms};
 pub use tarball::Tarball;
 pub use tls::Tls;
 
