@@ -1,9 +1,8 @@
 //! What the original got wrong, a story for each: none of it may come back.
-//!
-//! The one that isn't here is that files made by maintainer scripts were unaccounted: it takes a whole dpkg, and stands in
-//! `tests/install/scripts.rs`.
 #![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
 
+#[path = "../hostile/base.rs"]
+mod base;
 #[path = "../hostile/site.rs"]
 mod site;
 #[path = "../support/mod.rs"]
@@ -241,6 +240,35 @@ fn provenance_was_claimed_and_wrong() {
         git.get("verified").is_none() && said.contains("warning: /tool: it is declared to be of"),
         "{said}"
     );
+}
+
+#[test]
+fn files_made_by_maintainer_scripts_were_unaccounted() {
+    let script = "#!/bin/sh\nset -e\necho made >/var/lib/made\nrm /usr/share/common-licenses/BSD\n";
+    let deb = Deb::new("tool", "1").file("/usr/share/tool", 0o644, "tool").script("postinst", script);
+    let archive = Archive::new().add(deb).sign_with(&Key::ed25519()).serve();
+    let site = base::site(&archive, "package \"tool\" {}");
+    let account = built(&site);
+    let added = account["layers"].as_array().unwrap().iter().find(|layer| layer.get("is_base").is_none());
+    let groups = added.unwrap()["groups"].as_array().unwrap();
+    let of =
+        |origin: &str| groups.iter().find(|group| group["origin"] == origin).cloned().unwrap_or_default();
+    assert_eq!(
+        of("package"),
+        json!({"origin": "package", "package": "tool:all", "paths": ["/usr/share/tool"]})
+    );
+    assert_eq!(
+        of("generated"),
+        json!({
+            "origin": "generated",
+            "package": "tool:all",
+            "script": "postinst",
+            "paths": ["/var/lib/made"],
+            "removed": ["/usr/share/common-licenses/BSD"]
+        })
+    );
+    // The account tells of each path that is in the layers.
+    site.succeeds(&mut site.estaleiro(&["bom", "--verify", "oci:../layout"]));
 }
 
 #[test]
