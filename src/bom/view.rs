@@ -24,12 +24,20 @@ pub struct Formats(BTreeSet<Format>);
 
 /// A text that names no form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read the format of a bill of materials `{0}`: expected yaml, cyclonedx or spdx")]
+#[error("cannot read the format of a bill of materials `{0}`: expected {names}", names = Format::names())]
 pub struct UnknownFormat(String);
 
 impl Format {
     /// All of them, estaleiro's own first.
     pub const ALL: [Format; 3] = [Format::Yaml, Format::Cyclonedx, Format::Spdx];
+
+    /// Returns the names of all, for people.
+    pub fn names() -> String {
+        let names = Format::ALL.map(|format| format.to_string());
+        let (last, others) =
+            names.split_last().map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
+        format!("{} or {last}", others.join(", "))
+    }
 
     /// Returns the media type, and artifact type.
     pub fn media_type(self) -> &'static str {
@@ -60,6 +68,15 @@ impl Formats {
     /// Returns these, and estaleiro's own.
     pub fn of(formats: impl IntoIterator<Item = Format>) -> Formats {
         Formats(formats.into_iter().chain([Format::Yaml]).collect())
+    }
+
+    /// Reads names of forms; without any, nothing is said.
+    ///
+    /// # Errors
+    /// When one is none.
+    pub fn parse(names: &[String]) -> Result<Option<Formats>, UnknownFormat> {
+        let formats: Vec<Format> = names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+        Ok((!formats.is_empty()).then(|| Formats::of(formats)))
     }
 
     /// Returns them in their order, estaleiro's own first.

@@ -102,8 +102,8 @@ pub struct Request {
     pub cache_from: Vec<Location>,
     /// What is allowed, besides what the definition says of it.
     pub policies: Vec<Policy>,
-    /// The forms in which the account is attached.
-    pub bom_formats: bom::Formats,
+    /// The forms in which the account is attached; else those that the definition asks for, else all.
+    pub bom_formats: Option<bom::Formats>,
 }
 
 /// Where an image goes.
@@ -156,7 +156,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let graph = std::mem::take(&mut solved.graph);
     let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };
     judge(&policies, &document, &solved.snapshot)?;
-    let views = document.views(&request.bom_formats)?;
+    let views = document.views(&product.bom_formats(request))?;
     let digest = views.first().map(|(_, yaml)| Digest::of(yaml)).context("internal error: no account")?;
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
     let (published, shipped) = work.publish(&product, &solved, views, &record).await?;

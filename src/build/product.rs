@@ -20,7 +20,7 @@ use super::secrets::Secrets;
 use super::stages::lock::Pinned;
 use super::stages::{self, DockerfileRequest, Images, Stages, Steps, canonical_name};
 use super::{Request, World, plan};
-use crate::bom;
+use crate::bom::{self, Formats};
 use crate::digest::Digest;
 use crate::progress::Progress;
 use crate::registry::Location;
@@ -209,6 +209,15 @@ impl Product {
             Product::Stage(_) => None,
         };
         own.into_iter().chain(request.policies.iter().cloned()).collect()
+    }
+
+    /// Returns the forms that its account is attached in.
+    pub(super) fn bom_formats(&self, request: &Request) -> Formats {
+        let own = match self {
+            Product::Image(defined) => defined.definition.image.bom_formats.clone(),
+            Product::Stage(_) => None,
+        };
+        request.bom_formats.clone().or(own).unwrap_or_default()
     }
 
     /// Returns the sources that go along with it.

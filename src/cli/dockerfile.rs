@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use estaleiro::bom::Formats;
 use estaleiro::build;
 use estaleiro::build::context::Context;
 use estaleiro::build::secrets::{SecretSource, Secrets};
@@ -52,7 +51,7 @@ pub(super) fn request(file: &Path, args: &BuildArgs, location: Location) -> Resu
         compression: Compression::default(),
         cache_from: Vec::new(),
         policies: Vec::new(),
-        bom_formats: Formats::default(),
+        bom_formats: None,
     })
 }
 

@@ -80,20 +80,13 @@ async fn build_each(
         request.compression = args.compression;
         request.cache_from.clone_from(&args.cache_from);
         request.policies.clone_from(&policies);
-        request.bom_formats = formats(args);
+        request.bom_formats =
+            (!args.bom_formats.is_empty()).then(|| Formats::of(args.bom_formats.iter().copied()));
         let built = build::build(&request, world).await?;
         report::summary(&built, &request.destination, &world.progress);
         answer.extend(built_line(&built, &request.destination).into_bytes());
     }
     Ok(answer)
-}
-
-/// All of them, unless some are asked for.
-fn formats(args: &BuildArgs) -> Formats {
-    match args.bom_formats.is_empty() {
-        true => Formats::default(),
-        false => Formats::of(args.bom_formats.iter().copied()),
-    }
 }
 
 fn built_line(built: &Built, destination: &Destination) -> String {
@@ -153,7 +146,7 @@ pub(super) fn request(args: &DefinitionArgs, location: Location) -> Result<Reque
         compression: Compression::default(),
         cache_from: Vec::new(),
         policies: Vec::new(),
-        bom_formats: Formats::default(),
+        bom_formats: None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::bom::{Format, Formats};
+use crate::bom::Formats;
 
 /// Why a request cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,12 +114,8 @@ impl Fields {
     /// Takes a list of forms that a bill of materials is attached in.
     pub(super) fn bom_formats(&mut self) -> Result<Option<Formats>, InvalidRequest> {
         const NAME: &str = "bom_formats";
-        let texts = self.texts(NAME)?;
-        let read = texts.iter().map(|text| {
-            text.parse().map_err(|_| self.refusal(NAME, "expected a list of `yaml`, `cyclonedx` and `spdx`"))
-        });
-        let formats: Vec<Format> = read.collect::<Result<_, _>>()?;
-        Ok((!formats.is_empty()).then(|| Formats::of(formats)))
+        let names = self.texts(NAME)?;
+        Formats::parse(&names).map_err(|error| self.refusal(NAME, &error.to_string()))
     }
 
     /// Takes an object.

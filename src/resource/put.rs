@@ -84,7 +84,7 @@ fn read(request: &PutRequest, tags: Vec<String>, sources: &Path) -> Result<Reque
         compression: params.compression,
         cache_from: further_images(source, sources, &params.cache_from)?,
         policies: policy::of_put(source, params, inputs)?,
-        bom_formats: params.bom_formats.clone().or(source.bom_formats.clone()).unwrap_or_default(),
+        bom_formats: params.bom_formats.clone().or(source.bom_formats.clone()),
     })
 }
 

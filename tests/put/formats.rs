@@ -40,10 +40,27 @@ fn forms_that_are_not_attached_are_made_all_the_same() {
     for file in FILES {
         assert_eq!(got.read(file), all.read(file), "{file}");
     }
-    // A put has the last word.
-    let params = json!({"definition": "source", "bom_formats": ["spdx"]});
-    let (more, _) = pier::run(&source, &pier::with_params(&yard, params)).unwrap();
-    assert_eq!(pier::types(&types(&more)), [&[SPDX], &ARTIFACTS[2..]].concat());
+}
+
+#[test]
+fn a_put_has_the_last_word_on_forms_and_before_the_definition_the_source() {
+    let (registry, yard) = (TestRegistry::start(), Yard::new(APP));
+    yard.write("estaleiro.hcl", APP.replacen('{', "{\nbom_formats = [\"cyclonedx\"]", 1));
+    let of = |repository: &str| pier::source(&registry.host(), repository);
+    let said = |repository: &str| {
+        let mut source = of(repository);
+        source["bom_formats"] = json!(["yaml"]);
+        source
+    };
+    for (repository, source, params, attached) in [
+        ("plain", of("plain"), json!({"definition": "source"}), &[CYCLONEDX][..]),
+        ("said", said("said"), json!({"definition": "source"}), &[]),
+        ("asked", said("asked"), json!({"definition": "source", "bom_formats": ["spdx"]}), &[SPDX]),
+    ] {
+        let (outcome, _) = pier::run(&source, &pier::with_params(&yard, params)).unwrap();
+        let types = pier::referrers(&registry.host(), repository, &pier::digest(&outcome));
+        assert_eq!(pier::types(&types), [attached, &ARTIFACTS[2..]].concat());
+    }
 }
 
 #[test]
@@ -68,6 +85,6 @@ fn a_format_that_nobody_knows_is_refused() {
     let yard = Yard::new(APP);
     let failure =
         pier::run(&pier::source("registry.example", "app"), &pier::with_params(&yard, params)).unwrap_err();
-    let expected = "put param `bom_formats`: expected a list of `yaml`, `cyclonedx` and `spdx`";
+    let expected = "cannot use put param `bom_formats`: cannot read the format of a bill of materials `xml`: expected yaml, ";
     assert!(failure.stderr.contains(expected), "{}", failure.stderr);
 }

@@ -84,3 +84,16 @@ fn its_mistakes_are_shown_with_their_place() {
     let stderr = yard.fail(2, &[("DEFINITION", "source")]);
     assert!(stderr.contains("source/estaleiro.hcl:2"), "{stderr}");
 }
+
+#[test]
+fn the_task_says_which_forms_are_attached_else_the_definition() {
+    let definition = DEFINITION.replacen("labels", "bom_formats = [\"spdx\"]\nlabels", 1);
+    for (formats, attached) in [("", [true, false]), ("cyclonedx,yaml", [false, true])] {
+        let yard = yard();
+        yard.write("source/estaleiro.hcl", &definition);
+        yard.build(&[("DEFINITION", "source"), ("OUTPUT_OCI", "true"), ("BOM_FORMATS", formats)]);
+        let referrers = yard.read("image/image/referrers.json");
+        let types = ["application/spdx+json", "application/vnd.cyclonedx+json"];
+        assert_eq!(types.map(|kind| referrers.contains(kind)), attached, "{formats}");
+    }
+}

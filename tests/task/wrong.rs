@@ -39,6 +39,7 @@ fn a_wrong_request_names_the_param_and_the_way_out() {
         ),
         (&[source, ("CA_CERTS", "lines")], "cannot use CA_CERTS lines: "),
         (&[source, ("POLICIES", "none")], "cannot use POLICIES: cannot find none"),
+        (&[source, ("BOM_FORMATS", "spdx,xml")], "cannot use BOM_FORMATS: cannot read the format"),
         (&[source, ("CACHE_MAX", "much")], "cannot use CACHE_MAX: expected a size like 10GB or 500MiB"),
         (&[source, ("IMAGE_PLATFORM", "linux/")], "cannot use IMAGE_PLATFORM: "),
         (&[("IMAGE_PLATFORM", "linux/amd64,linux/arm64")], "hint: write OUTPUT_OCI: true"),

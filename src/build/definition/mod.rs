@@ -9,6 +9,7 @@ use std::ops::{Deref, Range};
 
 use serde::Serialize;
 
+use crate::bom::Formats;
 use crate::digest::Digest;
 use crate::oci::Reference;
 
@@ -85,6 +86,8 @@ pub struct ImageBlock {
     pub users: Vec<User>,
     /// What the image's configuration is to say.
     pub config: ImageConfig,
+    /// The forms in which the bill of materials is attached, where it says so.
+    pub bom_formats: Option<Formats>,
 }
 
 /// What an image is built upon.

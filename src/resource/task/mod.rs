@@ -12,7 +12,6 @@ use anyhow::Result;
 
 pub use params::{Login, TaskDockerfile, TaskParams, TaskWritten};
 
-use crate::bom::Formats;
 use crate::build::context::Context;
 use crate::build::definition::Policy;
 use crate::build::{Destination, Request, World, report};
@@ -101,7 +100,7 @@ async fn build_all(
         compression: Compression::default(),
         cache_from: Vec::new(),
         policies: policies.to_vec(),
-        bom_formats: Formats::default(),
+        bom_formats: params.bom_formats.clone(),
     };
     let mut manifests = Vec::new();
     for platform in wanted(params) {

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use super::super::fields::InvalidRequest;
 use super::super::params::{DefinitionParams, DockerfileParams, SecretParam};
 use super::{CACHE, IMAGE};
+use crate::bom::Formats;
 use crate::oci::Platform;
 use crate::redact::Secret;
 use crate::sandbox::{Host, InvalidHost};
 use crate::store::Bound;
 
 /// What begins like a param and is none is told.
-const PREFIXES: [&str; 14] = [
+const PREFIXES: [&str; 15] = [
     "ADDITIONAL_",
+    "BOM_",
     "BUILDKIT_",
     "BUILD_ARG",
     "CACHE_",
@@ -45,6 +47,8 @@ pub struct TaskParams {
     pub lock: Option<PathBuf>,
     /// Files of policies that the images must keep.
     pub policies: Vec<PathBuf>,
+    /// The forms in which bills of materials are attached; else as the definition says.
+    pub bom_formats: Option<Formats>,
     /// Whom the image is for; this machine without.
     pub platforms: Vec<Platform>,
     /// Whether the image is written as an OCI layout.
@@ -132,6 +136,7 @@ impl TaskParams {
             context,
             lock: variables.path("LOCK")?,
             policies: variables.list("POLICIES")?.into_iter().map(PathBuf::from).collect(),
+            bom_formats: bom_formats(&mut variables)?,
             platforms: platforms(&mut variables)?,
             output_oci: variables.flag("OUTPUT_OCI")?,
             unpack_rootfs: variables.flag("UNPACK_ROOTFS")?,
@@ -226,6 +231,11 @@ fn secrets(variables: &mut Variables) -> Result<BTreeMap<String, SecretParam>, I
     let files = files.map(|(id, path)| (id, SecretParam::Source(path.into())));
     let texts = texts.map(|(id, text)| (id, SecretParam::Value(Secret::new(text))));
     Ok(files.chain(texts).collect())
+}
+
+fn bom_formats(variables: &mut Variables) -> Result<Option<Formats>, InvalidRequest> {
+    let formats = Formats::parse(&variables.list("BOM_FORMATS")?);
+    formats.map_err(|error| InvalidRequest::new(format!("cannot use BOM_FORMATS: {error}")))
 }
 
 fn platforms(variables: &mut Variables) -> Result<Vec<Platform>, InvalidRequest> {

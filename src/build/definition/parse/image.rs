@@ -10,6 +10,7 @@ use super::fields::{Fields, label, no_label};
 use super::origin::all_or_none;
 use super::reader::{Reader, Text};
 use super::{apt, check, file};
+use crate::bom::{Format, Formats};
 use crate::build::definition::{Base, ImageBlock, ImageConfig, Spanned, Symlink, User};
 
 /// Reads what is in `image "product" { … }`.
@@ -42,6 +43,7 @@ pub(super) fn image(reader: &mut Reader<'_>, block: &Block, product_name: Text) 
     });
     let removes = removes(reader, fields.attribute("remove"));
     let config = config(reader, &mut fields);
+    let bom_formats = bom_formats(reader, fields.attribute("bom_formats"));
     fields.finish(reader);
     Some(ImageBlock {
         product_name: product_name.spanned(),
@@ -52,6 +54,7 @@ pub(super) fn image(reader: &mut Reader<'_>, block: &Block, product_name: Text) 
         removes,
         users,
         config,
+        bom_formats,
     })
 }
 
@@ -206,6 +209,16 @@ fn config(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> ImageConfig {
     }
 }
 
+fn bom_formats(reader: &mut Reader<'_>, expression: Option<&Expression>) -> Option<Formats> {
+    let formats = distinct(reader, "`bom_formats`", "format", Some(expression?), |reader, text| {
+        text.value.parse().ok().or_else(|| {
+            let hint = format!("expected {}", Format::names());
+            reader.mistake(text.span.clone(), text.named("unknown format"), hint)
+        })
+    });
+    Some(Formats::of(formats))
+}
+
 fn path(reader: &mut Reader<'_>, what: &str, expression: &Expression) -> Option<String> {
     let text = reader.text(what, expression)?;
     Some(check::absolute_path(reader, what, &text)?.value)
@@ -254,19 +267,19 @@ fn labels(reader: &mut Reader<'_>, expression: Option<&Expression>) -> BTreeMap<
 }
 
 /// Reads a list in which nothing comes twice.
-fn distinct(
+fn distinct<T: ToString>(
     reader: &mut Reader<'_>,
     what: &str,
     element: &str,
     expression: Option<&Expression>,
-    check: impl Fn(&mut Reader<'_>, &Text) -> Option<String>,
-) -> Vec<String> {
+    check: impl Fn(&mut Reader<'_>, &Text) -> Option<T>,
+) -> Vec<T> {
     let mut seen = BTreeMap::new();
     let texts = expression.and_then(|expression| reader.texts(what, expression)).unwrap_or_default();
     let mut all = Vec::with_capacity(texts.len());
     for text in texts {
         if let Some(value) = check(reader, &text) {
-            reader.unique(&mut seen, element, &text.with(value.clone()));
+            reader.unique(&mut seen, element, &text.with(value.to_string()));
             all.push(value);
         }
     }

@@ -66,6 +66,7 @@ image "team/everything" {
   entrypoint = ["dumb-init", "/usr/local/concourse/bin/concourse"]
   cmd = []   volumes = ["/worker-state"]   stop_signal = "SIGUSR2"
   run_as = "concourse"   workdir = "/"   labels = { "org.example.a" = "b" }   ports = ["8080", "53/udp"]
+  bom_formats = ["spdx"]
 }
 
 step "build" {
@@ -258,6 +259,10 @@ fn everything_the_language_has_becomes_types() {
                 "concourse",
             workdir: Some(
                 "/",
+        bom_formats: Some(
+            Formats(
+                    Yaml,
+                    Spdx,
     "#);
     insta::assert_snapshot!(shown(&(&definition.steps, &definition.tarballs)), @r#"
     Step {

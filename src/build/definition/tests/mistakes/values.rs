@@ -1,6 +1,7 @@
 //! Values of another type, out of range, or that lead elsewhere.
 
 use super::*;
+use crate::bom::Format;
 
 #[test]
 fn a_wrong_type_says_what_was_expected_and_what_came() {
@@ -464,5 +465,28 @@ image "x" {
        |              ^^
        |
        = hint: write a name, or leave it out
+    "#);
+}
+
+#[test]
+fn a_format_that_nobody_knows_or_twice() {
+    let text = "image \"x\" {\n  bom_formats = [\"spdx\", \"xml\", \"spdx\"]\n}\n";
+    let said = mistakes(text).replace(&Format::names(), "FORMATS");
+    insta::assert_snapshot!(said, @r#"
+    error: unknown format `xml`
+     --> estaleiro.hcl:2:26
+      |
+    2 |   bom_formats = ["spdx", "xml", "spdx"]
+      |                          ^^^^^
+      |
+      = hint: expected FORMATS
+
+    error: format `spdx` is written twice: first on line 2
+     --> estaleiro.hcl:2:33
+      |
+    2 |   bom_formats = ["spdx", "xml", "spdx"]
+      |                                 ^^^^^^
+      |
+      = hint: keep one of them
     "#);
 }
