@@ -191,16 +191,6 @@ impl Bom {
         self
     }
 
-    /// Returns every package that is installed: the base's that are still there, and the added ones.
-    pub fn installed(&self) -> Vec<&Package> {
-        let kept = self.kept_base_packages().map(|base| &base.package);
-        let added = self.packages.values().map(|added| &added.package);
-        let found = self.found.values().map(|found| &found.package);
-        let mut packages: Vec<&Package> = kept.chain(added).chain(found).collect();
-        packages.sort_by_key(|package| (&package.name, &package.architecture));
-        packages
-    }
-
     fn kept_base_packages(&self) -> impl Iterator<Item = &BasePackage> {
         let base = self.base_image.iter().flat_map(|base| &base.packages);
         base.filter(|base| !self.replaced.contains_key(&base.package.key()))

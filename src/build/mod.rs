@@ -117,8 +117,8 @@ pub struct Destination {
 
 /// What a build came to.
 pub struct Built {
-    /// The image and its account.
-    pub snapshot: Snapshot,
+    /// Its account.
+    pub document: bom::Document,
     /// What it was built from.
     pub lock: Lock,
     /// How it was published.
@@ -153,15 +153,15 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let mut solved = solved.map_err(|error| product.located(error))?;
     work.verify(&mut solved.snapshot.bom, &inputs);
     let subject = work.subject(product.name(request), &solved.snapshot.image)?;
-    let graph = std::mem::take(&mut solved.graph);
-    let document = bom::Document { graph, ..bom::Document::new(solved.snapshot.bom.clone(), subject) };
+    let (graph, bom) = (std::mem::take(&mut solved.graph), std::mem::take(&mut solved.snapshot.bom));
+    let document = bom::Document { graph, ..bom::Document::new(bom, subject) };
     judge(&policies, &document, &solved.snapshot)?;
     let views = document.views(&product.bom_formats(request))?;
     let digest = views.first().map(|(_, yaml)| Digest::of(yaml)).context("internal error: no account")?;
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
     let (published, shipped) = work.publish(&product, &solved, views, &record).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
-    Ok(Built { snapshot: solved.snapshot, published, fates: solved.fates, bom: digest, lock, was_known })
+    Ok(Built { document, published, fates: solved.fates, bom: digest, lock, was_known })
 }
 
 fn judge(policies: &[Policy], document: &bom::Document, snapshot: &Snapshot) -> Result<()> {

@@ -33,12 +33,12 @@ pub fn summary_of(built: &Built, place: &str, progress: &Progress) {
     progress.say(format!("steps   {n_built} built, {n_known} cached"));
     progress.say(format!(
         "bom     {} packages, {} files, {} keys; {}",
-        built.snapshot.bom.installed().len(),
-        built.snapshot.bom.files.len(),
-        built.snapshot.bom.keys.len(),
+        built.document.installed().len(),
+        built.document.changeset.files.len(),
+        built.document.keys.len(),
         built.bom
     ));
-    for withheld in built.snapshot.bom.withheld.values() {
+    for withheld in &built.document.changeset.withheld {
         progress.say(format!("withheld {}: {}", withheld.path, withheld.what));
     }
 }

@@ -54,7 +54,7 @@ fn response(built: &Built, destination: &Destination) -> Response {
             Metadata::new("tags", &destination.tags.join(" ")),
             Metadata::new("digest", &built.published.manifest.digest),
             Metadata::new("bom", &built.bom),
-            Metadata::new("packages", &built.snapshot.bom.installed().len()),
+            Metadata::new("packages", &built.document.installed().len()),
             Metadata::new("steps", &steps),
         ],
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use estaleiro::bom::{
-    AddedPackage, BaseImage, BasePackage, Changeset, Component, ComponentKind, ContextFile, DigestedPath,
-    Dockerfile, Document, File, FileSource, FoundPackage, Git, ImageFile, ImageId, Incomplete, Instruction,
-    Key, LayerAccount, Licence, Location, NamedContext, OperatingSystem, Origin, Package, PackageFile,
-    PackageKind, PathGroup, Repository, Source, SourceFile, Step, StepFile, Tarball, Url, User, Vertex,
-    Voucher, Withheld,
+    AddedPackage, BaseImage, BasePackage, Bom, Changeset, Component, ComponentKind, ContextFile,
+    DigestedPath, Dockerfile, Document, File, FileSource, FoundPackage, Git, ImageFile, ImageId, Incomplete,
+    Instruction, Key, LayerAccount, Licence, Location, NamedContext, OperatingSystem, Origin, Package,
+    PackageFile, PackageKind, PathGroup, Repository, Source, SourceFile, Step, StepFile, Subject, Tarball,
+    Url, User, Vertex, Voucher, Withheld,
 };
 use estaleiro::digest::Digest;
 
@@ -36,33 +36,22 @@ pub(crate) fn document() -> Document {
 
 /// Returns the account of an image from nothing without anything in it.
 pub(crate) fn empty() -> Document {
-    Document {
+    let image = ImageId {
+        digest: Digest::of("manifest"),
+        config: Digest::of("config"),
+        platform: "linux/amd64".into(),
+    };
+    let subject = Subject {
         product_name: "registry.example/team/app".into(),
-        protocol: "v1".into(),
         created: "2026-01-02T03:04:05Z".into(),
         built_by: "estaleiro 0.1.0".into(),
-        image: Some(ImageId {
-            digest: Digest::of("manifest"),
-            config: Digest::of("config"),
-            platform: "linux/amd64".into(),
-        }),
+        image,
         definition: Digest::of("definition"),
         lock: Digest::of("lock"),
         dockerfile: None,
-        base_image: None,
-        operating_system: Some(OperatingSystem {
-            id: "debian".into(),
-            version: "12".into(),
-            codename: "bookworm".into(),
-        }),
-        changeset: Changeset::default(),
-        keys: Vec::new(),
-        layers: Vec::new(),
-        components: Vec::new(),
-        incomplete: Vec::new(),
-        licence_texts: BTreeMap::new(),
-        graph: Vec::new(),
-    }
+    };
+    let system = OperatingSystem { id: "debian".into(), version: "12".into(), codename: "bookworm".into() };
+    Document { operating_system: Some(system), ..Document::new(Bom::default(), subject) }
 }
 
 fn graph() -> Vec<Vertex> {

@@ -50,8 +50,9 @@ fn based_on(packages: Vec<Package>) -> Bom {
     Bom::default().then(BomDelta { base_image: Some(base), ..BomDelta::default() })
 }
 
-fn versions(bom: &Bom) -> Vec<&str> {
-    bom.installed().iter().map(|package| package.version.as_str()).collect()
+fn versions(bom: &Bom) -> Vec<String> {
+    let document = Document::new(bom.clone(), samples::subject());
+    document.installed().iter().map(|package| package.version.clone()).collect()
 }
 
 #[test]
