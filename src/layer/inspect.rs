@@ -77,24 +77,29 @@ pub(super) fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usiz
     Ok(n_read)
 }
 
-/// Looks inside a file of `size` bytes where it lies, if it is of interest.
-pub(super) fn look(path: &[u8], size: u64, file: &File) -> io::Result<Found> {
+/// Looks inside a file that has `size` bytes of another one, from `start` on, if it is of interest.
+pub(super) fn look(path: &[u8], size: u64, file: &File, start: u64) -> io::Result<Found> {
+    let mut placed = Placed { file, start, size, at: 0 };
     let mut head = [0; HEAD];
-    let n = file.read_at(&mut head, 0)?;
+    let n = placed.read(&mut head)?;
     let form = Form::of(path, size, &head[..n]);
-    Ok(form.map_or_else(Found::default, |form| form.look(path, &mut Placed { file, size, at: 0 })))
+    placed.at = 0;
+    Ok(form.map_or_else(Found::default, |form| form.look(path, &mut placed)))
 }
 
-/// A file that is read without moving anybody's position in it.
+/// A part of a file that is read without moving anybody's position in it.
 struct Placed<'a> {
     file: &'a File,
+    start: u64,
     size: u64,
     at: u64,
 }
 
 impl Read for Placed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read_at(buffer, self.at)?;
+        let n_left = usize::try_from(self.size.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let n_wanted = buffer.len().min(n_left);
+        let n = self.file.read_at(&mut buffer[..n_wanted], self.start.saturating_add(self.at))?;
         self.at += n as u64;
         Ok(n)
     }

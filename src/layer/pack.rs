@@ -78,7 +78,10 @@ impl Packer {
         let parent = self.open(directory).map_err(failed)?;
         let entry = self.entry_of(&parent, name, path).map_err(failed)?;
         match entry.kind {
-            Kind::File { size } => writer.file(&entry, size, &open_file(&parent, name).map_err(failed)?),
+            Kind::File { .. } => {
+                let file = open_file(&parent, name).map_err(failed)?;
+                writer.lying(&entry, (&file, 0), &mut &file)
+            }
             Kind::Directory
             | Kind::Symlink { .. }
             | Kind::Hardlink { .. }

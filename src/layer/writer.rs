@@ -90,11 +90,18 @@ impl LayerWriter {
         self.write(entry, content, Looking::OnTheWay)
     }
 
-    /// As [`LayerWriter::entry`], of a file on disk with exactly this content; it is looked into where it lies.
-    pub fn file(&mut self, entry: &Entry, size: u64, mut file: &File) -> Result<(), Error> {
-        let failed = |source| Error::Io { action: "read", path: shown(&entry.path), source };
-        self.found.extend(inspect::look(&entry.path, size, file).map_err(failed)?);
-        self.write(entry, &mut file, Looking::Done)
+    /// As [`LayerWriter::entry`], of content that lies in a file on disk from a byte on; it is looked into where it lies.
+    pub fn lying(
+        &mut self,
+        entry: &Entry,
+        (file, start): (&File, u64),
+        content: &mut dyn Read,
+    ) -> Result<(), Error> {
+        if let Kind::File { size } = entry.kind {
+            let failed = |source| Error::Io { action: "read", path: shown(&entry.path), source };
+            self.found.extend(inspect::look(&entry.path, size, file, start).map_err(failed)?);
+        }
+        self.write(entry, content, Looking::Done)
     }
 
     fn write(&mut self, entry: &Entry, content: &mut dyn Read, looking: Looking) -> Result<(), Error> {

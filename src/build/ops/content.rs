@@ -57,8 +57,8 @@ impl Content {
     pub(super) fn write(&self, entry: &Entry, context: &Context, writer: &mut LayerWriter) -> Result<()> {
         let failed = || format!("cannot copy to /{}", String::from_utf8_lossy(&entry.path));
         let bytes = self.open(context).with_context(failed)?;
-        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, bytes));
-        writer.entry(entry, &mut reader).with_context(failed)?;
+        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, bytes.clone()));
+        writer.lying(entry, bytes.place(), &mut reader).with_context(failed)?;
         let (_, digest, _) = reader.finish();
         match digest == self.digest {
             true => Ok(()),
@@ -66,20 +66,18 @@ impl Content {
         }
     }
 
-    pub(super) fn open(&self, context: &Context) -> Result<Box<dyn Read + Send>> {
+    pub(super) fn open(&self, context: &Context) -> Result<Piece> {
         match &self.place {
             Place::Context(path) => {
                 let file = context.open(path)?;
                 if file.metadata()?.len() < self.size {
                     bail!(CHANGED);
                 }
-                Ok(Box::new(file))
+                Ok(Piece::whole(file))
             }
-            Place::Spool(file, start) => {
-                Ok(Box::new(Piece { file: file.clone(), at: *start, end: start + self.size }))
-            }
+            Place::Spool(file, start) => Ok(Piece { file: file.clone(), at: *start, end: start + self.size }),
             Place::Root(stack, path) => match stack.find(path, LastLink::Kept)? {
-                Some(file) => Ok(Box::new(file.open()?)),
+                Some(file) => Ok(Piece::whole(file.open()?)),
                 None => bail!(CHANGED),
             },
         }
@@ -87,10 +85,23 @@ impl Content {
 }
 
 /// A part of a file, read without moving anybody's position in it.
-struct Piece {
+#[derive(Clone)]
+pub(super) struct Piece {
     file: Arc<File>,
     at: u64,
     end: u64,
+}
+
+impl Piece {
+    /// Returns all of a file, however long it is.
+    pub(super) fn whole(file: File) -> Piece {
+        Piece { file: Arc::new(file), at: 0, end: u64::MAX }
+    }
+
+    /// Returns the file, and where in it the part begins.
+    pub(super) fn place(&self) -> (&File, u64) {
+        (&self.file, self.at)
+    }
 }
 
 impl Read for Piece {

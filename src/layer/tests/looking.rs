@@ -28,9 +28,10 @@ fn files_are_looked_into_on_their_way_and_where_they_lie() {
     let entry = |path: &str| Entry::file(path, 0o644, NOTE.len() as u64);
     writer.entry(&entry("METADATA"), &mut &NOTE[..]).unwrap();
     writer.entry(&entry("a.egg-info"), &mut Drop(NOTE)).unwrap();
-    let file = place.directory.path().join("note");
-    fs::write(&file, NOTE).unwrap();
-    writer.file(&entry("b.egg-info"), NOTE.len() as u64, &fs::File::open(&file).unwrap()).unwrap();
+    let file = place.directory.path().join("notes");
+    fs::write(&file, [b"before ", NOTE, b"Name: behind\n"].concat()).unwrap();
+    let file = fs::File::open(&file).unwrap();
+    writer.lying(&entry("b.egg-info"), (&file, 7), &mut &NOTE[..]).unwrap();
     let packed = writer.finish().unwrap();
     assert_eq!(told(&packed.found.components), ["/a.egg-info pkg:pypi/foo@1", "/b.egg-info pkg:pypi/foo@1"]);
 }

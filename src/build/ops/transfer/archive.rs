@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use super::content::{Bytes, File};
+use super::content::{Bytes, File, Opened};
 use super::landing::{Landing, shown};
 use crate::bom::{self, FileSource};
 use crate::build::ops::tarball::{Spool, of_tarball};
@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::layer::{self, Entry, Kind};
 
 /// Whether bytes are an archive with something in it.
-pub(super) fn is_one(bytes: Box<dyn Read + Send>) -> bool {
+pub(super) fn is_one(bytes: Opened) -> bool {
     let Ok(archive) = layer::decompress(bytes) else { return false };
     let mut has_entry = false;
     let read = layer::members(archive, &mut |_, _| {
@@ -44,7 +44,7 @@ pub(super) struct Unpacking<'a> {
 }
 
 impl Unpacking<'_> {
-    pub(super) fn unpack(&self, bytes: Box<dyn Read + Send>, landing: &mut Landing<'_>) -> Result<()> {
+    pub(super) fn unpack(&self, bytes: Opened, landing: &mut Landing<'_>) -> Result<()> {
         let spools = tempfile::Builder::new().prefix("archive-").tempdir_in(self.spools)?;
         let mut spool = Spool::new(spools.path())?;
         let mut n_entries = 0;

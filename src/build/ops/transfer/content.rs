@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::bom::FileSource;
 use crate::build::context::Context;
-use crate::build::ops::content::{CHANGED, Content};
+use crate::build::ops::content::{CHANGED, Content, Piece};
 use crate::build::tree::split;
 use crate::digest::{Digest, HashingReader};
 use crate::layer::{Entry, LastLink, LayerWriter, Node, Stack};
@@ -73,6 +73,24 @@ impl Bytes {
     }
 }
 
+/// Bytes to be read.
+#[derive(Clone)]
+pub(super) enum Opened {
+    /// In a file.
+    Lying(Piece),
+    /// In memory.
+    Text(Cursor<Vec<u8>>),
+}
+
+impl Read for Opened {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Opened::Lying(piece) => piece.read(buffer),
+            Opened::Text(text) => text.read(buffer),
+        }
+    }
+}
+
 /// Where bytes are found.
 pub(super) struct Places<'a> {
     pub(super) context: &'a Context,
@@ -89,14 +107,15 @@ impl<'a> Places<'a> {
     }
 
     /// Opens bytes.
-    pub(super) fn open(&self, bytes: &Bytes) -> Result<Box<dyn Read + Send>> {
-        Ok(match bytes {
-            Bytes::Context(path, _) => Box::new(self.context.open(path)?),
-            Bytes::Blob(digest) => Box::new(self.store.open_blob(digest)?),
-            Bytes::Text(text) => Box::new(std::io::Cursor::new(text.clone().into_bytes())),
+    pub(super) fn open(&self, bytes: &Bytes) -> Result<Opened> {
+        let piece = match bytes {
+            Bytes::Context(path, _) => Piece::whole(self.context.open(path)?),
+            Bytes::Blob(digest) => Piece::whole(self.store.open_blob(digest)?),
+            Bytes::Text(text) => return Ok(Opened::Text(Cursor::new(text.clone().into_bytes()))),
             Bytes::Spool(content) => content.open(self.context)?,
-            Bytes::Image { mount, path, .. } => Box::new(self.open_in_image(*mount, path)?),
-        })
+            Bytes::Image { mount, path, .. } => Piece::whole(self.open_in_image(*mount, path)?),
+        };
+        Ok(Opened::Lying(piece))
     }
 
     fn open_in_image(&self, image: usize, path: &[u8]) -> Result<std::fs::File> {
@@ -121,8 +140,12 @@ impl<'a> Places<'a> {
     pub(super) fn write(&self, entry: &Entry, bytes: &Bytes, writer: &mut LayerWriter) -> Result<Digest> {
         let failed = || format!("cannot copy to /{}", String::from_utf8_lossy(&entry.path));
         let opened = self.open(bytes).with_context(failed)?;
-        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, opened));
-        writer.entry(entry, &mut reader).with_context(failed)?;
+        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, opened.clone()));
+        let written = match &opened {
+            Opened::Lying(piece) => writer.lying(entry, piece.place(), &mut reader),
+            Opened::Text(_) => writer.entry(entry, &mut reader),
+        };
+        written.with_context(failed)?;
         let (_, digest, _) = reader.finish();
         match bytes {
             Bytes::Context(_, expected) if *expected != digest => bail!("{}: {CHANGED}", failed()),
