@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use estaleiro::bom::{Document, Format};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::sample;
 use crate::support::validators::{self, Standard};
@@ -177,4 +177,15 @@ fn terms_are_expressions_or_texts_and_never_guessed() {
     let texts = spdx["hasExtractedLicensingInfos"].as_array().unwrap();
     let text = texts.iter().find(|text| text["licenseId"] == named.as_str()).unwrap();
     assert_eq!(text["extractedText"], "The Apache Licence, Version 2");
+}
+
+#[test]
+fn a_key_is_told_with_its_fingerprint_and_whose_it_is() {
+    let bom = Views::of(&sample::document()).json(Format::Cyclonedx);
+    let key = find(&bom["components"], "Archive <keys@archive.example>");
+    assert_eq!(key["type"], "cryptographic-asset");
+    let material = &key["cryptoProperties"]["relatedCryptoMaterialProperties"];
+    assert_eq!(material, &json!({"type": "public-key", "id": "0123456789ABCDEF0123456789ABCDEF01234567"}));
+    assert_eq!(properties(key, "estaleiro:identity"), ["Archive <keys@archive.example>"]);
+    assert_eq!(properties(key, "estaleiro:from"), ["archive"]);
 }

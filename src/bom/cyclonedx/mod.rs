@@ -3,12 +3,12 @@
 mod properties;
 mod types;
 
-use super::Document;
 use super::parts::{Class, Inventory, Part, Supplier, Terms, Texts, is_address};
+use super::{Document, Key};
 use crate::digest::Digest;
 use types::{
-    Bom, Component, Composition, Contact, Dependency, Entity, Evidence, Hash, License, LicenseChoice,
-    Lifecycle, Metadata, Reference, Text, Tools,
+    Bom, Component, Composition, Contact, CryptoProperties, Dependency, Entity, Evidence, Hash, KeyMaterial,
+    License, LicenseChoice, Lifecycle, Metadata, Reference, Text, Tools,
 };
 
 /// Returns the view of `document`, whose name is `uuid`.
@@ -21,7 +21,7 @@ pub(super) fn view(document: &Document, uuid: &str) -> Vec<u8> {
         serial_number: format!("urn:uuid:{uuid}"),
         version: 1,
         metadata: metadata(document, &inventory),
-        components: components(&inventory),
+        components: components(&inventory).into_iter().chain(document.keys.iter().map(key)).collect(),
         dependencies: dependencies(&inventory),
         compositions: compositions(&inventory),
     };
@@ -103,7 +103,21 @@ fn component<'a>(part: &'a Part<'a>, texts: &'a Texts<'a>) -> Component<'a> {
         external_references: references(part),
         components: Vec::new(),
         evidence: terms.and_then(|terms| evidence(terms, texts)),
+        crypto_properties: None,
         properties: properties::of(part),
+    }
+}
+
+/// A key that vouches for packages is no part of the image, and has no place among what that is made of or needs.
+fn key(key: &Key) -> Component<'_> {
+    let material = KeyMaterial { kind: "public-key", id: &key.fingerprint };
+    Component {
+        kind: "cryptographic-asset",
+        bom_ref: &key.fingerprint,
+        name: key.identities.first().unwrap_or(&key.fingerprint),
+        crypto_properties: Some(CryptoProperties { asset_type: "related-crypto-material", material }),
+        properties: properties::of_key(key),
+        ..Component::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The properties of a component: what this builder, the BSI's guideline and trivy say in pairs of a name and a value.
 
 use super::super::parts::{Class, Part};
-use super::super::{ComponentKind, PackageKind};
+use super::super::{ComponentKind, Key, PackageKind};
 use super::types::Property;
 use crate::debian::Version;
 
@@ -16,7 +16,9 @@ const TRIVY: &str = "aquasecurity:trivy:";
 type Pair<'a> = (&'a str, &'a str);
 
 pub(super) fn of(part: &Part<'_>) -> Vec<Property> {
-    let own = part.remarks.iter().map(|(name, value)| (&**name, &**value));
+    // A key is a component of its own.
+    let own = part.remarks.iter().filter(|(name, _)| !name.starts_with("key:"));
+    let own = own.map(|(name, value)| (&**name, &**value));
     let groups = [(OWN, own.collect()), (BSI, for_bsi(part)), (TRIVY, for_trivy(part))];
     let named = |(prefix, pairs): (&str, Vec<Pair<'_>>)| -> Vec<Property> {
         let property =
@@ -24,6 +26,13 @@ pub(super) fn of(part: &Part<'_>) -> Vec<Property> {
         pairs.into_iter().map(property).collect()
     };
     groups.into_iter().flat_map(named).collect()
+}
+
+/// Tells whose a key is, in its own words, and where it was found.
+pub(super) fn of_key(key: &Key) -> Vec<Property> {
+    let identities = key.identities.iter().map(|identity| ("identity", identity));
+    let all = identities.chain([("from", &key.from)]);
+    all.map(|(name, value)| Property { name: format!("{OWN}{name}"), value: value.clone() }).collect()
 }
 
 /// Tells of the file that a part came as.

@@ -62,8 +62,25 @@ pub(super) struct Component<'a> {
     pub(super) components: Vec<Component<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) evidence: Option<Evidence<'a>>,
+    #[serde(rename = "cryptoProperties", skip_serializing_if = "Option::is_none")]
+    pub(super) crypto_properties: Option<CryptoProperties<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) properties: Vec<Property>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CryptoProperties<'a> {
+    pub(super) asset_type: &'static str,
+    #[serde(rename = "relatedCryptoMaterialProperties")]
+    pub(super) material: KeyMaterial<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct KeyMaterial<'a> {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) id: &'a str,
 }
 
 #[derive(Serialize)]
