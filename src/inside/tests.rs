@@ -247,87 +247,85 @@ fn programs_of_c_and_broken_ones_hold_nothing() {
     }
 }
 
+/// Paths, texts there, and what is told of them.
+const NOTES: [(&str, &str, &[&str]); 24] = [
+    (
+        "usr/lib/python3/dist-packages/Foo_Bar-1.0.dist-info/METADATA",
+        "Metadata-Version: 2.1\nName: Foo_Bar\nVersion: 1.0\nLicense: MIT\n\nName: other\n",
+        &["*pkg:pypi/foo-bar@1.0 (MIT)"],
+    ),
+    ("p/foo.egg-info/PKG-INFO", "Name: foo\r\nVersion: 2\r\nLicense: UNKNOWN\r\n", &["*pkg:pypi/foo@2"]),
+    (
+        "p/foo-1.egg-info",
+        "Name: foo\nVersion: 1\nLicense-Expression: MIT OR Apache-2.0\n",
+        &["*pkg:pypi/foo@1 (MIT OR Apache-2.0)"],
+    ),
+    (
+        "p/x.dist-info/METADATA",
+        "Name: x\n",
+        &["/p/x.dist-info/METADATA: it describes a Python distribution without name or version"],
+    ),
+    (
+        "node_modules/@a/b/package.json",
+        r#"{"name":"@a/b","version":"1.0.0","license":"ISC"}"#,
+        &["*pkg:npm/%40a/b@1.0.0 (ISC)"],
+    ),
+    (
+        "node_modules/a/node_modules/b/package.json",
+        r#"{"name":"b","version":"2.0.0","licenses":[{"type":"MIT"},{"type":"BSD"}]}"#,
+        &["*pkg:npm/b@2.0.0 (MIT OR BSD)"],
+    ),
+    ("node_modules/a/esm/package.json", r#"{"type":"module"}"#, &[]),
+    ("node_modules/a/package.json", "{", &["/node_modules/a/package.json: it is no JSON"]),
+    ("node_modules/a/test/fixtures/package.json", "{", &[]),
+    ("app/package.json", r#"{"name":"app","version":"0.1.0"}"#, &["*pkg:npm/app@0.1.0"]),
+    (
+        "g/specifications/rake-13.0.6.gemspec",
+        "# -*- encoding: utf-8 -*-\n# stub: rake 13.0.6 ruby lib\n\nGem::Specification.new do |s|\n  s.licenses = [\"MIT\".freeze]\n",
+        &["*pkg:gem/rake@13.0.6 (MIT)"],
+    ),
+    (
+        "g/specifications/default/json.gemspec",
+        "  spec.name = \"json\"\n  spec.version = '2.6'\n",
+        &["*pkg:gem/json@2.6"],
+    ),
+    (
+        "g/specifications/x.gemspec",
+        "s.version = X::VERSION",
+        &["/g/specifications/x.gemspec: it specifies a Ruby gem whose name or version is computed"],
+    ),
+    (
+        "vendor/composer/installed.json",
+        r#"{"packages":[{"name":"A/b","version":"v1.0","license":["MIT"]}]}"#,
+        &["pkg:composer/a/b@v1.0 (MIT)"],
+    ),
+    ("vendor/composer/installed.json", r#"[{"name":"a/b","version":"2.0"}]"#, &["pkg:composer/a/b@2.0"]),
+    (
+        "app/App.deps.json",
+        r#"{"libraries":{"App/1.0.0":{"type":"project"},"Json.NET/13.0.1":{"type":"package"}}}"#,
+        &["*pkg:nuget/App@1.0.0", "pkg:nuget/Json.NET@13.0.1"],
+    ),
+    ("app/App.deps.json", "[]", &["/app/App.deps.json: it doesn't list the libraries of a .NET program"]),
+    (
+        "R/library/MASS/DESCRIPTION",
+        "Package: MASS\nVersion: 7.3-58\nLicense: GPL-2 | GPL-3\n",
+        &["*pkg:cran/MASS@7.3-58 (GPL-2 | GPL-3)"],
+    ),
+    ("doc/DESCRIPTION", "A description.\n", &[]),
+    ("rocks/lpeg-1.0-1.rockspec", "package = \"lpeg\"\nversion = \"1.0-1\"\n", &["*pkg:luarocks/lpeg@1.0-1"]),
+    (
+        "var/www/wp-content/plugins/akismet/akismet.php",
+        "<?php\n/**\n * Plugin Name: Akismet\n * Version: 5.0\n * License: GPLv2\n */",
+        &["*pkg:wordpress-plugin/Akismet@5.0 (GPLv2)"],
+    ),
+    ("var/www/wp-content/plugins/akismet/src/other.php", "Plugin Name: x\nVersion: 1", &[]),
+    ("usr/share/doc/package.json.txt", "{}", &[]),
+    ("etc/passwd", "root:x:0:0::/:/bin/sh", &[]),
+];
+
 #[test]
 fn notes_of_package_managers_are_read() {
-    let cases: [(&str, &str, &[&str]); 24] = [
-        (
-            "usr/lib/python3/dist-packages/Foo_Bar-1.0.dist-info/METADATA",
-            "Metadata-Version: 2.1\nName: Foo_Bar\nVersion: 1.0\nLicense: MIT\n\nName: other\n",
-            &["*pkg:pypi/foo-bar@1.0 (MIT)"],
-        ),
-        ("p/foo.egg-info/PKG-INFO", "Name: foo\r\nVersion: 2\r\nLicense: UNKNOWN\r\n", &["*pkg:pypi/foo@2"]),
-        (
-            "p/foo-1.egg-info",
-            "Name: foo\nVersion: 1\nLicense-Expression: MIT OR Apache-2.0\n",
-            &["*pkg:pypi/foo@1 (MIT OR Apache-2.0)"],
-        ),
-        (
-            "p/x.dist-info/METADATA",
-            "Name: x\n",
-            &["/p/x.dist-info/METADATA: it describes a Python distribution without name or version"],
-        ),
-        (
-            "node_modules/@a/b/package.json",
-            r#"{"name":"@a/b","version":"1.0.0","license":"ISC"}"#,
-            &["*pkg:npm/%40a/b@1.0.0 (ISC)"],
-        ),
-        (
-            "node_modules/a/node_modules/b/package.json",
-            r#"{"name":"b","version":"2.0.0","licenses":[{"type":"MIT"},{"type":"BSD"}]}"#,
-            &["*pkg:npm/b@2.0.0 (MIT OR BSD)"],
-        ),
-        ("node_modules/a/esm/package.json", r#"{"type":"module"}"#, &[]),
-        ("node_modules/a/package.json", "{", &["/node_modules/a/package.json: it is no JSON"]),
-        ("node_modules/a/test/fixtures/package.json", "{", &[]),
-        ("app/package.json", r#"{"name":"app","version":"0.1.0"}"#, &["*pkg:npm/app@0.1.0"]),
-        (
-            "g/specifications/rake-13.0.6.gemspec",
-            "# -*- encoding: utf-8 -*-\n# stub: rake 13.0.6 ruby lib\n\nGem::Specification.new do |s|\n  s.licenses = [\"MIT\".freeze]\n",
-            &["*pkg:gem/rake@13.0.6 (MIT)"],
-        ),
-        (
-            "g/specifications/default/json.gemspec",
-            "  spec.name = \"json\"\n  spec.version = '2.6'\n",
-            &["*pkg:gem/json@2.6"],
-        ),
-        (
-            "g/specifications/x.gemspec",
-            "s.version = X::VERSION",
-            &["/g/specifications/x.gemspec: it specifies a Ruby gem whose name or version is computed"],
-        ),
-        (
-            "vendor/composer/installed.json",
-            r#"{"packages":[{"name":"A/b","version":"v1.0","license":["MIT"]}]}"#,
-            &["pkg:composer/a/b@v1.0 (MIT)"],
-        ),
-        ("vendor/composer/installed.json", r#"[{"name":"a/b","version":"2.0"}]"#, &["pkg:composer/a/b@2.0"]),
-        (
-            "app/App.deps.json",
-            r#"{"libraries":{"App/1.0.0":{"type":"project"},"Json.NET/13.0.1":{"type":"package"}}}"#,
-            &["*pkg:nuget/App@1.0.0", "pkg:nuget/Json.NET@13.0.1"],
-        ),
-        ("app/App.deps.json", "[]", &["/app/App.deps.json: it doesn't list the libraries of a .NET program"]),
-        (
-            "R/library/MASS/DESCRIPTION",
-            "Package: MASS\nVersion: 7.3-58\nLicense: GPL-2 | GPL-3\n",
-            &["*pkg:cran/MASS@7.3-58 (GPL-2 | GPL-3)"],
-        ),
-        ("doc/DESCRIPTION", "A description.\n", &[]),
-        (
-            "rocks/lpeg-1.0-1.rockspec",
-            "package = \"lpeg\"\nversion = \"1.0-1\"\n",
-            &["*pkg:luarocks/lpeg@1.0-1"],
-        ),
-        (
-            "var/www/wp-content/plugins/akismet/akismet.php",
-            "<?php\n/**\n * Plugin Name: Akismet\n * Version: 5.0\n * License: GPLv2\n */",
-            &["*pkg:wordpress-plugin/Akismet@5.0 (GPLv2)"],
-        ),
-        ("var/www/wp-content/plugins/akismet/src/other.php", "Plugin Name: x\nVersion: 1", &[]),
-        ("usr/share/doc/package.json.txt", "{}", &[]),
-        ("etc/passwd", "root:x:0:0::/:/bin/sh", &[]),
-    ];
-    for (path, text, expected) in cases {
+    for (path, text, expected) in NOTES {
         assert_eq!(told(&look(path, text.as_bytes())), expected, "{path}");
     }
 }

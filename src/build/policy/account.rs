@@ -2,7 +2,7 @@
 
 use super::licences::denied_part;
 use super::{Judge, Violation, accounted, all, any_matches};
-use crate::bom::{AddedPackage, Document, File, Git, Origin};
+use crate::bom::{AddedPackage, Document, File, Git, Origin, Package};
 use crate::build::definition::Policy;
 use crate::oci::ContainerConfig;
 
@@ -19,10 +19,10 @@ pub struct Image<'a> {
 /// Judges what is in an image, and its configuration.
 pub fn of_image(policies: &[Policy], image: &Image<'_>) -> Vec<Violation> {
     let document = image.document;
+    let installed = document.installed();
     let mut found = all(policies, |judge| {
-        let installed = document.installed();
         judge.packages(installed.iter().map(|package| (package.name.as_str(), package.version.as_str())));
-        judge.licences(document);
+        judge.licences(&installed, document);
         judge.unproven(document);
         judge.sources(document);
         judge.vcs(document);
@@ -40,8 +40,8 @@ pub fn of_config(policies: &[Policy], config: &ContainerConfig) -> Vec<Violation
 
 impl Judge<'_> {
     /// Judges packages and components by their licences.
-    fn licences(&mut self, document: &Document) {
-        for package in document.installed() {
+    fn licences(&mut self, installed: &[&Package], document: &Document) {
+        for package in installed {
             let what = format!("package {} {}", package.name, package.version);
             match &package.licence {
                 Some(licence) => self.licence(&what, &licence.expression),
