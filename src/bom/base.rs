@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{AddedPackage, Document, File, FoundPackage, Git, Key, Location, Package, Source, Voucher};
-use crate::digest::Digest;
+use crate::digest::{Digest, Sha512};
 
 /// The image that another stands on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseImage {
     /// Its full name with its digest.
     pub canonical_name: String,
+    /// The SHA-512 digest of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<Sha512>,
     /// The digest of its own account, which was taken over; without one its layers were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Digest>,

@@ -10,7 +10,7 @@ use super::{
     AddedPackage, BaseImage, BasePackage, Bom, Component, Dockerfile, File, FoundPackage, Incomplete,
     Instruction, Key, LayerAccount, OperatingSystem, Package, User, Vertex, Withheld,
 };
-use crate::digest::Digest;
+use crate::digest::{Digest, Sha512};
 
 /// The protocol's name, which changes when a reader of the last one would misunderstand the next.
 const PROTOCOL: &str = "v1";
@@ -43,6 +43,24 @@ pub struct ImageId {
     pub config: Digest,
     /// Whom it is for, as `linux/amd64`.
     pub platform: String,
+    /// The SHA-512 digest of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<Sha512>,
+    /// Who answers for it and where more is said of it, as its labels of OCI's own names say: `authors`, `vendor`, `url`
+    /// and `source`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl ImageId {
+    /// Returns what is told of an image's labels (OCI image specification, "Pre-Defined Annotation Keys").
+    pub fn told(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let told = ["authors", "vendor", "url", "source"].map(|name| {
+            let value = labels.get(&format!("org.opencontainers.image.{name}"))?;
+            Some((name.to_owned(), value.clone()))
+        });
+        told.into_iter().flatten().collect()
+    }
 }
 
 /// The account of an image, as it is published.
@@ -240,6 +258,7 @@ mod tests {
                 digest: Digest::of("deb"),
                 name: name.into(),
                 size: 3,
+                sha512: None,
             },
             repository: "https://archive.example stable".into(),
             signed_by: vec!["AA".into()],

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Git;
 use crate::debian::{self, RelationField};
-use crate::digest::Digest;
+use crate::digest::{Digest, Sha512};
 
 /// A package by what there is one of in a root: its name and architecture.
 pub type PackageKey = (String, String);
@@ -140,6 +140,9 @@ pub struct Location {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
+    /// The SHA-512 digest of its bytes, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<Sha512>,
 }
 
 /// A file of a source package.

@@ -69,7 +69,7 @@ use worker::Worker;
 pub use world::{Accesses, AptKey, AptSource, Settings, World};
 
 use crate::bom;
-use crate::digest::Digest;
+use crate::digest::{Digest, Sha512};
 use crate::layer::{self, Compression, LayerWriter};
 use crate::oci::{Annotations, History, Image, Platform, Reference};
 use crate::registry::{Artifact, Location, Pushed, Registry};
@@ -339,14 +339,17 @@ impl Work<'_> {
     fn subject(&self, product_name: String, image: &Image) -> Result<bom::Subject> {
         let (lock, platform) = (self.lock, &self.request.platform);
         let manifest = image.manifest(annotations(lock.platform(platform)?));
+        let bytes = manifest.to_json();
         Ok(bom::Subject {
             product_name,
             created: time::rfc3339(lock.epoch),
             built_by: builder(),
             image: bom::ImageId {
-                digest: Digest::of(manifest.to_json()),
+                digest: Digest::of(&bytes),
                 config: manifest.config.digest,
                 platform: platform.to_string(),
+                sha512: Some(Sha512::of(&bytes)),
+                labels: bom::ImageId::told(&image.config.config.labels),
             },
             definition: self.request.recipe.digest(),
             lock: lock.content_digest(),

@@ -9,11 +9,12 @@ use estaleiro::bom::{
     PackageFile, PackageKind, PathGroup, Repository, Source, SourceFile, Step, StepFile, Subject, Tarball,
     Url, User, Vertex, Voucher, Withheld,
 };
-use estaleiro::digest::Digest;
+use estaleiro::digest::{Digest, Sha512};
 
 /// Returns the account.
 pub(crate) fn document() -> Document {
     Document {
+        image: Some(labelled()),
         base_image: Some(base_image()),
         dockerfile: Some(dockerfile()),
         changeset: changeset(),
@@ -36,22 +37,33 @@ pub(crate) fn document() -> Document {
 
 /// Returns the account of an image from nothing without anything in it.
 pub(crate) fn empty() -> Document {
-    let image = ImageId {
-        digest: Digest::of("manifest"),
-        config: Digest::of("config"),
-        platform: "linux/amd64".into(),
-    };
     let subject = Subject {
         product_name: "registry.example/team/app".into(),
         created: "2026-01-02T03:04:05Z".into(),
         built_by: "estaleiro 0.1.0".into(),
-        image,
+        image: image(),
         definition: Digest::of("definition"),
         lock: Digest::of("lock"),
         dockerfile: None,
     };
     let system = OperatingSystem { id: "debian".into(), version: "12".into(), codename: "bookworm".into() };
     Document { operating_system: Some(system), ..Document::new(Bom::default(), subject) }
+}
+
+fn image() -> ImageId {
+    ImageId {
+        digest: Digest::of("manifest"),
+        config: Digest::of("config"),
+        platform: "linux/amd64".into(),
+        sha512: Some(Sha512::of("manifest")),
+        labels: BTreeMap::new(),
+    }
+}
+
+fn labelled() -> ImageId {
+    let labels =
+        [("authors", "Ann <ann@team.example>"), ("vendor", "Team"), ("url", "https://team.example/app")];
+    ImageId { labels: labels.map(|(name, value)| (name.into(), value.into())).into(), ..image() }
 }
 
 fn graph() -> Vec<Vertex> {
@@ -118,6 +130,7 @@ fn location(file: &str) -> Location {
         digest: Digest::of(file),
         name: file.into(),
         size: 7,
+        sha512: Some(Sha512::of(file)),
     }
 }
 
@@ -142,6 +155,7 @@ fn base_image() -> BaseImage {
     let of = |kind, package| Package { kind, licence: None, depends: String::new(), ..package };
     BaseImage {
         canonical_name: format!("registry.example:5000/library/base@{}", Digest::of("base")),
+        sha512: Some(Sha512::of("base")),
         os: "debian".into(),
         version: "12".into(),
         codename: "bookworm".into(),
@@ -151,10 +165,12 @@ fn base_image() -> BaseImage {
             package("old", "1", "").into(),
             BasePackage::from(Package {
                 maintainer: String::new(),
-                homepage: "not an address".into(),
                 ..package("zlib1g", "1:1.2-3+b1", "libc6 (")
             }),
-            of(PackageKind::Apk, package("busybox", "1.36-r0", "")).into(),
+            BasePackage::from(Package {
+                homepage: "not an address".into(),
+                ..of(PackageKind::Apk, package("busybox", "1.36-r0", ""))
+            }),
             of(PackageKind::Rpm, package("bash", "1:5.2-1", "")).into(),
         ],
         sources: vec![source()],

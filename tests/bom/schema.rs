@@ -38,7 +38,7 @@ fn fields(value: &Value, names: &mut BTreeSet<String>) {
         Value::Object(object) => {
             for (name, inner) in object {
                 names.insert(name.clone());
-                if !["args", "licence_texts"].contains(&name.as_str()) {
+                if !["args", "labels", "licence_texts"].contains(&name.as_str()) {
                     fields(inner, names);
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
-use estaleiro::digest::Digest;
+use estaleiro::digest::{Digest, Sha512};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
@@ -162,6 +162,7 @@ fn lock_and_account_say_where_it_is_from_and_that_no_archive_signed_it() {
             "digest": Digest::of(&bytes).to_string(),
             "name": "tool_1.0_all.deb",
             "size": bytes.len(),
+            "sha512": Sha512::of(&bytes).to_string(),
         })
     );
     let lib = packages.iter().find(|package| package["name"] == "lib").unwrap();

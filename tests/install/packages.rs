@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use estaleiro::digest::Digest;
+use estaleiro::digest::{Digest, Sha512};
 use serde_json::{Value, json};
 
 use crate::oracle::Oracle;
@@ -85,6 +85,7 @@ fn a_file_comes_out_of_the_newest_version_and_nothing_is_installed() {
             "digest": Digest::of(&bytes).to_string(),
             "name": "tools_2.0_all.deb",
             "size": bytes.len(),
+            "sha512": Sha512::of(&bytes).to_string(),
         })
     );
     assert_eq!(package["signed_by"], json!([archive.fingerprint()]));

@@ -37,6 +37,7 @@ fn added(name: &str, source: &str, licence: Option<Licence>) -> AddedPackage {
             digest: Digest::of(name),
             name: format!("{name}.deb"),
             size: 3,
+            sha512: None,
         },
         repository: String::new(),
         signed_by: Vec::new(),

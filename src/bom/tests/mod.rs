@@ -23,6 +23,7 @@ fn added(name: &str, version: &str, signed_by: &str) -> AddedPackage {
             digest: Digest::of(name),
             name: format!("{name}.deb"),
             size: 1,
+            sha512: None,
         },
         repository: "https://archive.example stable".into(),
         signed_by: vec![signed_by.into()],
@@ -41,6 +42,7 @@ fn key(fingerprint: &str) -> Key {
 fn based_on(packages: Vec<Package>) -> Bom {
     let base = BaseImage {
         canonical_name: "registry.example/base".into(),
+        sha512: None,
         os: "debian".into(),
         version: "12".into(),
         codename: "bookworm".into(),

@@ -15,6 +15,8 @@ pub(in crate::bom) fn subject() -> Subject {
             digest: Digest::of("manifest"),
             config: Digest::of("config"),
             platform: "linux/amd64".into(),
+            sha512: None,
+            labels: Default::default(),
         },
         definition: Digest::of("definition"),
         lock: Digest::of("lock"),

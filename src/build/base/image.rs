@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::try_join_all;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Sha512};
 use crate::oci::{Config, Descriptor, Image, Index, Layer, Manifest, Platform, Reference, media_type};
 use crate::progress::Progress;
 use crate::redact;
@@ -91,7 +91,7 @@ pub async fn describe(
     if let Some(image) = known {
         return Ok(image);
     }
-    let manifest = manifest_of(digest, registry).await?;
+    let (manifest, _) = manifest_of(digest, registry).await?;
     let task = progress.start(format!("look at {}@sha256:{}", registry.name(), digest.short()));
     registry.pull_blob(&manifest.config, store, &task).await?;
     let image = image_of(&manifest, registry, store)?;
@@ -100,28 +100,29 @@ pub async fn describe(
     Ok(image)
 }
 
-/// Pulls an image: its layers are in the store then.
+/// Pulls an image: its layers are in the store then. Returns the SHA-512 digest of its manifest, too.
 pub async fn pull_image(
     digest: &Digest,
     registry: &Registry,
     store: &Store,
     progress: &Progress,
-) -> Result<Image> {
-    let manifest = manifest_of(digest, registry).await?;
+) -> Result<(Image, Sha512)> {
+    let (manifest, sha512) = manifest_of(digest, registry).await?;
     let task = progress.start(format!("pull {}@sha256:{}", registry.name(), digest.short()));
     let blobs: Vec<&Descriptor> = std::iter::once(&manifest.config).chain(&manifest.layers).collect();
     try_join_all(blobs.iter().map(|blob| registry.pull_blob(blob, store, &task))).await?;
     task.done(&format!("{} layers", manifest.layers.len()));
-    image_of(&manifest, registry, store)
+    Ok((image_of(&manifest, registry, store)?, sha512))
 }
 
-async fn manifest_of(digest: &Digest, registry: &Registry) -> Result<Manifest> {
+async fn manifest_of(digest: &Digest, registry: &Registry) -> Result<(Manifest, Sha512)> {
     let name = registry.name();
     let (_, bytes) = registry
         .manifest(&digest.to_string())
         .await?
         .with_context(|| format!("cannot find image {name}@{digest}: it is gone from the registry"))?;
-    Manifest::parse(&bytes).with_context(|| format!("cannot read image {name}@{digest}"))
+    let manifest = Manifest::parse(&bytes).with_context(|| format!("cannot read image {name}@{digest}"))?;
+    Ok((manifest, Sha512::of(&bytes)))
 }
 
 fn image_of(manifest: &Manifest, registry: &Registry, store: &Store) -> Result<Image> {

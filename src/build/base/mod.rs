@@ -26,7 +26,7 @@ use facts::{Depth, Looked};
 use super::licences;
 use super::time::parse_rfc3339;
 use crate::bom::{self, Document};
-use crate::digest::Digest;
+use crate::digest::{Digest, Sha512};
 use crate::inside::Found;
 use crate::layer::Skeleton;
 use crate::oci::{Descriptor, Image};
@@ -35,7 +35,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// The kind of the store's records of bases, raised when more is looked for in a base.
-const RECORD: &str = "base-5";
+const RECORD: &str = "base-6";
 
 /// What must be known of a base image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Base {
     kind: String,
     /// The digest of its manifest.
     pub digest: Digest,
+    /// The SHA-512 digest of its manifest.
+    pub sha512: Sha512,
     /// Its layers and configuration.
     pub image: Image,
     /// Small files of its root.
@@ -79,6 +81,7 @@ impl Base {
         let release = self.facts.os_release();
         let base = bom::BaseImage {
             canonical_name: format!("{name}@{}", self.digest),
+            sha512: Some(self.sha512),
             os: release.id,
             version: release.version_id,
             codename: release.codename,
@@ -211,11 +214,11 @@ impl Place<'_> {
     }
 
     async fn look(&self, depth: Depth) -> Result<Base> {
-        let image = image::pull_image(&self.digest, self.registry, self.store, self.progress).await?;
+        let (image, sha512) = image::pull_image(&self.digest, self.registry, self.store, self.progress).await?;
         let Looked { facts, skeleton, others, licences, found } =
             facts::look_into(&image.layers, self.store, depth).await?;
         let (kind, digest) = (RECORD.into(), self.digest);
-        Ok(Base { kind, digest, image, facts, skeleton, others, licences, found, taken_over: None })
+        Ok(Base { kind, digest, sha512, image, facts, skeleton, others, licences, found, taken_over: None })
     }
 
     /// What one repository says of a base counts for builds into that repository, not for all of this machine's.

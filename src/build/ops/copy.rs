@@ -16,6 +16,7 @@ use super::landing::Landing;
 use super::members::{FileId, Member, Members, Wanted};
 use super::paths::Paths;
 use super::roots::{self, NotTaken};
+use super::sha512;
 use super::tarball;
 use crate::bom::{self, AddedPackage, BomDelta, FileSource, Origin as Belongs};
 use crate::build::context::Context;
@@ -88,6 +89,7 @@ pub fn copy(copy: &Copy, site: &Site<'_>, mut writer: LayerWriter) -> Result<Del
     let mut landing = Landing::new(site.root);
     let opened_packages = opened(copy, site);
     let mut bom = BomDelta { keys: copy.keys.clone(), opened_packages, ..BomDelta::default() };
+    sha512::add(&mut bom.opened_packages, site.store)?;
     copyrights::add_opened(&mut bom, site.store)?;
     let mut paths = Paths::default();
     for (index, piece) in pieces.iter().enumerate() {

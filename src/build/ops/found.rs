@@ -117,6 +117,7 @@ fn location(paragraph: &Paragraph<'_>, base: &str) -> Option<(Name, Location)> {
         digest: format!("sha256:{}", field("SHA256")?).parse::<Digest>().ok()?,
         name: path.rsplit('/').next().unwrap_or(&path).to_owned(),
         size: field("Size")?.parse().ok()?,
+        sha512: field("SHA512").and_then(|hex| format!("sha512:{hex}").parse().ok()),
     };
     Some((name, location))
 }

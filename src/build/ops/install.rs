@@ -16,7 +16,7 @@ use super::paths::Paths;
 use super::paths::dpkg::{Scene, explain};
 use super::paths::timeline::{Doer, Timeline};
 use super::present::Present;
-use super::{bootstrap, copyrights, system, tidy, withhold};
+use super::{bootstrap, copyrights, sha512, system, tidy, withhold};
 use crate::apt::order::{self, Departure, Step};
 use crate::bom::{
     AddedPackage, BomDelta, Git, Location, Package as Account, Source, SourceFile, Voucher, Withheld,
@@ -116,6 +116,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let changes = open_changes(&changed)?;
     let present = Present::read(&changes)?;
     let mut bom = account(op, archives.iter().map(|archive| &archive.package), site.installed, &present);
+    sha512::add(&mut bom.packages, site.store)?;
     let root: Vec<&Path> = base.into_iter().chain([&*changed]).collect();
     copyrights::add(&mut bom, &layer::Stack::open(&root)?, site.store)?;
     bom.withheld = clean(&changes, site.epoch)?;
@@ -550,6 +551,7 @@ pub(super) fn added(locked: &LockedPackage, declared: Option<&Git>) -> AddedPack
             digest: locked.sha256,
             name: locked.uri.rsplit('/').next().unwrap_or_default().to_owned(),
             size: locked.size,
+            sha512: None,
         },
         repository: locked.repository.clone(),
         signed_by: locked.signed_by.clone(),

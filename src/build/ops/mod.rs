@@ -24,6 +24,7 @@ pub mod remove;
 pub mod repository;
 pub mod roots;
 pub mod run;
+mod sha512;
 pub mod symlinks;
 mod system;
 mod tarball;

@@ -18,6 +18,7 @@ use super::owned::settled;
 use super::paths::Paths;
 use super::paths::books::is_book;
 use super::present::Present;
+use super::sha512;
 use super::system;
 use crate::bom::{BomDelta, Origin};
 use crate::build::graph::{Delta, Install};
@@ -83,6 +84,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
         beside: op.beside.iter().flatten().filter(|_| made.is_some()).map(named).collect(),
         ..account(op, came, &[], &Present::default())
     };
+    sha512::add(&mut bom.packages, site.store)?;
     copyrights::add(&mut bom, &layer::Stack::open(&[&root])?, site.store)?;
     paths.delta(packed, bom)
 }
