@@ -20,6 +20,7 @@ mod parts;
 mod paths;
 mod shown;
 mod spdx;
+mod spdx3;
 mod view;
 
 pub use base::{BaseImage, BasePackage, OperatingSystem, TakenOver};

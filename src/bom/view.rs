@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Document, cyclonedx, spdx};
+use super::{Document, cyclonedx, spdx, spdx3};
 use crate::digest::Digest;
 
 /// A form of the account.
@@ -16,6 +16,8 @@ pub enum Format {
     Cyclonedx,
     /// SPDX 2.3, as JSON.
     Spdx,
+    /// SPDX 3.0.1, as JSON-LD.
+    Spdx3,
 }
 
 /// The forms that are attached to an image: estaleiro's own always, for the others are made of it.
@@ -29,7 +31,9 @@ pub struct UnknownFormat(String);
 
 impl Format {
     /// All of them, estaleiro's own first.
-    pub const ALL: [Format; 3] = [Format::Yaml, Format::Cyclonedx, Format::Spdx];
+    pub const ALL: [Format; 4] = [Format::Yaml, Format::Cyclonedx, Format::Spdx, Format::Spdx3];
+    /// Those that scanners read, and what they are made of.
+    pub const USUAL: [Format; 3] = [Format::Yaml, Format::Cyclonedx, Format::Spdx];
 
     /// Returns the names of all, for people.
     pub fn names() -> String {
@@ -45,6 +49,8 @@ impl Format {
             Format::Yaml => super::YAML_MEDIA_TYPE,
             Format::Cyclonedx => "application/vnd.cyclonedx+json",
             Format::Spdx => "application/spdx+json",
+            // Who asks for the former expects version 2.
+            Format::Spdx3 => "application/vnd.estaleiro.spdx.v3+json",
         }
     }
 
@@ -54,13 +60,14 @@ impl Format {
             Format::Yaml => "bom.yml",
             Format::Cyclonedx => "bom.cdx.json",
             Format::Spdx => "bom.spdx.json",
+            Format::Spdx3 => "bom.spdx3.json",
         }
     }
 }
 
 impl Default for Formats {
     fn default() -> Formats {
-        Formats::of(Format::ALL)
+        Formats::of(Format::USUAL)
     }
 }
 
@@ -100,6 +107,7 @@ impl fmt::Display for Format {
             Format::Yaml => "yaml",
             Format::Cyclonedx => "cyclonedx",
             Format::Spdx => "spdx",
+            Format::Spdx3 => "spdx3",
         })
     }
 }
@@ -127,6 +135,7 @@ impl Document {
             Format::Yaml => yaml.to_vec(),
             Format::Cyclonedx => cyclonedx::view(self, &uuid(yaml)),
             Format::Spdx => spdx::view(self, &uuid(yaml)),
+            Format::Spdx3 => spdx3::view(self, &uuid(yaml)),
         }
     }
 }
@@ -156,7 +165,7 @@ mod tests {
         let error = "xml".parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "cannot read the format of a bill of materials `xml`: expected yaml, cyclonedx or spdx"
+            "cannot read the format of a bill of materials `xml`: expected yaml, cyclonedx, spdx or spdx3"
         );
     }
 

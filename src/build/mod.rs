@@ -102,7 +102,7 @@ pub struct Request {
     pub cache_from: Vec<Location>,
     /// What is allowed, besides what the definition says of it.
     pub policies: Vec<Policy>,
-    /// The forms in which the account is attached; else those that the definition asks for, else all.
+    /// The forms in which the account is attached; else those that the definition asks for, else the usual ones.
     pub bom_formats: Option<bom::Formats>,
 }
 

@@ -149,7 +149,8 @@ pub(crate) struct BuildArgs {
     /// A policy that the image must keep, besides the definition's own; may be repeated.
     #[arg(long = "policy", value_name = "FILE")]
     pub(crate) policies: Vec<PathBuf>,
-    /// A form of the bill of materials to attach, besides yaml; may be repeated [default: as the definition says, else all].
+    /// A form of the bill of materials to attach, besides yaml; may be repeated [default: as the definition says, else all
+    /// but spdx3].
     #[arg(long = "bom-format", value_name = "FORMAT")]
     pub(crate) bom_formats: Vec<Format>,
     #[command(flatten)]

@@ -63,7 +63,7 @@ impl FromStr for Form {
             other => {
                 let known = other.parse().map(Form::Account);
                 known.map_err(|_| {
-                    "expected yaml, cyclonedx or spdx; with --diff text, markdown or json".into()
+                    "expected yaml, cyclonedx, spdx or spdx3; with --diff text, markdown or json".into()
                 })
             }
         }
@@ -93,7 +93,7 @@ async fn account(place: &Place, args: &BomArgs) -> Result<Vec<u8>> {
         None => Format::Yaml,
         Some(Form::Account(format)) => format,
         Some(Form::Diff(_)) => {
-            bail!(WrongRequest("cannot print that form of one account: it is one of what differs\nhint: name two with --diff A B, or a form of an account: yaml, cyclonedx or spdx".into()))
+            bail!(WrongRequest("cannot print that form of one account: it is one of what differs\nhint: name two with --diff A B, or a form of an account: yaml, cyclonedx, spdx or spdx3".into()))
         }
     };
     match place {

@@ -54,11 +54,15 @@ impl<'a> Files<'a> {
         Ok(Files { registry, destination, store, scratch, progress })
     }
 
-    /// Writes the account in all its forms, and what else is to be a file, as far as the image has it; returns the digest
-    /// of the account in estaleiro's own form.
+    /// Writes the account in its usual forms and those that are attached, and what else is to be a file, as far as the
+    /// image has it; returns the digest of the account in estaleiro's own form.
     pub(super) async fn artifacts(&self, image: &Digest) -> Result<Option<Digest>> {
         let mut bom = None;
         for format in Format::ALL {
+            let is_usual = Format::USUAL.contains(&format);
+            if !is_usual && attach::newest(self.registry, image, format.media_type()).await?.is_none() {
+                continue;
+            }
             match attach::account(self.registry, image, format).await {
                 Ok(None) => {}
                 Ok(Some(bytes)) => {

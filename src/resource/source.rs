@@ -54,7 +54,7 @@ pub struct Source {
     pub verify: Vec<PublicKey>,
     /// What is allowed of all that is put, whatever a definition says.
     pub policy: Option<Policy>,
-    /// The forms in which accounts are attached, where a put doesn't say; all of them without.
+    /// The forms in which accounts are attached, where a put doesn't say; the usual ones without.
     pub bom_formats: Option<Formats>,
     /// Reserved: whether more is to be told.
     pub debug: bool,

@@ -4,6 +4,7 @@
 
 mod sample;
 mod schema;
+mod spdx3;
 #[path = "../support/mod.rs"]
 mod support;
 mod views;

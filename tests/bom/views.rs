@@ -48,16 +48,30 @@ pub(crate) fn assert_valid(cyclonedx: &Path, spdx: &Path) {
     assert_eq!(report["graphValidation"]["floatingComponents"]["floatingComponentCount"], 0, "{report:#}");
 }
 
+/// Checks the later SPDX form, in which all that the standards ask for has a place.
+pub(crate) fn assert_conformant(spdx3: &Path) {
+    validators::spdx3(spdx3);
+    for standard in [Standard::Ntia, Standard::Bsi, Standard::Fsct3] {
+        let report = validators::report3(standard, spdx3);
+        assert_eq!(report["isConformant"], true, "{standard:?}: {report:#}");
+        let graph = &report["graphValidation"];
+        assert_eq!(graph["unknownPointers"]["hasUnknownPointers"], false, "{standard:?}: {report:#}");
+        assert_eq!(graph["floatingComponents"]["floatingComponentCount"], 0, "{standard:?}: {report:#}");
+    }
+}
+
 #[test]
 fn an_account_with_everything_is_valid_in_every_form() {
     let views = Views::of(&sample::document());
     assert_valid(&views.file(Format::Cyclonedx), &views.file(Format::Spdx));
+    assert_conformant(&views.file(Format::Spdx3));
 }
 
 #[test]
 fn an_account_with_nothing_is_valid_in_every_form() {
     let views = Views::of(&sample::empty());
     assert_valid(&views.file(Format::Cyclonedx), &views.file(Format::Spdx));
+    assert_conformant(&views.file(Format::Spdx3));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn a_form_that_does_not_fit_is_refused() {
     assert_said(
         &refused(&["bom", "oci:../made:1", "--format", "markdown"]),
         "error: cannot print that form of one account: it is one of what differs\n\
-         hint: name two with --diff A B, or a form of an account: yaml, cyclonedx or spdx",
+         hint: name two with --diff A B, or a form of an account: yaml, cyclonedx, spdx or spdx3",
     );
     assert_said(
         &refused(&["bom", "--diff", "oci:../made:1", "oci:../made:2", "--format", "yaml"]),

@@ -64,6 +64,26 @@ fn a_put_has_the_last_word_on_forms_and_before_the_definition_the_source() {
 }
 
 #[test]
+fn the_later_spdx_form_is_attached_and_got_where_it_is_asked_for() {
+    let (registry, yard) = (TestRegistry::start(), Yard::new(APP));
+    let mut source = pier::source(&registry.host(), "app");
+    source["bom_formats"] = json!(["spdx3"]);
+    let outcome = pier::put(&source, &yard);
+    let artifacts = pier::referrers(&registry.host(), "app", &pier::digest(&outcome));
+    let digest = pier::only(&artifacts, "application/vnd.estaleiro.spdx.v3+json");
+    let got = pier::small_files(&source, &outcome);
+    let written = got.read("bom.spdx3.json");
+    assert_eq!(pier::content(&registry.host(), "app", &digest), written.as_bytes());
+    let yaml = got.directory.path().join("bom.yml");
+    let arguments = ["bom", yaml.to_str().unwrap(), "--format", "spdx3"];
+    assert_eq!(run(env!("CARGO_BIN_EXE_estaleiro"), &arguments), written);
+
+    let plain = pier::source(&registry.host(), "plain");
+    let got = pier::small_files(&plain, &pier::put(&plain, &yard));
+    assert!(!got.directory.path().join("bom.spdx3.json").exists());
+}
+
+#[test]
 fn an_attached_form_of_an_older_account_is_not_believed() {
     let (registry, yard) = (TestRegistry::start(), Yard::new(APP));
     let mut source = pier::source(&registry.host(), "app");

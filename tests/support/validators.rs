@@ -33,15 +33,38 @@ pub fn spdx(file: &Path) {
     succeeds(Command::new(program("pyspdxtools")).arg("--infile").arg(file));
 }
 
-/// Returns what a standard says of a file.
+/// Checks a file against the classes of SPDX 3.0.1: its fields and their values, and that what it names is there.
+pub fn spdx3(file: &Path) {
+    let script = "
+import io, sys
+from spdx_python_model.bindings import v3_0_1 as spdx3
+objects = spdx3.SHACLObjectSet()
+with open(sys.argv[1], 'rb') as file:
+    spdx3.JSONLDDeserializer().read(file, objects)
+missing = objects.link()
+spdx3.JSONLDSerializer().write(objects, io.BytesIO())
+sys.exit('\\n'.join(sorted(missing)) or 0)";
+    succeeds(Command::new(program("python3")).args(["-c", script]).arg(file));
+}
+
+/// Returns what a standard says of a file of SPDX 2.
 pub fn report(standard: Standard, file: &Path) -> Value {
+    report_of("spdx2", standard, file)
+}
+
+/// Returns what a standard says of a file of SPDX 3.
+pub fn report3(standard: Standard, file: &Path) -> Value {
+    report_of("spdx3", standard, file)
+}
+
+fn report_of(version: &str, standard: Standard, file: &Path) -> Value {
     let name = match standard {
         Standard::Ntia => "ntia",
         Standard::Bsi => "bsi",
         Standard::Fsct3 => "fsct3-min",
     };
     let mut command = Command::new(program("sbomcheck"));
-    command.args(["--quiet", "--comply", name, "--output", "json"]).arg(file);
+    command.args(["--quiet", "--sbom-spec", version, "--comply", name, "--output", "json"]).arg(file);
     let output = command.output().unwrap();
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{name}: {error}: {}", String::from_utf8_lossy(&output.stderr)))

@@ -2,14 +2,17 @@
 //! inside files. The views of others' formats are made of it; it knows none of them.
 
 mod depends;
+mod form;
 mod name;
 mod remarks;
+mod said;
 mod terms;
 mod url;
 
-pub(super) use name::Supplier;
+pub(super) use form::{Form, FormKind};
+pub(super) use name::{Supplier, reference};
 pub(super) use remarks::Remark;
-pub(super) use terms::{Terms, Texts};
+pub(super) use terms::{Terms, Texts, own_names};
 pub(super) use url::is_address;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +52,8 @@ pub(super) struct Part<'a> {
     pub(super) terms: Option<Terms<'a>>,
     /// The digest of the bytes that it came as.
     pub(super) digest: Option<Digest>,
+    /// The files that it is handed out as, or in.
+    pub(super) forms: Vec<Form<'a>>,
     /// The name of the file that it came as.
     pub(super) file_name: &'a str,
     /// Where that was had.
@@ -142,10 +147,13 @@ impl<'a> Maker<'a> {
         let inside = self.inside();
         parts.extend(self.holders(&parts, &inside));
         parts.extend(inside);
+        let carriers = form::Carriers::of(self.document);
         for part in &mut parts {
             part.is_incomplete = self.is_incomplete(part);
+            part.forms = carriers.forms(part);
         }
-        Inventory { image: self.image(), parts, texts: self.texts }
+        let image = self.image();
+        Inventory { image: Part { forms: carriers.forms(&image), ..image }, parts, texts: self.texts }
     }
 
     fn image(&self) -> Part<'a> {
@@ -156,12 +164,18 @@ impl<'a> Maker<'a> {
             name: &document.product_name,
             version: document.image.as_ref().map_or(document.lock, |image| image.digest).to_string(),
             purl: url::image(document),
-            supplier: Supplier::of_image(&document.product_name),
+            supplier: self.maker(),
             digest: document.image.as_ref().map(|image| image.digest),
             is_incomplete: !document.incomplete.is_empty(),
             remarks: remarks::of_image(document),
             ..Part::default()
         }
+    }
+
+    /// Returns who answers for the image.
+    fn maker(&self) -> Option<Supplier> {
+        let (name, image) = (&self.document.product_name, self.document.image.as_ref());
+        image.map_or_else(|| Supplier::of_image(name), |image| Supplier::of_product(name, &image.labels))
     }
 
     fn operating_system(&self) -> Option<Part<'a>> {
@@ -216,7 +230,8 @@ impl<'a> Maker<'a> {
             version: package.version.clone(),
             purl: url::package(package, system),
             supplier: Supplier::of_package(package)
-                .or_else(|| Supplier::named(system.map_or("", |system| system.id))),
+                .or_else(|| Supplier::named(system.map_or("", |system| system.id)))
+                .map(|supplier| supplier.at(&package.homepage)),
             terms: package.licence.as_ref().map(Terms::of),
             homepage: &package.homepage,
             source: Some((&package.source_package, &package.source_version)),
@@ -274,9 +289,7 @@ impl<'a> Maker<'a> {
             class: Class::File { is_executable: mode & 0o111 != 0 },
             name: &file.path,
             version: source.git.as_ref().map_or(file.digest.to_string(), |git| git.reference.clone()),
-            supplier: origin
-                .and_then(|address| Supplier::of_address(address))
-                .or_else(|| Supplier::of_image(&self.document.product_name)),
+            supplier: origin.and_then(|address| Supplier::of_address(address)).or_else(|| self.maker()),
             digest: Some(file.digest),
             file_name: file.path.rsplit('/').next().unwrap_or_default(),
             address: source.url.as_ref().map(|url| &*url.uri),
@@ -331,7 +344,7 @@ impl<'a> Maker<'a> {
             reference: file_reference(path),
             class: Class::File { is_executable: false },
             name: path,
-            supplier: Supplier::of_image(&self.document.product_name),
+            supplier: self.maker(),
             file_name: path.rsplit('/').next().unwrap_or_default(),
             remarks: remarks::of_path(path, self.document),
             ..Part::default()
@@ -362,7 +375,13 @@ impl<'a> Release<'a> {
 }
 
 fn came_as<'a>(part: Part<'a>, location: &'a Location) -> Part<'a> {
-    Part { digest: Some(location.digest), file_name: &location.name, address: Some(&location.uri), ..part }
+    Part {
+        digest: Some(location.digest),
+        forms: vec![form::archive(location)],
+        file_name: &location.name,
+        address: Some(&location.uri),
+        ..part
+    }
 }
 
 fn file_reference(path: &str) -> String {

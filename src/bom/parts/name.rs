@@ -1,13 +1,16 @@
 //! What parts are called in a view, and who supplies them.
 
+use std::collections::BTreeMap;
+
 use super::super::{Component, ComponentKind, Package};
+use super::url::is_web_address;
 use crate::digest::Digest;
 
 /// A reference is for machines; people see its beginning.
 const LONGEST: usize = 60;
 
 /// Returns a reference for the part of this name; `identity` tells it from others of the same name.
-pub(super) fn reference(class: &str, name: &str, identity: &str) -> String {
+pub(in crate::bom) fn reference(class: &str, name: &str, identity: &str) -> String {
     let plain: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
@@ -18,32 +21,62 @@ pub(super) fn reference(class: &str, name: &str, identity: &str) -> String {
 }
 
 /// Who supplies a part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::bom) struct Supplier {
     /// The name.
     pub(in crate::bom) name: String,
     /// Where they are written to.
     pub(in crate::bom) email: Option<String>,
+    /// Where more is said of them, or of what they supply.
+    pub(in crate::bom) url: Option<String>,
 }
 
 impl Supplier {
     pub(super) fn named(name: &str) -> Option<Supplier> {
         let name = name.trim().trim_matches('"').trim().to_owned();
-        (!name.is_empty()).then_some(Supplier { name, email: None })
+        (!name.is_empty()).then_some(Supplier { name, email: None, url: None })
+    }
+
+    /// Returns who stands where somebody must.
+    pub(in crate::bom) fn unstated() -> Supplier {
+        Supplier { name: "unstated".into(), email: None, url: None }
+    }
+
+    pub(super) fn of_package(package: &Package) -> Option<Supplier> {
+        Supplier::written(&package.maintainer)
     }
 
     /// Reads `Ann Other <ann@archive.example>`, the form of Debian policy 5.6.2.
-    pub(super) fn of_package(package: &Package) -> Option<Supplier> {
-        let first = package.maintainer.split_once('<');
-        let (name, rest) = first.unwrap_or((&package.maintainer, ""));
+    fn written(text: &str) -> Option<Supplier> {
+        let (name, rest) = text.split_once('<').unwrap_or((text, ""));
         let email = rest.split('>').next().map(str::trim).filter(|email| is_email(email)).map(str::to_owned);
         let name = if name.trim().is_empty() { email.as_deref().unwrap_or_default() } else { name };
         Some(Supplier { email: email.clone(), ..Supplier::named(name)? })
     }
 
+    /// Says where more is told, unless that is known already.
+    pub(super) fn at(self, address: &str) -> Supplier {
+        let address = Some(address.to_owned()).filter(|address| is_web_address(address));
+        Supplier { url: self.url.or(address), ..self }
+    }
+
     /// An image says no more of who made it than its name: what stands before the last slash, else the whole.
     pub(super) fn of_image(name: &str) -> Option<Supplier> {
-        Supplier::named(name.rsplit_once('/').map_or(name, |(owner, _)| owner))
+        let supplier = Supplier::named(name.rsplit_once('/').map_or(name, |(owner, _)| owner))?;
+        Some(if has_host(name) { supplier.at(&format!("https://{name}")) } else { supplier })
+    }
+
+    /// Labels may say more than the name: <https://github.com/opencontainers/image-spec/blob/main/annotations.md>.
+    pub(super) fn of_product(name: &str, labels: &BTreeMap<String, String>) -> Option<Supplier> {
+        let label = |name: &str| labels.get(name).map_or("", String::as_str);
+        let authors = Supplier::written(label("authors"));
+        let email = authors.as_ref().and_then(|authors| authors.email.clone());
+        let supplier = Supplier::named(label("vendor")).or(authors).map(|known| Supplier { email, ..known });
+        let by_name = Supplier::of_image(name);
+        let place = by_name.as_ref().and_then(|supplier| supplier.url.clone()).unwrap_or_default();
+        let places = [label("url"), label("source"), &place];
+        let supplier = supplier.or(by_name.map(|by_name| Supplier { url: None, ..by_name }))?;
+        Some(places.into_iter().fold(supplier, Supplier::at))
     }
 
     /// Returns the host of an address, without the scheme before it and the credentials and port around it.
@@ -75,8 +108,35 @@ impl Supplier {
             ComponentKind::Wordpress => "WordPress".into(),
             ComponentKind::Generic => component.name.clone(),
         };
-        Supplier::named(&name)
+        Some(Supplier::named(&name)?.at(&place_of(component)))
     }
+}
+
+/// Returns where the names of a component's ecosystem are looked up: the repository that a package URL without
+/// `repository_url` means (<https://github.com/package-url/purl-spec>); of Go the module itself. Nothing where there is none.
+fn place_of(component: &Component) -> String {
+    let place = match component.kind {
+        ComponentKind::Golang if has_host(&component.name) => return format!("https://{}", component.name),
+        ComponentKind::Golang if component.name == "stdlib" => "https://go.dev",
+        ComponentKind::Golang | ComponentKind::Generic => "",
+        ComponentKind::Maven => "https://repo.maven.apache.org/maven2",
+        ComponentKind::Cargo => "https://crates.io",
+        ComponentKind::Pypi => "https://pypi.org",
+        ComponentKind::Npm => "https://www.npmjs.com",
+        ComponentKind::Gem => "https://rubygems.org",
+        ComponentKind::Composer => "https://packagist.org",
+        ComponentKind::Nuget => "https://www.nuget.org",
+        ComponentKind::Cran => "https://cran.r-project.org",
+        ComponentKind::Luarocks => "https://luarocks.org",
+        ComponentKind::Wordpress => "https://wordpress.org",
+    };
+    place.to_owned()
+}
+
+/// Whether what stands before the first slash of a name is a host.
+fn has_host(name: &str) -> bool {
+    let first = name.split_once('/').map_or("", |(first, _)| first);
+    first.contains(['.', ':']) || first == "localhost"
 }
 
 fn is_email(text: &str) -> bool {
@@ -105,6 +165,32 @@ mod tests {
             let read = supplier.as_ref().map(|supplier| (&*supplier.name, supplier.email.as_deref()));
             assert_eq!(read, expected, "{maintainer}");
         }
+    }
+
+    #[test]
+    fn labels_say_more_of_an_image_than_its_name() {
+        let name = "registry.example/team/app";
+        let (place, project) = ("https://registry.example/team/app", "https://project.example/app");
+        for (labels, expected) in [
+            (vec![], ("registry.example/team", None, Some(place))),
+            (vec![("vendor", "Team")], ("Team", None, Some(place))),
+            (
+                vec![("source", project), ("url", "an address")],
+                ("registry.example/team", None, Some(project)),
+            ),
+            (vec![("authors", "Ann <ann@team.example>")], ("Ann", Some("ann@team.example"), Some(place))),
+            (
+                vec![("authors", "<ann@team.example>"), ("vendor", "Team"), ("url", project)],
+                ("Team", Some("ann@team.example"), Some(project)),
+            ),
+        ] {
+            let labels =
+                labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let supplier = Supplier::of_product(name, &labels).unwrap();
+            let read = (&*supplier.name, supplier.email.as_deref(), supplier.url.as_deref());
+            assert_eq!(read, expected, "{labels:?}");
+        }
+        assert_eq!(Supplier::of_product("example/app", &BTreeMap::new()).unwrap().url, None);
     }
 
     #[test]

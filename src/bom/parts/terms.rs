@@ -31,8 +31,7 @@ impl<'a> Terms<'a> {
 
     /// Returns the names in it that are no identifiers.
     pub(in crate::bom) fn own_names(&self) -> BTreeSet<&str> {
-        let words = self.expression.split([' ', '(', ')']);
-        words.filter(|word| word.starts_with(OWN)).collect()
+        own_names(&self.expression)
     }
 
     /// Returns the copyright holders as one text, or where they are told.
@@ -43,6 +42,12 @@ impl<'a> Terms<'a> {
             (holders, _) => Some(holders.join("\n")),
         }
     }
+}
+
+/// Returns the names in an expression that are no identifiers.
+pub(in crate::bom) fn own_names(expression: &str) -> BTreeSet<&str> {
+    let words = expression.split([' ', '(', ')']);
+    words.filter(|word| word.starts_with(OWN)).collect()
 }
 
 impl<'a> Texts<'a> {

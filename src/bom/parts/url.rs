@@ -84,6 +84,11 @@ fn oci(name: &str, digest: &str, architecture: &str) -> Option<String> {
     Some(purl.to_string())
 }
 
+/// Whether a text is an address that a browser opens.
+pub(super) fn is_web_address(text: &str) -> bool {
+    is_address(text) && (text.starts_with("https://") || text.starts_with("http://"))
+}
+
 /// Whether a text is an address that formats may hold: absolute, of a well-known scheme, in ASCII without blanks.
 pub(in crate::bom) fn is_address(text: &str) -> bool {
     let schemes = ["http://", "https://", "ftp://", "ssh://", "git://", "git+https://", "git+ssh://"];

@@ -5,19 +5,9 @@
 
 mod types;
 
-use std::collections::BTreeSet;
-
 use super::Document;
 use super::parts::{Class, Inventory, Part, Supplier, Terms, is_address};
 use types::{Checksum, CreationInfo, ExternalRef, ExtractedLicense, Package, Relationship, Spdx};
-
-/// What stands for terms that nobody stated.
-const UNSTATED: &str = "LicenseRef-estaleiro-unstated";
-const UNSTATED_TEXT: &str = "Where this was found, no terms are stated.";
-/// What stands for the terms of what is nothing but its parts.
-const PARTS: &str = "LicenseRef-estaleiro-parts";
-const PARTS_TEXT: &str =
-    "This is a collection. Each of its parts is under the terms that are stated with it.";
 
 /// Returns the view of `document`, whose name is `uuid`.
 pub(super) fn view(document: &Document, uuid: &str) -> Vec<u8> {
@@ -32,17 +22,13 @@ pub(super) fn view(document: &Document, uuid: &str) -> Vec<u8> {
             created: &document.created,
             creators: [format!("Tool: {}", document.built_by.replacen(' ', "-", 1))],
         },
-        packages: all(&inventory).map(package).collect(),
+        packages: inventory.all().map(package).collect(),
         relationships: relationships(&inventory),
         extracted: extracted(&inventory),
     };
     let mut bytes = serde_json::to_vec(&spdx).expect("these types have a JSON form");
     bytes.push(b'\n');
     bytes
-}
-
-fn all<'a>(inventory: &'a Inventory<'a>) -> impl Iterator<Item = &'a Part<'a>> {
-    [&inventory.image].into_iter().chain(&inventory.parts)
 }
 
 fn id(reference: &str) -> String {
@@ -57,15 +43,15 @@ fn package<'a>(part: &'a Part<'a>) -> Package<'a> {
         version: if part.version.is_empty() { "unstated" } else { &part.version },
         file_name: part.file_name,
         supplier: part.supplier.as_ref().map_or_else(|| "NOASSERTION".into(), supplier),
-        download_location: download_location(part),
+        download_location: part.origin().unwrap_or_else(|| "NOASSERTION".into()),
         files_analyzed: false,
         checksums: part.digest.iter().map(Checksum::of).collect(),
         homepage: Some(part.homepage).filter(|homepage| is_address(homepage)),
-        source_info: source_info(part),
-        license_concluded: concluded(part),
+        source_info: part.source_info(),
+        license_concluded: part.concluded(),
         license_declared: terms.map_or("NOASSERTION", |terms| &terms.expression),
         copyright_text: terms.and_then(Terms::copyright).unwrap_or_else(|| "NONE".into()),
-        comment: comment(part),
+        comment: part.comment(),
         external_refs: external_refs(part),
         purpose: purpose(part.class),
     }
@@ -78,37 +64,6 @@ fn supplier(supplier: &Supplier) -> String {
         Some(email) => format!("Organization: {name} ({email})"),
         None => format!("Organization: {name}"),
     }
-}
-
-fn download_location(part: &Part<'_>) -> String {
-    let commit = part.commit.filter(|(repository, _)| is_address(repository));
-    match (part.address.filter(|address| is_address(address)), commit) {
-        (Some(address), _) => address.to_owned(),
-        (None, Some((repository, commit))) => {
-            format!("git+{}@{commit}", repository.trim_start_matches("git+"))
-        }
-        (None, None) => "NOASSERTION".into(),
-    }
-}
-
-/// What is declared is what is concluded: nothing else is known.
-fn concluded<'a>(part: &'a Part<'a>) -> &'a str {
-    match (&part.terms, part.class) {
-        (Some(terms), _) => &terms.expression,
-        (None, Class::Image | Class::Base | Class::OperatingSystem) => PARTS,
-        (None, Class::Package(_) | Class::File { .. } | Class::Inside { .. }) => UNSTATED,
-    }
-}
-
-/// Names the source package in the words that trivy reads.
-fn source_info(part: &Part<'_>) -> Option<String> {
-    let source = part.source.filter(|(name, _)| !name.is_empty());
-    source.map(|(name, version)| format!("built package from: {name} {version}"))
-}
-
-fn comment(part: &Part<'_>) -> Option<String> {
-    let remarks: Vec<String> = part.remarks.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    (!remarks.is_empty()).then(|| remarks.join("\n"))
 }
 
 fn external_refs<'a>(part: &'a Part<'a>) -> Vec<ExternalRef<'a>> {
@@ -167,16 +122,8 @@ fn unknown_needs(part: &Part<'_>) -> Option<Relationship> {
 
 /// Returns the texts of all names that stand in the view and are no identifiers.
 fn extracted<'a>(inventory: &'a Inventory<'a>) -> Vec<ExtractedLicense<'a>> {
-    let stated = all(inventory).flat_map(|part| &part.terms).flat_map(Terms::own_names);
-    let unstated = all(inventory).map(concluded).filter(|name| [UNSTATED, PARTS].contains(name));
-    let names: BTreeSet<&str> = stated.chain(unstated).collect();
-    let text = |name: &str| match name {
-        UNSTATED => UNSTATED_TEXT,
-        PARTS => PARTS_TEXT,
-        name => inventory.texts.entry(name).map_or("The text is not recorded.", |(_, text)| text),
-    };
-    names
-        .into_iter()
-        .map(|id| ExtractedLicense { id, name: id.trim_start_matches("LicenseRef-"), text: text(id) })
+    let texts = inventory.own_licences().into_iter();
+    texts
+        .map(|(id, text)| ExtractedLicense { id, name: id.trim_start_matches("LicenseRef-"), text })
         .collect()
 }

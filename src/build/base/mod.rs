@@ -46,7 +46,8 @@ pub struct Base {
     /// The digest of its manifest.
     pub digest: Digest,
     /// The SHA-512 digest of its manifest.
-    pub sha512: Sha512,
+    #[serde(default)]
+    pub sha512: Option<Sha512>,
     /// Its layers and configuration.
     pub image: Image,
     /// Small files of its root.
@@ -81,7 +82,7 @@ impl Base {
         let release = self.facts.os_release();
         let base = bom::BaseImage {
             canonical_name: format!("{name}@{}", self.digest),
-            sha512: Some(self.sha512),
+            sha512: self.sha512,
             os: release.id,
             version: release.version_id,
             codename: release.codename,
@@ -214,10 +215,12 @@ impl Place<'_> {
     }
 
     async fn look(&self, depth: Depth) -> Result<Base> {
-        let (image, sha512) = image::pull_image(&self.digest, self.registry, self.store, self.progress).await?;
+        let (image, sha512) =
+            image::pull_image(&self.digest, self.registry, self.store, self.progress).await?;
         let Looked { facts, skeleton, others, licences, found } =
             facts::look_into(&image.layers, self.store, depth).await?;
         let (kind, digest) = (RECORD.into(), self.digest);
+        let sha512 = Some(sha512);
         Ok(Base { kind, digest, sha512, image, facts, skeleton, others, licences, found, taken_over: None })
     }
 
