@@ -164,8 +164,9 @@ Options:
                                        password is the variable COSIGN_PASSWORD
       --policy <FILE>                  A policy that the image must keep, besides the definition's
                                        own; may be repeated
-      --bom-format <FORMAT>            A form of the bill of materials to attach, besides yaml; may be
-                                       repeated [default: as the definition says, else all but spdx3]
+      --bom-format <FORMAT>            A form of the bill of materials to attach, besides yaml; may
+                                       be repeated [default: as the definition says, else all but
+                                       spdx3]
   -h, --help                           Print help
 
 To build a Dockerfile:
