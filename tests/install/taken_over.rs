@@ -15,6 +15,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// A base of ours in a registry, and its account.
 struct Base {
     _archive: ServedArchive,
+    site: Site,
     registry: TestRegistry,
     yaml: String,
 }
@@ -40,7 +41,7 @@ impl Base {
         let name = registry.name("ours", "1");
         site.succeeds(site.verb("build").args(["--push", &name]));
         let yaml = String::from_utf8(site.succeeds(&mut site.estaleiro(&["bom", &name])).stdout).unwrap();
-        Base { _archive: archive, registry, yaml }
+        Base { _archive: archive, site, registry, yaml }
     }
 
     fn account(&self) -> Value {
@@ -104,6 +105,46 @@ fn what_a_base_of_ours_tells_of_itself_is_taken_over() {
     assert_eq!(told["files"][0]["path"], "/opt/app");
     assert_eq!(account["changeset"]["files"], json!([]));
     assert!(account["layers"].as_array().unwrap().iter().all(|layer| layer["is_base"] == true));
+}
+
+#[test]
+fn a_dockerfiles_base_is_taken_over_from_a_registry_and_from_a_layout() {
+    let base = Base::new();
+    base.site.succeeds(&mut base.site.build());
+    let layout = format!("local=oci-layout://{}", base.site.layout().display());
+    let name = base.registry.name("ours", "1");
+    for (from, further) in [(name.as_str(), &[][..]), ("local", &["--build-context", &layout])] {
+        let site = base.above("");
+        site.put("Dockerfile", format!("FROM {from}\nLABEL a=b\n"));
+        let arguments =
+            ["build", "--quiet", "--state", "../state", "--platform", "linux/amd64", "-f", "Dockerfile"];
+        let mut build = site.estaleiro(&arguments);
+        site.succeeds(build.args(["--output", "oci:../layout"]).args(further));
+        assert_eq!(taken(&site), Digest::of(&base.yaml).to_string(), "{from}");
+        assert_eq!(account(&site)["base_image"]["files"][0]["path"], "/opt/app");
+    }
+}
+
+#[test]
+fn the_next_build_stays_with_the_account_without_asking_for_it() {
+    let base = Base::new();
+    let (site, app) = (base.above("  workdir = \"/\""), base.registry.name("app", "1"));
+    let build = || {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path().to_str().unwrap();
+        let push = ["build", "--quiet", "--platform", "linux/amd64", "--state", state, "--push", &app];
+        site.succeeds(&mut site.estaleiro(&push));
+        site.succeeds(&mut site.estaleiro(&["bom", &app])).stdout
+    };
+    let first = build();
+    base.attach(&base.yaml.replace("product_name: ours\n", "product_name: ours too\n"), 1);
+    base.registry.log().clear();
+    assert!(first == build(), "the account is another one");
+    let requests = base.registry.log().requests();
+    let of_base = requests.iter().filter(|request| request.path.starts_with("/v2/ours/"));
+    let of_account =
+        of_base.filter(|request| request.path.contains("referrers") || request.path.contains("/blobs/"));
+    assert_eq!(of_account.map(|request| &request.path).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]
@@ -200,7 +241,7 @@ fn an_account_that_a_lock_names_and_that_cannot_be_had_fails_the_build() {
     for (account, why) in [
         (
             Digest::of("gone"),
-            "of base registry.example/ours@sha256:DIGEST, which the lock names\nhint: attach it again",
+            "of base registry.example/ours@sha256:DIGEST, which the lock names: nothing of that digest is attached\nhint: ",
         ),
         (Digest::of(&silent), "it doesn't tell of the package tool"),
     ] {

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::bom::{Document, Package, YAML_MEDIA_TYPE};
 use crate::build::attach::generation;
@@ -18,6 +18,10 @@ use crate::registry::Registry;
 const LARGEST: u64 = 64 << 20;
 /// How many accounts of a base are looked at.
 const MOST_ACCOUNTS: usize = 100;
+
+/// What to say of an account that isn't there.
+pub(super) const GONE: &str =
+    "nothing of that digest is attached\nhint: attach it again, or write the lock anew with `estaleiro lock`";
 
 /// Which account of a base is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,26 +80,5 @@ pub(super) fn check_tells_of(document: &Document, seen: &[Package]) -> Result<()
     missing.map_or(Ok(()), |package| {
         let Package { name, version, architecture, .. } = package;
         bail!("it doesn't tell of the package {name} {version} ({architecture}), which is installed")
-    })
-}
-
-/// Returns what to say of an account that a lock names and that can't be had.
-pub(super) fn gone(registry: &Registry, image: &Digest, account: &Digest) -> anyhow::Error {
-    anyhow::anyhow!(
-        "cannot find the account {account} of base {}@{image}, which the lock names\nhint: attach it again, or write the lock \
-         anew with `estaleiro lock`",
-        registry.name()
-    )
-}
-
-/// Says of which account something is told.
-pub(super) fn of(registry: &Registry, image: &Digest, account: &Digest) -> String {
-    format!("cannot take over the account {account} of base {}@{image}", registry.name())
-}
-
-/// Adds to an error about an account that a lock names what to do about it.
-pub(super) fn pinned<T>(outcome: Result<T>, what: &str) -> Result<T> {
-    outcome.with_context(|| {
-        format!("{what}, which the lock names\nhint: write the lock anew with `estaleiro lock`")
     })
 }

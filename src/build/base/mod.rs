@@ -9,9 +9,11 @@ mod apk;
 mod facts;
 mod image;
 mod os_release;
-mod others;
+pub mod others;
 
-use anyhow::Result;
+use std::fmt;
+
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use account::Account;
@@ -171,8 +173,7 @@ pub async fn load(
 impl Place<'_> {
     /// Takes over the newest account, if there is one that is believed.
     async fn newest(&self) -> Result<Base> {
-        let found = account::find(self.registry, &self.digest, None).await;
-        let taken = match found {
+        let taken = match account::find(self.registry, &self.digest, None).await {
             Ok(None) => return self.read().await,
             Ok(Some(found)) => self.take_over(&found).await,
             Err(error) => Err(error),
@@ -180,21 +181,23 @@ impl Place<'_> {
         match taken {
             Ok(base) => Ok(base),
             Err(error) => {
-                let place = format!("{}@{}", self.registry.name(), self.digest);
-                self.progress.warn(format!("the account of base {place} is not taken over: {error:#}"));
+                self.progress.warn(format!("the account of base {self} is not taken over: {error:#}"));
                 self.read().await
             }
         }
     }
 
+    /// Takes over the account that a lock names, and no other.
     async fn pinned(&self, account: Digest) -> Result<Base> {
         if let Some(base) = self.recall(Some(account)) {
             return Ok(base);
         }
-        let found = account::find(self.registry, &self.digest, Some(account)).await?;
-        let found = found.ok_or_else(|| account::gone(self.registry, &self.digest, &account))?;
-        let what = account::of(self.registry, &self.digest, &account);
-        account::pinned(self.take_over(&found).await, &what)
+        let taken = async {
+            let found = account::find(self.registry, &self.digest, Some(account)).await?;
+            self.take_over(&found.context(account::GONE)?).await
+        };
+        let what = || format!("cannot take over the account {account} of base {self}, which the lock names");
+        taken.await.with_context(what)
     }
 
     async fn take_over(&self, found: &Descriptor) -> Result<Base> {
@@ -237,6 +240,12 @@ impl Place<'_> {
     fn keep(&self, base: Base) -> Result<Base> {
         self.store.set_record(RECORD, &key(&self.digest, base.account()), &serde_json::to_vec(&base)?)?;
         Ok(base)
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.registry.name(), self.digest)
     }
 }
 
