@@ -544,7 +544,8 @@ impl Delta {
     /// Returns what a layer changes, and what was found inside its files.
     pub fn of(packed: Packed, bom: BomDelta) -> Delta {
         let Packed { layer, skeleton, found, .. } = packed;
-        let bom = BomDelta { components: found.components, incomplete: found.incomplete, ..bom };
+        let incomplete = [bom.incomplete, found.incomplete].concat();
+        let bom = BomDelta { components: found.components, incomplete, ..bom };
         Delta { layer: Some(layer), bom, skeleton, ..Delta::default() }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::databases::{LIB, installed};
 use crate::site::Site;
+use crate::support::image::busybox;
 use crate::support::{Key, Rpms, Tarball, TestImage};
 
 const RELEASE: &str = "ID=fedora\nVERSION_ID=39\n";
@@ -86,4 +87,34 @@ fn of_a_database_that_a_later_layer_replaces_the_later_one_counts() {
     assert_eq!(Site::upon(&first).purls("rpm"), BTreeSet::new());
     let back = Tarball::new().file("var/lib/rpm/rpmdb.sqlite", 0o644, &installed.sqlite);
     assert_eq!(Site::upon(&first.layer(&back)).purls("rpm").len(), 2);
+}
+
+#[test]
+fn packages_that_a_command_installs_and_removes_are_told_too() {
+    let before = Rpms::new(&[LIB, "Name: gone\nVersion: 1\nRelease: 1\nLicense: MIT"]).install();
+    let prepared = Tarball::new()
+        .file("etc/os-release", 0o644, RELEASE)
+        .file("usr/lib/sysimage/rpm/Packages.db", 0o644, before.ndb())
+        .file("after", 0o644, installed().ndb());
+    let run = "RUN cat /after > /usr/lib/sysimage/rpm/Packages.db && rm /after";
+    let site = Site::dockerfile(&busybox().layer(&prepared), run);
+    assert_eq!(site.purls("rpm"), site.purls_by_syft("rpm"));
+    let account = site.account("yaml");
+    let names = |packages: &Value| -> Vec<String> {
+        packages.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let changes = &account["changeset"];
+    assert_eq!(names(&changes["found_packages"]), ["tool"]);
+    assert_eq!(names(&changes["replaced_base_packages"]), ["gone"]);
+    assert_eq!(changes["found_packages"][0]["licence"]["expression"], "GPL-2.0-or-later AND MIT");
+}
+
+#[test]
+fn a_database_that_a_command_damages_is_told() {
+    let site = Site::dockerfile(
+        &busybox().layer(&Tarball::new().directory("var/lib/rpm/", 0o755)),
+        "RUN echo damaged > /var/lib/rpm/Packages",
+    );
+    let account = site.account("yaml");
+    assert_eq!(account["incomplete"][0]["path"], "/var/lib/rpm/Packages");
 }

@@ -13,14 +13,25 @@ pub(crate) struct Site(tempfile::TempDir);
 impl Site {
     /// Builds an image upon `base` that adds nothing to its layers.
     pub(crate) fn upon(base: &TestImage) -> Site {
+        let definition =
+            |base: &str| format!("image \"x\" {{\n  base_image = \"{base}\"\n  workdir = \"/\"\n}}\n");
+        Site::build(base, "estaleiro.hcl", definition)
+    }
+
+    /// Builds what a Dockerfile makes of `base` with these instructions.
+    pub(crate) fn dockerfile(base: &TestImage, instructions: &str) -> Site {
+        Site::build(base, "Dockerfile", |base| format!("FROM {base}\n{instructions}\n"))
+    }
+
+    fn build(base: &TestImage, file: &str, text: impl Fn(&str) -> String) -> Site {
         let registry = TestRegistry::start();
         base.put(&registry, "base", Some("1"));
         let site = Site(tempfile::tempdir().unwrap());
-        let name = registry.name("base", "1");
-        let definition = format!("image \"x\" {{\n  base_image = \"{name}\"\n  workdir = \"/\"\n}}\n");
-        std::fs::write(site.0.path().join("estaleiro.hcl"), definition).unwrap();
+        std::fs::write(site.0.path().join(file), text(&registry.name("base", "1"))).unwrap();
         let place = ["--platform", "linux/amd64", "--output", "oci:layout"];
-        succeeds(site.estaleiro("build").args(["--quiet", "--state", "state"]).args(place));
+        let is_dockerfile = file == "Dockerfile";
+        let file: &[&str] = if is_dockerfile { &["--file", file] } else { &[] };
+        succeeds(site.estaleiro("build").args(["--quiet", "--state", "state"]).args(place).args(file));
         site
     }
 

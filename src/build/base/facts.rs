@@ -118,7 +118,7 @@ pub(super) async fn look_into(layers: &[Layer], store: &Store, depth: Depth) -> 
         };
         let facts = facts_of(&view)?;
         let mut licences = licences::of_view(&view, &facts.installed()?);
-        let Listed { packages: others, texts, incomplete } = others::read(&view);
+        let Listed { packages: others, texts, incomplete } = others::of_view(&view)?;
         licences.texts.extend(texts);
         let View { skeleton, mut found, .. } = view;
         found.incomplete.extend(incomplete);

@@ -1,6 +1,9 @@
 //! Packages of other package managers than dpkg: which files list them, and what those say.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
 
 use super::apk;
 use crate::bom::{Licence, Package, PackageKind};
@@ -8,70 +11,79 @@ use crate::build::view::View;
 use crate::inside::Incomplete;
 use crate::layer::Kind;
 use crate::licence;
-use crate::rpm::{self, Header};
+use crate::rpm::{self, Form, Header};
 
 /// Where Alpine's releases keep what is installed.
 const APK: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 
 /// What lists of packages say.
-#[derive(Default)]
-pub(super) struct Listed {
+#[derive(Debug, Default)]
+pub struct Listed {
     /// The packages that are installed.
-    pub(super) packages: Vec<Package>,
+    pub packages: Vec<Package>,
     /// The texts of their licences that have no identifier, by the names that stand for them.
-    pub(super) texts: BTreeMap<String, String>,
+    pub texts: BTreeMap<String, String>,
     /// The lists that can't be read.
-    pub(super) incomplete: Vec<Incomplete>,
+    pub incomplete: Vec<Incomplete>,
 }
 
+/// What a file holds; nothing of one that isn't there.
+pub type Content<'c> = Option<Cow<'c, [u8]>>;
+
 /// Whether a path, without a leading slash, is that of a list of packages.
-pub(super) fn is_list(path: &[u8]) -> bool {
+pub fn is_list(path: &[u8]) -> bool {
     let Ok(path) = std::str::from_utf8(path) else { return false };
     let of_rpm = path.rsplit_once('/').filter(|(directory, _)| rpm::DIRECTORIES.contains(directory));
     let is_rpms = |name: &str| name == rpm::JOURNAL || rpm::FILES.iter().any(|(known, _)| *known == name);
     APK.contains(&path) || of_rpm.is_some_and(|(_, name)| is_rpms(name))
 }
 
-/// Reads the lists that a root has.
-pub(super) fn read(view: &View) -> Listed {
+/// Reads the lists that a root has; `content` returns what a file of it holds.
+///
+/// # Errors
+/// When a file can't be read; one that holds something else is told as incomplete.
+pub fn read<'c>(content: &dyn Fn(&str) -> Result<Content<'c>>) -> Result<Listed> {
     let mut listed = Listed::default();
-    if let Some((path, database)) = APK.iter().find_map(|path| Some((path, content(view, path)?))) {
-        for (package, field) in apk::parse(&String::from_utf8_lossy(database)) {
+    for path in APK {
+        let Some(database) = content(path)? else { continue };
+        for (package, field) in apk::parse(&String::from_utf8_lossy(&database)) {
             listed.add(package, &field, path);
         }
     }
     for directory in rpm::DIRECTORIES {
-        listed.add_rpms(view, directory);
+        for (name, form) in rpm::FILES {
+            let path = format!("{directory}/{name}");
+            let database = content(&path)?.filter(|database| !database.is_empty());
+            listed.add_rpms(form, database.as_deref(), &path);
+        }
+        let journal = format!("{directory}/{}", rpm::JOURNAL);
+        if content(&journal)?.is_some_and(|journal| !journal.is_empty()) {
+            let why = "it holds changes that were not written to rpm's database".into();
+            listed.incomplete.push(Incomplete { path: format!("/{journal}"), why });
+        }
     }
     listed.packages.sort_by_key(|package| (package.key(), package.version.clone()));
-    listed.packages.dedup();
-    listed
+    listed.packages.dedup_by(|one, other| (one.key(), &one.version) == (other.key(), &other.version));
+    Ok(listed)
 }
 
-/// Returns the content of a file that isn't empty.
-fn content<'a>(view: &'a View, path: &str) -> Option<&'a [u8]> {
-    let seen = view.seen.get(path.as_bytes())?;
-    let is_file = matches!(seen.entry.kind, Kind::File { size } if size > 0);
-    is_file.then_some(&*seen.content)
+/// Reads the lists of a root whose layers were looked into.
+pub(super) fn of_view(view: &View) -> Result<Listed> {
+    read(&|path| {
+        let seen = view.seen.get(path.as_bytes());
+        let file = seen.filter(|seen| matches!(seen.entry.kind, Kind::File { .. }));
+        Ok(file.map(|seen| Cow::Borrowed(&*seen.content)))
+    })
 }
 
 impl Listed {
-    fn add_rpms(&mut self, view: &View, directory: &str) {
-        for (name, form) in rpm::FILES {
-            let path = format!("{directory}/{name}");
-            let Some(database) = content(view, &path) else { continue };
-            let installed = rpm::read(form, database);
-            if let Some(error) = installed.error {
-                self.incomplete.push(Incomplete { path: format!("/{path}"), why: error.to_string() });
-            }
-            for header in &installed.headers {
-                self.add(package(header), &header.licence, &path);
-            }
+    fn add_rpms(&mut self, form: Form, database: Option<&[u8]>, path: &str) {
+        let installed = database.map(|database| rpm::read(form, database)).unwrap_or_default();
+        if let Some(error) = installed.error {
+            self.incomplete.push(Incomplete { path: format!("/{path}"), why: error.to_string() });
         }
-        let journal = format!("{directory}/{}", rpm::JOURNAL);
-        if content(view, &journal).is_some() {
-            let why = "it holds changes that were not written to rpm's database".into();
-            self.incomplete.push(Incomplete { path: format!("/{journal}"), why });
+        for header in &installed.headers {
+            self.add(package(header), &header.licence, path);
         }
     }
 
@@ -106,6 +118,6 @@ fn package(header: &Header) -> Package {
 
 /// Returns the names, each once; what a package asks of rpm itself is no package's.
 fn names(names: &[String]) -> String {
-    let names: std::collections::BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     names.into_iter().filter(|name| !name.starts_with("rpmlib(")).collect::<Vec<_>>().join(", ")
 }

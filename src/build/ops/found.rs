@@ -1,13 +1,15 @@
-//! The packages that a command installed, upgraded or removed: the dpkg database before it and after.
+//! The packages that a command installed, upgraded or removed: the database before it and after, dpkg's or another's.
 //!
 //! Where a package came from isn't in the database. An index that the command fetched and left behind lists it; where
 //! just one does, under one address, that is where it came from, and else nothing is proven.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
-use crate::bom::{FoundPackage, Location, Package, PackageKey};
+use crate::bom::{FoundPackage, Incomplete, Location, Package, PackageKey};
+use crate::build::base::others::{self, Listed};
 use crate::build::licences::Licences;
 use crate::debian::deb822::{self, Paragraph};
 use crate::debian::status;
@@ -15,7 +17,7 @@ use crate::digest::Digest;
 use crate::layer::{LastLink, Node, Stack};
 
 /// The dpkg database.
-pub(super) const STATUS: &str = "var/lib/dpkg/status";
+const STATUS: &str = "var/lib/dpkg/status";
 const LISTS: &str = "var/lib/apt/lists";
 /// No database, nor index, that is looked into is larger.
 const LARGEST: u64 = 256 << 20;
@@ -29,6 +31,13 @@ pub struct Found {
     pub removed: Vec<PackageKey>,
     /// The texts of what came that have no identifier.
     pub licence_texts: BTreeMap<String, String>,
+    /// The databases that can't be read.
+    pub incomplete: Vec<Incomplete>,
+}
+
+/// Whether a path, without a leading slash, is that of a database of packages.
+pub fn is_database(path: &[u8]) -> bool {
+    path == STATUS.as_bytes() || others::is_list(path)
 }
 
 /// Compares the packages of a root before and after a command.
@@ -36,6 +45,30 @@ pub struct Found {
 /// # Errors
 /// When a database can't be read, or isn't one.
 pub fn found(before: &Stack, after: &Stack) -> Result<Found> {
+    let mut found = found_debs(before, after)?;
+    let (old, new) = (listed(before)?, listed(after)?);
+    let (before, after) = (by_key(&old), by_key(&new));
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    found.removed.extend(gone.cloned());
+    let came = after.iter().filter(|(key, package)| before.get(*key) != Some(*package));
+    let came = came.map(|(_, package)| (*package).clone());
+    found.packages.extend(came.map(|package| FoundPackage { package, location: None, unproven: true }));
+    found.licence_texts.extend(new.texts);
+    found.incomplete = new.incomplete;
+    Ok(found)
+}
+
+/// A key that rpm trusts has no architecture: it is no package that a command installs.
+fn by_key(listed: &Listed) -> BTreeMap<PackageKey, &Package> {
+    let packages = listed.packages.iter().filter(|package| !package.architecture.is_empty());
+    packages.map(|package| (package.key(), package)).collect()
+}
+
+fn listed(root: &Stack) -> Result<Listed> {
+    others::read(&|path| Ok(root.read(path, LARGEST)?.map(Cow::Owned)))
+}
+
+fn found_debs(before: &Stack, after: &Stack) -> Result<Found> {
     let (old, new) = (text(before)?, text(after)?);
     if old == new {
         return Ok(Found::default());
@@ -55,7 +88,7 @@ pub fn found(before: &Stack, after: &Stack) -> Result<Found> {
         Ok(FoundPackage { unproven: location.is_none(), location, package })
     });
     let packages = packages.collect::<Result<_>>()?;
-    Ok(Found { packages, removed, licence_texts: licences.texts() })
+    Ok(Found { packages, removed, licence_texts: licences.texts(), incomplete: Vec::new() })
 }
 
 fn text(root: &Stack) -> Result<String> {

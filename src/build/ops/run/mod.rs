@@ -170,7 +170,7 @@ fn account(ground: &Ground, changes: &[Change]) -> Result<BomDelta> {
     let path_of = |change: &Change| format!("/{}", String::from_utf8_lossy(&change.path));
     let went = changes.iter().filter(|change| !change.path.is_empty());
     let removed_paths = went.filter(|change| !is_directory_still(ground, change)).map(path_of).collect();
-    if !changes.iter().any(|change| change.path == found::STATUS.as_bytes()) {
+    if !changes.iter().any(|change| found::is_database(&change.path)) {
         return Ok(BomDelta { removed_paths, ..BomDelta::default() });
     }
     let after: Vec<&PathBuf> = ground.lowers.iter().chain([&ground.upper]).collect();
@@ -180,6 +180,7 @@ fn account(ground: &Ground, changes: &[Change]) -> Result<BomDelta> {
         found_packages: found.packages,
         removed_packages: found.removed,
         licence_texts: found.licence_texts,
+        incomplete: found.incomplete,
         ..BomDelta::default()
     })
 }
