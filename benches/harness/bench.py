@@ -2,7 +2,6 @@
 builder, all on one file system."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from .builders import minbase_script
 from .image import look
 from .servers import Mirror, Registry
+from .trash import Trash
 from .workloads import Maker
 
 
@@ -26,6 +26,7 @@ class Bench:
         # The program is whatever it is called, as in its own image.
         self.out = self.directory / "out"
         self.out.symlink_to(self.estaleiro)
+        self.trash = Trash(self.directory / "trash")
         self.mirror = self.registry = None
         self.base_layers = []
 
@@ -39,7 +40,7 @@ class Bench:
 
     def set_up(self):
         self.mirror = Mirror(self.directory / "mirror")
-        self.registry = Registry(self.directory / "registry")
+        self.registry = Registry(self.directory / "registry", self.trash)
         self.maker = Maker(self.directory / "workloads", self.registry, self.mirror)
         self.make_base()
         return self
@@ -58,7 +59,7 @@ class Bench:
         ).stdout
         (self.maker.directory).mkdir()
         (self.maker.directory / "base-packages").write_text(packages)
-        shutil.rmtree(place)
+        self.trash.put(place)
         self.base_layers = look(self.registry, self.maker.base).layers
         self.registry.keep()
 

@@ -17,6 +17,7 @@ class Builder:
     def __init__(self, bench):
         self.bench = bench
         self.store = bench.directory / "stores" / self.name
+        self.store.parent.mkdir(exist_ok=True)
         self.log = bench.directory / f"{self.name}.log"
 
     def can(self, workload):
@@ -32,7 +33,7 @@ class Builder:
 
     def wipe(self):
         """Forgets everything but what the registry holds."""
-        subprocess.run(["rm", "-rf", self.store], check=True)
+        self.bench.trash.put(self.store)
 
     def prepare(self):
         """Starts what must run before anything is measured."""
@@ -138,7 +139,8 @@ class Docker(Builder):
         return super().environment(DOCKER_BUILDKIT="1", DOCKER_HOST=self.daemon.socket)
 
     def wipe(self):
-        self.daemon.wipe()
+        self.daemon.stop()
+        super().wipe()
 
     def prepare(self):
         self.daemon.start()
@@ -173,6 +175,7 @@ class Mmdebstrap(Builder):
         return workload.name == "W4"
 
     def run(self, workload, *, cpus=None):
+        self.wipe()
         script = minbase_script(self.bench.mirror, self.store, f"{self.image(workload)}:latest")
         return measure(["sh", "-ec", script], self.log, env=self.environment(), cpus=cpus)
 
@@ -180,8 +183,7 @@ class Mmdebstrap(Builder):
 def minbase_script(mirror, place, image):
     """Returns commands that make a minbase root and push it."""
     sources = "\n".join(mirror.sources())
-    return f"""rm -rf {place}
-mkdir -p {place}
+    return f"""mkdir -p {place}
 mmdebstrap --variant=minbase {mirror.suite} {place}/root.tar - <<END
 {sources}
 END

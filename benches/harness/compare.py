@@ -88,12 +88,14 @@ def digests(bench, workload, n):
         builder.run(workload, cpus="0" if turn % 4 < 2 else None)
         made.append(look(bench.registry, builder.image(workload), bench.base_layers).digest)
         builder.wipe()
+    bench.trash.empty()
     return made
 
 
 def ablations(bench, workload):
     """Measures cold builds with less told of them; returns the runs."""
     runs = {}
+    bench.trash.settle()
     for name, options in {"all forms": [], "yaml alone": ["--bom-format", "yaml"]}.items():
         builder = builders.Namespaces(bench)
         builder.options = options
@@ -124,6 +126,7 @@ def measured(bench, args):
     facts, records = machine.facts(args.estaleiro), Records()
     workloads = [bench.maker.make(name) for name in args.workloads]
     asked = [builder(bench) for builder in builders.ALL if builder.name in args.builders]
+    bench.trash.settle()
     for number in range(args.rounds):
         say(f"round {number + 1} of {args.rounds}")
         for workload in workloads:
@@ -132,6 +135,7 @@ def measured(bench, args):
                     Sequence(bench, builder, workload, records.add).run()
                 finally:
                     builder.stop()
+            bench.trash.settle()
     return {
         "machine": facts,
         "rounds": args.rounds,

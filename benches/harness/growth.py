@@ -81,6 +81,7 @@ def measured(bench, args):
                 result["runs"][kind].setdefault(str(n), []).append(run)
                 say(f"  {workload.title:22} {run['wall']:8.3f} s {run['cpu']:8.2f} s cpu {run['rss']:7.0f} MB")
                 builder.wipe()
+                bench.trash.settle()
     return result
 
 

@@ -62,8 +62,8 @@ class Mirror:
 class Registry:
     """Debian's docker-registry, which can go back to what it held once, and remembers what it was asked."""
 
-    def __init__(self, directory):
-        self.directory = Path(directory)
+    def __init__(self, directory, trash):
+        self.directory, self.trash = Path(directory), trash
         self.data, self.kept = self.directory / "data", self.directory / "kept"
         self.log = self.directory / "log"
         self.host = f"127.0.0.1:{free_port()}"
@@ -101,7 +101,7 @@ class Registry:
     def reset(self):
         """Forgets all that was pushed since `keep`."""
         self.stop()
-        shutil.rmtree(self.data)
+        self.trash.put(self.data)
         shutil.copytree(self.kept, self.data)
         self.start()
 
@@ -166,10 +166,3 @@ class Dockerd:
     def stop(self):
         stop(self.process)
         self.process = None
-
-    def wipe(self):
-        """Ends it and forgets its store."""
-        self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
-        if self.directory.exists():
-            subprocess.run(["rm", "-rf", self.directory], check=True)
