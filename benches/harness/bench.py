@@ -1,6 +1,7 @@
 """The place where all is measured: a directory with the archives' copy, a registry that holds a base, and a store for each
 builder, all on one file system."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -11,22 +12,22 @@ from pathlib import Path
 from .builders import minbase_script
 from .image import look
 from .servers import Mirror, Registry
-from .trash import Trash
+from .trash import RESTS, Trash
 from .workloads import Maker
 
 
 class Bench:
     """Everything that builders share. Leaving it ends the servers and removes the directory."""
 
-    def __init__(self, estaleiro, parent=None):
-        self.estaleiro = Path(estaleiro)
-        self.directory = Path(tempfile.mkdtemp(prefix="estaleiro-bench.", dir=parent))
+    def __init__(self, args):
+        self.estaleiro = Path(args.estaleiro)
+        self.directory = Path(tempfile.mkdtemp(prefix="estaleiro-bench.", dir=args.directory))
         self.temporary = self.directory / "tmp"
         self.temporary.mkdir()
         # The program is whatever it is called, as in its own image.
         self.out = self.directory / "out"
         self.out.symlink_to(self.estaleiro)
-        self.trash = Trash(self.directory / "trash")
+        self.trash = Trash(self.directory / "trash", args.rest)
         self.mirror = self.registry = None
         self.base_layers = []
 
@@ -74,6 +75,14 @@ class Bench:
             if server:
                 server.stop()
         subprocess.run(["rm", "-rf", self.directory], check=True)
+
+
+def add_arguments(parser):
+    """Adds what all benchmarks take."""
+    parser.add_argument("--directory", help="where all is kept while it runs; some 20 GB [that of temporary files]")
+    rest = "seconds of rest after files were deleted [%(default)s]; 0 for trying out"
+    parser.add_argument("--rest", type=float, default=RESTS, help=rest)
+    parser.add_argument("--estaleiro", required=True, help=argparse.SUPPRESS)
 
 
 def say(text):

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from . import machine
-from .bench import Bench, say
+from .bench import Bench, add_arguments, say
 from .builders import Namespaces
 from .image import look
 from .report import number, row
@@ -81,7 +81,7 @@ def measured(bench, args):
                 result["runs"][kind].setdefault(str(n), []).append(run)
                 say(f"  {workload.title:22} {run['wall']:8.3f} s {run['cpu']:8.2f} s cpu {run['rss']:7.0f} MB")
                 builder.wipe()
-                bench.trash.settle()
+            bench.trash.settle()
     return result
 
 
@@ -101,11 +101,10 @@ def main():
     parser = argparse.ArgumentParser(prog="benches/growth.sh", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run [3]")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(KINDS), help=f"of {','.join(KINDS)} [all]")
-    parser.add_argument("--directory", help="where all is kept while it runs; some 20 GB [the one for temporary files]")
     parser.add_argument("--json", help="where all that was measured goes [benches/results/growth-DATE.json]")
-    parser.add_argument("--estaleiro", required=True, help=argparse.SUPPRESS)
+    add_arguments(parser)
     args = parser.parse_args()
-    with Bench(args.estaleiro, args.directory) as bench:
+    with Bench(args) as bench:
         result = measured(bench, args)
     file = Path(args.json or f"benches/results/growth-{result['machine']['date']}.json")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,14 +10,14 @@ import subprocess
 import time
 from pathlib import Path
 
-SETTLES = 61  # seconds
+RESTS = 61  # seconds
 
 
 class Trash:
     """A directory on the file system of the stores."""
 
-    def __init__(self, directory):
-        self.directory, self.n = Path(directory), 0
+    def __init__(self, directory, rest=RESTS):
+        self.directory, self.rest, self.n = Path(directory), rest, 0
         self.directory.mkdir()
 
     def put(self, path):
@@ -35,4 +35,4 @@ class Trash:
         """Deletes everything, and waits until that is felt by nobody any more."""
         self.empty()
         os.sync()
-        time.sleep(SETTLES)
+        time.sleep(self.rest)
