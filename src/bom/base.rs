@@ -15,6 +15,9 @@ pub struct BaseImage {
     /// The SHA-512 digest of its manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha512: Option<Sha512>,
+    /// What its labels say of who answers for it, as [`ImageId::labels`](super::ImageId::labels).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The digest of its own account, which was taken over; without one its layers were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Digest>,

@@ -47,7 +47,7 @@ pub struct ImageId {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha512: Option<Sha512>,
     /// Who answers for it and where more is said of it, as its labels of OCI's own names say: `authors`, `vendor`, `url`
-    /// and `source`.
+    /// and `source`. Those that it has of its base are the base's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }

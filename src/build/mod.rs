@@ -152,7 +152,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let solved = work.solve(graph, recalled.vertices, causes).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
     work.verify(&mut solved.snapshot.bom, &inputs);
-    let subject = work.subject(product.name(request), &solved.snapshot.image)?;
+    let subject = work.subject(product.name(request), &solved.snapshot)?;
     let (graph, bom) = (std::mem::take(&mut solved.graph), std::mem::take(&mut solved.snapshot.bom));
     let document = bom::Document { graph, ..bom::Document::new(bom, subject) };
     judge(&policies, &document, &solved.snapshot)?;
@@ -188,6 +188,13 @@ async fn recall(
         recalled = recalled.or(record);
     }
     Ok((recalled, known_at))
+}
+
+/// Labels that came with the base say who made that, and nothing of who made the image.
+fn own_labels(image: &Image, base: Option<&bom::BaseImage>) -> BTreeMap<String, String> {
+    let mut labels = bom::ImageId::told(&image.config.config.labels);
+    labels.retain(|name, value| base.is_none_or(|base| base.labels.get(name) != Some(value)));
+    labels
 }
 
 fn titled(mut artifact: Artifact, title: &str, epoch: i64) -> Artifact {
@@ -336,8 +343,9 @@ impl Work<'_> {
         }
     }
 
-    fn subject(&self, product_name: String, image: &Image) -> Result<bom::Subject> {
+    fn subject(&self, product_name: String, snapshot: &Snapshot) -> Result<bom::Subject> {
         let (lock, platform) = (self.lock, &self.request.platform);
+        let Snapshot { image, bom: account, .. } = snapshot;
         let manifest = image.manifest(annotations(lock.platform(platform)?));
         let bytes = manifest.to_json();
         Ok(bom::Subject {
@@ -349,7 +357,7 @@ impl Work<'_> {
                 config: manifest.config.digest,
                 platform: platform.to_string(),
                 sha512: Some(Sha512::of(&bytes)),
-                labels: bom::ImageId::told(&image.config.config.labels),
+                labels: own_labels(image, account.base_image.as_ref()),
             },
             definition: self.request.recipe.digest(),
             lock: lock.content_digest(),

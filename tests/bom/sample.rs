@@ -156,6 +156,7 @@ fn base_image() -> BaseImage {
     BaseImage {
         canonical_name: format!("registry.example:5000/library/base@{}", Digest::of("base")),
         sha512: Some(Sha512::of("base")),
+        labels: BTreeMap::from([("vendor".into(), "Base".into())]),
         os: "debian".into(),
         version: "12".into(),
         codename: "bookworm".into(),

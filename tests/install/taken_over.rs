@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use estaleiro::digest::Digest;
+use estaleiro::digest::{Digest, Sha512};
 use serde_json::{Value, json};
 
 use crate::site::Site;
@@ -33,7 +33,8 @@ impl Base {
         let site = Site::new(&format!(
             "image \"ours\" {{\n  apt {{\n    essential = false\n    repositories = [{:?}]\n    \
              key \"archive\" {{\n      path = \"archive.asc\"\n    }}\n    package \"tool\" {{}}\n  }}\n  \
-             file \"/opt/app\" {{\n    from_context {{ path = \"app\" }}\n  }}\n}}\n",
+             file \"/opt/app\" {{\n    from_context {{ path = \"app\" }}\n  }}\n  \
+             labels = {{ \"org.opencontainers.image.vendor\" = \"Ours\" }}\n}}\n",
             archive.line("signed-by=archive")
         ));
         site.put("archive.asc", archive.key());
@@ -145,6 +146,22 @@ fn the_next_build_stays_with_the_account_without_asking_for_it() {
     let of_account =
         of_base.filter(|request| request.path.contains("referrers") || request.path.contains("/blobs/"));
     assert_eq!(of_account.map(|request| &request.path).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn who_answers_for_a_base_answers_for_no_more_and_its_manifest_is_told_by_both_digests() {
+    let base = Base::new();
+    let own = base.account()["image"].clone();
+    assert_eq!(own["labels"], json!({"vendor": "Ours"}));
+    let (_, manifest) = base.registry.manifest("ours", own["digest"].as_str().unwrap()).unwrap();
+    assert_eq!(own["sha512"], Sha512::of(&manifest).to_string());
+
+    let site = base.above("  labels = { \"org.opencontainers.image.url\" = \"https://team.example\" }");
+    site.succeeds(&mut site.build());
+    let account = account(&site);
+    let told = &account["base_image"];
+    assert_eq!((&told["sha512"], &told["labels"]), (&own["sha512"], &own["labels"]));
+    assert_eq!(account["image"]["labels"], json!({"url": "https://team.example"}));
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl<'a> Maker<'a> {
             name,
             version: digest.to_owned(),
             purl: url::base(name, digest),
-            supplier: Supplier::of_image(name),
+            supplier: Supplier::of_product(name, &base.labels),
             digest: digest.parse().ok(),
             remarks: remarks::of_base(self.document),
             ..Part::default()

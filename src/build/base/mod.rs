@@ -85,6 +85,7 @@ impl Base {
         let base = bom::BaseImage {
             canonical_name: format!("{name}@{}", self.digest),
             sha512: self.sha512,
+            labels: bom::ImageId::told(&self.image.config.config.labels),
             os: release.id,
             version: release.version_id,
             codename: release.codename,
