@@ -7,6 +7,7 @@ it has the page cache of every file written in it.
 """
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -39,10 +40,15 @@ def measure(command, log, *, env, cwd=None, daemons=(), cpus=None):
     timed = ["/usr/bin/time", "-q", "-f", "%M", "-o", kept, *limited, *command]
     before = cpu_of(daemons)
     with open(log, "wb") as output:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
         start = time.perf_counter()
-        process = subprocess.Popen(timed, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd)
+        process = subprocess.Popen(timed, **streams, env=env, cwd=cwd, start_new_session=True)
         with Sampler([process.pid, *daemons]) as sampler:
-            _, status, usage = os.wait4(process.pid, 0)
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGTERM)
+                raise
             wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
