@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from .builders import minbase_script
@@ -14,6 +15,8 @@ from .image import look
 from .servers import Mirror, Registry
 from .trash import RESTS, Trash
 from .workloads import Maker
+
+TRIES = 10
 
 
 class Bench:
@@ -74,7 +77,12 @@ class Bench:
         for server in (self.mirror, self.registry):
             if server:
                 server.stop()
-        subprocess.run(["rm", "-rf", self.directory], check=True)
+        # What was interrupted may still be putting its things away.
+        for _ in range(TRIES):
+            if subprocess.run(["rm", "-rf", self.directory]).returncode == 0:
+                return
+            time.sleep(1)
+        say(f"cannot remove {self.directory}")
 
 
 def add_arguments(parser):
