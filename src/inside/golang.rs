@@ -3,7 +3,11 @@
 //! It is a block that begins with fourteen bytes of its own. Since Go 1.18 the texts follow in the block; before, it
 //! held the addresses of two strings (<https://go.dev/src/debug/buildinfo/buildinfo.go>).
 
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::elf::{Elf, Span};
 use super::{ComponentKind, Content, Found, Package, Place, range};
@@ -115,7 +119,11 @@ fn note(place: &Place, version: &str, modules: &[u8], found: &mut Found) {
     let Some(text) = unwrapped(modules) else {
         return found.give_up(place, "it is a Go program that was built without a list of its modules");
     };
-    for module in Module::list(&String::from_utf8_lossy(text)) {
+    let modules = Module::list(&String::from_utf8_lossy(text));
+    if modules.iter().all(|module| module.is_package) {
+        found.give_up(place, "it is a Go program that was built without modules, and names none");
+    }
+    for module in modules {
         let package = Package { is_main: module.is_main, ..Package::new(&module.name, &module.version) };
         found.add(place, ComponentKind::Golang, "", package);
     }
@@ -132,39 +140,44 @@ struct Module {
     name: String,
     version: String,
     is_main: bool,
+    /// Whether it is only the package that was built, of a module that isn't told.
+    is_package: bool,
 }
 
 impl Module {
-    /// Reads `mod` and `dep` lines; `=>` says what stands in the place of the one before it.
+    /// Reads `mod` and `dep` lines; `=>` says what stands in the place of the one before it, and `path` what was built.
     fn list(text: &str) -> Vec<Module> {
         let mut modules: Vec<Module> = Vec::new();
-        let (mut revision, mut time) = ("", "");
+        let mut settings = Settings::default();
         for line in text.lines() {
             let fields: Vec<&str> = line.split('\t').collect();
             let module = |name: &str, rest: &[&str], is_main| Module {
                 name: name.to_owned(),
                 version: rest.first().unwrap_or(&"").replace("(devel)", ""),
                 is_main,
+                is_package: false,
             };
             match fields.as_slice() {
-                ["mod", name, rest @ ..] => modules.push(module(name, rest, true)),
+                // Whatever is fetched from somewhere has a host's name.
+                ["path", name] if name.split('/').next().is_some_and(|host| host.contains('.')) => {
+                    modules.push(Module { is_package: true, ..module(name, &[], true) });
+                }
+                ["mod", name, rest @ ..] => {
+                    modules.retain(|module| !module.is_package);
+                    modules.push(module(name, rest, true));
+                }
                 ["dep", name, rest @ ..] => modules.push(module(name, rest, false)),
                 ["=>", name, rest @ ..] => {
                     if let Some(replaced) = modules.last_mut() {
                         *replaced = replaced.by(module(name, rest, replaced.is_main));
                     }
                 }
-                ["build", setting] => match setting.split_once('=') {
-                    Some(("vcs.revision", value)) => revision = value,
-                    Some(("vcs.time", value)) => time = value,
-                    _ => {}
-                },
+                ["build", setting] => settings.note(setting),
                 _ => {}
             }
         }
-        let unversioned = modules.iter_mut().find(|module| module.is_main && module.version.is_empty());
-        if let Some((module, version)) = unversioned.zip(pseudo_version(revision, time)) {
-            module.version = version;
+        if let Some(module) = modules.iter_mut().find(|module| module.is_main && module.version.is_empty()) {
+            module.version = settings.version(&module.name).unwrap_or_default();
         }
         modules
     }
@@ -173,9 +186,49 @@ impl Module {
     fn by(&self, other: Module) -> Module {
         let is_directory = other.name.starts_with(['.', '/']);
         match is_directory {
-            true => Module { name: self.name.clone(), version: String::new(), is_main: self.is_main },
+            true => Module { name: self.name.clone(), version: String::new(), ..other },
             false => other,
         }
+    }
+}
+
+/// How a program was built, as far as that tells its version.
+#[derive(Default)]
+struct Settings<'a> {
+    revision: &'a str,
+    time: &'a str,
+    linker_flags: &'a str,
+}
+
+impl<'a> Settings<'a> {
+    fn note(&mut self, setting: &'a str) {
+        match setting.split_once('=') {
+            Some(("vcs.revision", value)) => self.revision = value,
+            Some(("vcs.time", value)) => self.time = value,
+            Some(("-ldflags", value)) => self.linker_flags = value,
+            _ => {}
+        }
+    }
+
+    /// Returns the version that the linker was told, or that of the commit.
+    fn version(&self, module: &str) -> Option<String> {
+        self.told_version(module).or_else(|| pseudo_version(self.revision, self.time))
+    }
+
+    /// Many programs are given their version as `-X main.version=1.2.3`, in a variable of theirs, so that they can print it;
+    /// one that is set in two ways counts for nothing.
+    fn told_version(&self, module: &str) -> Option<String> {
+        static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
+            let text = r#"-X[ =]['"\\]*([^\s'"=]+)\.[vV]ersion=v?([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*)"#;
+            Regex::new(text).expect("it is a regular expression")
+        });
+        let is_own = |package: &str| {
+            package == "main"
+                || package.strip_prefix(module).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'/', ..]))
+        };
+        let variables = VARIABLE.captures_iter(self.linker_flags).filter(|set| is_own(&set[1]));
+        let versions: BTreeSet<String> = variables.map(|set| format!("v{}", &set[2])).collect();
+        versions.first().filter(|_| versions.len() == 1).cloned()
     }
 }
 

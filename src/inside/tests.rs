@@ -207,6 +207,40 @@ fn a_go_program_of_a_commit_without_tag_has_the_version_that_go_gives_it() {
 }
 
 #[test]
+fn a_go_program_has_the_version_that_its_linker_was_told() {
+    let cases = [
+        ("-ldflags=\"-w -X main.version=1.18.1 -X main.gitCommit=5e16e50\"", "@v1.18.1"),
+        ("-ldflags=-X=app.example/tool/internal.Version=v2.0.0-rc1", "@v2.0.0-rc1"),
+        ("-ldflags=\"-X 'main.version=1.2.3'\"", "@v1.2.3"),
+        // Another's version, no version, and one of two.
+        ("-ldflags=\"-X app.example/toolbox.version=1.2.3\"", ""),
+        ("-ldflags=\"-X main.version=main -X main.conversion=1.2.3\"", ""),
+        ("-ldflags=\"-X main.version=1.2.3 -X main.Version=1.2.4\"", ""),
+    ];
+    for (setting, version) in cases {
+        let text = format!("mod\tapp.example/tool\t(devel)\t\nbuild\t{setting}\n");
+        let program = AMD64.program(&[(".go.buildinfo", block("go1.22.1", &modules(&text)))], true);
+        assert_eq!(
+            told(&look("tool", &program))[1],
+            format!("*pkg:golang/app.example/tool{version}"),
+            "{setting}"
+        );
+    }
+}
+
+#[test]
+fn a_go_program_that_was_built_without_modules_tells_what_it_is() {
+    let built = |path: &str| {
+        let text = format!("path\t{path}\nbuild\tGOOS=linux\n");
+        told(&look("tool", &AMD64.program(&[(".go.buildinfo", block("go1.19.8", &modules(&text)))], true)))
+    };
+    let why = "/tool: it is a Go program that was built without modules, and names none";
+    let stdlib = "pkg:golang/stdlib@1.19.8";
+    assert_eq!(built("app.example/tool/cmd/tool"), [stdlib, "*pkg:golang/app.example/tool/cmd/tool", why]);
+    assert_eq!(built("command-line-arguments"), [stdlib, why]);
+}
+
+#[test]
 fn a_go_program_that_tells_less_than_it_could_is_incomplete() {
     let program = |block: Vec<u8>| AMD64.program(&[(".go.buildinfo", block)], true);
     let cases = [
