@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod images;
 mod sample;
 mod schema;
 mod spdx3;
