@@ -77,11 +77,12 @@ impl Image {
     fn assert_digests(&self, known: &Value) {
         static DIGEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b[0-9a-f]{64}\b").unwrap());
         let document = self.document();
-        for file in &document.changeset.files {
+        let of_base = document.base_image.iter().flat_map(|base| &base.files);
+        for file in of_base.chain(&document.changeset.files) {
             let sum = sha256(&self.root().join(file.path.trim_start_matches('/')));
             assert_eq!(sum, file.digest.hex(), "{}: {}", self.name, file.path);
         }
-        let sources = sources(&document).flatten().map(|source| source.digest.hex());
+        let sources = sources(&document).into_iter().flatten().map(|source| source.digest.hex());
         let known: BTreeSet<String> = strings(known).into_iter().chain(sources).collect();
         for format in Format::ALL {
             let view = fs::read_to_string(self.views.file(format)).unwrap();
@@ -95,14 +96,15 @@ impl Image {
     /// it describes. A mirror need not carry all of them.
     pub(super) fn assert_sources(&self) {
         let (document, directory) = (self.document(), tempfile::tempdir().unwrap());
-        let controls = sources(&document).filter_map(|files| files.iter().find(|file| is_control(file)));
+        let sources = sources(&document);
+        let controls = sources.iter().filter_map(|files| files.iter().find(|file| is_control(file)));
         let uris: BTreeSet<&str> = controls.map(|file| file.uri.as_str()).collect();
         let mut curl = Command::new("curl");
         curl.args(["--parallel", "--fail", "--silent", "--location", "--remote-name-all", "--output-dir"]);
         // It fails when one is missing.
         let _ = curl.arg(directory.path()).args(&uris).output().unwrap();
         let mut described = BTreeSet::new();
-        for files in sources(&document) {
+        for files in &sources {
             let Some(control) = files.iter().find(|file| is_control(file)) else { continue };
             let path = directory.path().join(control.uri.rsplit('/').next().unwrap());
             let Ok(text) = fs::read_to_string(&path) else { continue };
@@ -149,18 +151,28 @@ impl Image {
             let name = format!("docker://{}", image.canonical_name.split('@').next().unwrap());
             fs::write(&base, run("skopeo", &["inspect", "--raw", "--tls-verify=false", &name])).unwrap();
         }
-        let (layout, context, blobs) = (self.layout(), self.context(), works.blobs());
-        let said = run("python3", &[script, text(&layout), text(&context), text(&blobs)]);
-        serde_json::from_str(&said).unwrap()
+        let (layout, context, [pushed, fetched]) = (self.layout(), self.context(), works.blobs());
+        let places = [&layout, &context, &pushed, &fetched].map(|place| text(place));
+        serde_json::from_str(&run("python3", &[[script].as_slice(), &places].concat())).unwrap()
     }
 }
 
-/// Returns the files of each source.
-fn sources(document: &Document) -> impl Iterator<Item = &Vec<SourceFile>> {
-    let packages = document.changeset.packages.iter().chain(&document.changeset.opened_packages);
-    let bases = document.base_image.iter().flat_map(|base| &base.sources);
-    let others = packages.clone().flat_map(|package| &package.built_using).chain(bases);
-    packages.map(|package| &package.sources).chain(others.map(|source| &source.sources))
+/// Returns the files of each source, wherever the account tells of one.
+fn sources(document: &Document) -> Vec<Vec<SourceFile>> {
+    let mut found = Vec::new();
+    collect(&serde_json::to_value(document).unwrap(), &mut found);
+    found
+}
+
+fn collect(value: &Value, found: &mut Vec<Vec<SourceFile>>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get("sources").and_then(|files| serde_json::from_value(files.clone()).ok()));
+            fields.values().for_each(|field| collect(field, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        _ => {}
+    }
 }
 
 fn is_control(file: &SourceFile) -> bool {

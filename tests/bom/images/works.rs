@@ -57,9 +57,9 @@ impl Works {
         Image { directory, name, views }
     }
 
-    /// Returns where the packages lie that were fetched.
-    pub(super) fn blobs(&self) -> PathBuf {
-        self.state().join("blobs/sha256")
+    /// Returns where the bytes lie that were pushed, and those that were fetched.
+    pub(super) fn blobs(&self) -> [PathBuf; 2] {
+        [self.registry.blobs(), self.state().join("blobs/sha256")]
     }
 
     fn state(&self) -> PathBuf {
