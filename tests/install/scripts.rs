@@ -177,6 +177,26 @@ fn what_is_asked_for_by_hand_is_told_as_such_and_a_recalled_layer_too() {
     verified(&yard.site);
 }
 
+#[test]
+fn a_path_that_lost_what_it_belonged_to_fails_the_build() {
+    let base = TestImage::new()
+        .layer(&Tarball::new().entry(crate::support::tarball::Entry::directory("etc/", 0o755)));
+    let yard = Yard::new(&base, "  symlink \"/opt/link\" { target = \"a\" }");
+    yard.root();
+    let mut n_lost = 0;
+    for record in std::fs::read_dir(yard.site.path("state/records/vertex-1")).unwrap() {
+        let path = record.unwrap().path();
+        let known = std::fs::read_to_string(&path).unwrap();
+        let lost = known.replace("\"origin\":\"symlink\"", "\"origin\":\"unaccounted\"");
+        n_lost += usize::from(lost != known);
+        std::fs::write(path, lost).unwrap();
+    }
+    assert_eq!(n_lost, 1);
+    let output = yard.site.build().output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("nothing tells where /opt/link comes from"), "{said}");
+}
+
 #[tokio::test]
 async fn an_account_that_lacks_a_path_or_tells_of_another_file_is_found_out() {
     let base = TestImage::new()
