@@ -1,6 +1,6 @@
 //! Every form of an account with something in every field is valid, and says what scanners look for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use estaleiro::bom::{Document, Format};
 use serde_json::{Value, json};

@@ -37,7 +37,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// The kind of the store's records of bases, raised when more is looked for in a base.
-const RECORD: &str = "base-6";
+const RECORD: &str = "base-7";
 
 /// What must be known of a base image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

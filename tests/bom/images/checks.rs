@@ -75,7 +75,8 @@ impl Image {
     /// Checks that each digest in each form is that of some bytes that are here, and those of files of just these; sources
     /// aren't here.
     fn assert_digests(&self, known: &Value) {
-        static DIGEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b[0-9a-f]{64}\b").unwrap());
+        static DIGEST: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"\b([0-9a-f]{64}|[0-9a-f]{128})\b").unwrap());
         let document = self.document();
         let of_base = document.base_image.iter().flat_map(|base| &base.files);
         for file in of_base.chain(&document.changeset.files) {

@@ -1,5 +1,5 @@
 """Says as JSON what an OCI layout holds, as Python's own libraries read it: of each layer its digests and paths, and the
-SHA256 of all bytes that an account could tell of. Usage: oracle.py LAYOUT MORE...
+digests of all bytes that an account could tell of. Usage: oracle.py LAYOUT MORE...
 
 MORE are files and directories whose bytes count, too."""
 import gzip
@@ -10,9 +10,10 @@ import sys
 import tarfile
 
 
-def digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def digests(path):
+    for algorithm in ["sha256", "sha512"]:
+        with open(path, "rb") as file:
+            yield hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def read(descriptor):
@@ -83,7 +84,7 @@ def files(places):
 index = json.load(open(f"{sys.argv[1]}/index.json"))
 tagged = [one for one in index["manifests"] if one.get("annotations", {}).get("org.opencontainers.image.ref.name") == "latest"]
 layers = [layer(one) for one in read(tagged[0])["layers"]]
-sums = {digest(path) for path in files([f"{sys.argv[1]}/blobs", *sys.argv[2:]])}
+sums = {digest for path in files([f"{sys.argv[1]}/blobs", *sys.argv[2:]]) for digest in digests(path)}
 sums.update(one["diff_id"] for one in layers)
 sums.update(content_digest(one) for one in locks())
 json.dump({"layers": layers, "digests": sorted(sums)}, sys.stdout)
