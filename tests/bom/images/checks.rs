@@ -16,6 +16,9 @@ use crate::schema;
 use crate::support::{run, validators};
 use crate::views::assert_valid;
 
+/// A digest of either algorithm.
+static DIGEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b([0-9a-f]{64}|[0-9a-f]{128})\b").unwrap());
+
 impl Image {
     /// Checks all that can be said of any image.
     pub(super) fn assert_true(&self, works: &Works) {
@@ -75,8 +78,6 @@ impl Image {
     /// Checks that each digest in each form is that of some bytes that are here, and those of files of just these; sources
     /// aren't here.
     fn assert_digests(&self, known: &Value) {
-        static DIGEST: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new(r"\b([0-9a-f]{64}|[0-9a-f]{128})\b").unwrap());
         let document = self.document();
         let of_base = document.base_image.iter().flat_map(|base| &base.files);
         for file in of_base.chain(&document.changeset.files) {
@@ -84,13 +85,25 @@ impl Image {
             assert_eq!(sum, file.digest.hex(), "{}: {}", self.name, file.path);
         }
         let sources = sources(&document).into_iter().flatten().map(|source| source.digest.hex());
-        let known: BTreeSet<String> = strings(known).into_iter().chain(sources).collect();
+        let known: BTreeSet<String> =
+            strings(known).into_iter().chain(sources).chain(self.quoted()).collect();
         for format in Format::ALL {
             let view = fs::read_to_string(self.views.file(format)).unwrap();
             let said = DIGEST.find_iter(&view).map(|digest| digest.as_str());
             let unknown: BTreeSet<&str> = said.filter(|digest| !known.contains(*digest)).collect();
             assert_eq!(unknown, BTreeSet::new(), "{}: {format}", self.name);
         }
+    }
+
+    /// Returns what looks like digests in the packages' copyright files: the account has their texts.
+    fn quoted(&self) -> Vec<String> {
+        let packages = fs::read_dir(self.root().join("usr/share/doc")).into_iter().flatten();
+        let texts = packages.filter_map(|package| fs::read(package.unwrap().path().join("copyright")).ok());
+        let digests = |text: Vec<u8>| {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            DIGEST.find_iter(&text).map(|digest| digest.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        texts.flat_map(digests).collect()
     }
 
     /// Checks the digests of the sources whose description (`.dsc`, Debian policy 5.4) the archive has: of that, and of what

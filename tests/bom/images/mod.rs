@@ -74,13 +74,13 @@ static WORKS: LazyLock<Works> = LazyLock::new(Works::open);
 static BASE: LazyLock<Image> = LazyLock::new(|| from_nothing("scratch", true));
 static DISTROLESS: LazyLock<Image> = LazyLock::new(|| from_nothing("distroless", false));
 
-/// Builds a few packages and what they need.
+/// Builds a few packages and what they need; who answers for an image is told by its name, which the BSI asks for.
 fn from_nothing(name: &str, essential: bool) -> Image {
     let lines = json!(machine::signed_lines());
     // Without the Essential packages nothing else says which system it is.
     let release = if essential { "" } else { "    package \"base-files\" {}\n" };
     let definition = format!(
-        "image \"example/{name}\" {{\n  apt {{\n    essential = {essential}\n    repositories = {lines}\n    \
+        "image \"registry.example/{name}\" {{\n  apt {{\n    essential = {essential}\n    repositories = {lines}\n    \
          package \"ca-certificates\" {{}}\n    package \"python3-six\" {{}}\n    package \"tzdata\" {{}}\n{release}  }}\n}}\n"
     );
     WORKS.build(name, &[("estaleiro.hcl", definition.as_bytes())])
@@ -102,7 +102,7 @@ fn packages_from_nothing() {
 fn fifty_packages_on_a_base() {
     let packages: String = FIFTY.iter().map(|name| format!("    package {name:?} {{}}\n")).collect();
     let definition = format!(
-        "image \"example/fifty\" {{\n  base_image = {:?}\n  apt {{\n    repositories = {}\n{packages}  }}\n}}\n",
+        "image \"registry.example/fifty\" {{\n  base_image = {:?}\n  apt {{\n    repositories = {}\n{packages}  }}\n}}\n",
         BASE.name,
         json!(machine::signed_lines()),
     );
@@ -146,7 +146,7 @@ fn a_dockerfile() {
 #[test]
 fn files_alone() {
     let program = fs::read("/usr/local/bin/syft").expect("this test needs syft: ci/prepare installs it");
-    let definition = "image \"example/files\" {\n  file \"/usr/bin/syft\" {\n    from_context { path = \"syft\" }\n    \
+    let definition = "image \"registry.example/files\" {\n  file \"/usr/bin/syft\" {\n    from_context { path = \"syft\" }\n    \
                       mode = \"0755\"\n  }\n  file \"/opt/app.sh\" {\n    from_context { path = \"app.sh\" }\n  }\n}\n";
     let files: [(&str, &[u8]); 3] =
         [("estaleiro.hcl", definition.as_bytes()), ("syft", &program), ("app.sh", b"#!/bin/sh\n")];
@@ -160,7 +160,7 @@ fn files_alone() {
 fn a_distroless_base() {
     DISTROLESS.assert_true(&WORKS);
     let definition = format!(
-        "image \"example/upon\" {{\n  base_image = {:?}\n  file \"/opt/app.sh\" {{\n    \
+        "image \"registry.example/upon\" {{\n  base_image = {:?}\n  file \"/opt/app.sh\" {{\n    \
          from_context {{ path = \"app.sh\" }}\n  }}\n}}\n",
         DISTROLESS.name,
     );
