@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::attach;
 use super::base::Base;
 use super::cause::Parts;
-use super::graph::{Delta, Op, Vertex};
+use super::graph::{Delta, Graph, Op, Vertex};
 use super::lock::Lock;
-use super::solve::{Executor, Inputs, Outcome};
+use super::solve::{self, Executor, Inputs, Need, Outcome};
 use super::verify::Documents;
 use super::world::World;
 use crate::bom::BomDelta;
@@ -59,6 +59,9 @@ pub struct CacheRecord {
     pub parts: Vec<Parts>,
     /// The lock it was built from.
     pub lock: Option<Lock>,
+    /// The digest of the question that the lock's packages answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Digest>,
     /// The lock's epoch, where it is the archives' own: then the same archives have it again.
     pub archive_epoch: Option<i64>,
 }
@@ -209,29 +212,86 @@ pub enum Fate {
     Built,
 }
 
+/// What earlier builds left of vertices, in the store and in a registry.
+pub struct Memory {
+    store: Store,
+    recalled: BTreeMap<Digest, VertexRecord>,
+    /// Whether nothing counts as known.
+    is_forgetful: bool,
+}
+
+impl Memory {
+    /// Returns what the store remembers, and what was recalled from a registry; nothing if it `is_forgetful`.
+    pub fn new(store: Store, recalled: Vec<VertexRecord>, is_forgetful: bool) -> Memory {
+        let recalled = recalled.into_iter().map(|record| (record.key, record)).collect();
+        Memory { store, recalled, is_forgetful }
+    }
+
+    /// Whether what a vertex of `graph` needs is to be fetched from where packages are.
+    pub fn lacks_packages(&self, graph: &Graph) -> bool {
+        let keys = graph.keys();
+        let needed = solve::needed(graph, &|id| self.knows(graph.vertex(id), &keys[id.index()]));
+        let fetches = |op: &Op| match op {
+            Op::Install(_) => true,
+            Op::Source(source) => source.package.is_some(),
+            Op::Scratch
+            | Op::Pull(_)
+            | Op::Copy(_)
+            | Op::Change(_)
+            | Op::Configure(_)
+            | Op::Context(_)
+            | Op::Download(_)
+            | Op::Repository(_)
+            | Op::Settle(_)
+            | Op::Workdir(_)
+            | Op::Transfer(_)
+            | Op::Run(_) => false,
+        };
+        graph.vertices().zip(needed).any(|((_, vertex), need)| need == Need::Done && fetches(&vertex.op))
+    }
+
+    fn knows(&self, vertex: &Vertex, key: &Digest) -> bool {
+        let is_known = || self.recalled.contains_key(key) || self.stored(key).is_some();
+        is_worth_remembering(&vertex.op) && !self.is_forgetful && is_known()
+    }
+
+    fn known(&self, key: &Digest) -> Option<(VertexRecord, Fate)> {
+        if self.is_forgetful {
+            return None;
+        }
+        let recalled = || self.recalled.get(key).map(|record| (record.clone(), Fate::Recalled));
+        self.stored(key).map(|record| (record, Fate::Stored)).or_else(recalled)
+    }
+
+    fn stored(&self, key: &Digest) -> Option<VertexRecord> {
+        let bytes = self.store.record(RECORD, key)?;
+        let record = serde_json::from_slice(&bytes).ok();
+        record.filter(|record: &VertexRecord| record.key == *key && self.has_layer(record))
+    }
+
+    fn has_layer(&self, record: &VertexRecord) -> bool {
+        record.layer.as_ref().is_none_or(|layer| self.store.contains(&layer.descriptor.digest))
+    }
+}
+
 /// An executor that looks before it works, and remembers.
 pub struct Caching<E> {
     inner: E,
-    store: Store,
-    recalled: BTreeMap<Digest, VertexRecord>,
+    memory: Memory,
     /// Why vertices have to be built again, by key.
     causes: BTreeMap<Digest, String>,
-    /// Whether it looks for nothing that is known.
-    is_forgetful: bool,
     progress: Progress,
     fates: Mutex<Vec<(String, Fate)>>,
     records: Mutex<BTreeMap<Digest, VertexRecord>>,
 }
 
 impl<E: Executor> Caching<E> {
-    /// Puts a memory before `inner`: the store's, and what was recalled from a registry.
-    pub fn new(inner: E, store: Store, recalled: Vec<VertexRecord>, progress: Progress) -> Caching<E> {
+    /// Puts a memory before `inner`.
+    pub fn new(inner: E, memory: Memory, progress: Progress) -> Caching<E> {
         Caching {
             inner,
-            store,
-            recalled: recalled.into_iter().map(|record| (record.key, record)).collect(),
+            memory,
             causes: BTreeMap::new(),
-            is_forgetful: false,
             progress,
             fates: Mutex::default(),
             records: Mutex::default(),
@@ -243,31 +303,11 @@ impl<E: Executor> Caching<E> {
         Caching { causes, ..self }
     }
 
-    /// Builds everything again, if `is_forgetful`, and remembers that.
-    pub fn forgetting(self, is_forgetful: bool) -> Caching<E> {
-        Caching { is_forgetful, ..self }
-    }
-
     /// Returns how each remembered vertex came to be, and what is to be remembered of it.
     pub fn finish(self) -> (Vec<(String, Fate)>, Vec<VertexRecord>) {
         let fates = self.fates.into_inner().unwrap_or_default();
         let records = self.records.into_inner().unwrap_or_default();
         (fates, records.into_values().collect())
-    }
-
-    fn known(&self, key: &Digest) -> Option<(VertexRecord, Fate)> {
-        if self.is_forgetful {
-            return None;
-        }
-        let stored = self.store.record(RECORD, key).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let stored = stored.filter(|record: &VertexRecord| record.key == *key && self.has_layer(record));
-        stored
-            .map(|record| (record, Fate::Stored))
-            .or_else(|| self.recalled.get(key).map(|record| (record.clone(), Fate::Recalled)))
-    }
-
-    fn has_layer(&self, record: &VertexRecord) -> bool {
-        record.layer.as_ref().is_none_or(|layer| self.store.contains(&layer.descriptor.digest))
     }
 
     fn note(&self, vertex: &Vertex, record: VertexRecord, fate: Fate) {
@@ -285,7 +325,7 @@ impl<E: Executor> Executor for Caching<E> {
         if !is_worth_remembering(&vertex.op) {
             return self.inner.execute(vertex, key, inputs);
         }
-        if let Some((record, fate)) = self.known(key) {
+        if let Some((record, fate)) = self.memory.known(key) {
             self.progress.say(format!("✔ {}: cached {}", vertex.title(), place(fate)));
             let delta = Delta { config: vertex.op.config().cloned(), ..record.delta() };
             self.note(vertex, record, fate);
@@ -298,7 +338,7 @@ impl<E: Executor> Executor for Caching<E> {
         let outcome = self.inner.execute(vertex, key, inputs)?;
         if let Outcome::Delta(delta) = &outcome {
             let record = VertexRecord::new(*key, delta);
-            self.store.set_record(RECORD, key, &canonical_json(&record))?;
+            self.memory.store.set_record(RECORD, key, &canonical_json(&record))?;
             task.advance(record.layer().map_or(0, |layer| layer.size));
             self.note(vertex, record, Fate::Built);
         }
@@ -307,7 +347,7 @@ impl<E: Executor> Executor for Caching<E> {
     }
 
     fn knows(&self, vertex: &Vertex, key: &Digest) -> bool {
-        is_worth_remembering(&vertex.op) && self.known(key).is_some()
+        self.memory.knows(vertex, key)
     }
 }
 

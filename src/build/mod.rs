@@ -50,7 +50,7 @@ use anyhow::{Context as _, Result, bail};
 use base::Base;
 use blobs::{BlobSource, Blobs};
 use bundle::Shipped;
-use cache::{CacheRecord, Caching, Fate, VertexRecord};
+use cache::{CacheRecord, Caching, Fate, Memory, VertexRecord};
 use cause::Parts;
 use context::Context;
 use definition::Policy;
@@ -60,7 +60,7 @@ use lock::places::Places;
 use lock::{Lock, PlatformLock};
 use policy::Violations;
 pub use product::{DefinitionRequest, Recipe};
-use product::{Locked, Product};
+use product::{Locked, Past, Product};
 use provenance::StepInputs;
 use publish::{Publication, Published};
 use stages::Images;
@@ -135,21 +135,22 @@ pub struct Built {
 pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let product = Product::read(request, &world.progress)?;
     let registry = world.open(&request.destination.location).await?;
-    let (recalled, known_at) = recall(request, &registry, world).await?;
-    let locked = product.lock(request, &recalled, Kept::new(), world).await?;
-    let locked = Locked { lock: unless_the_same(locked.lock, &recalled), ..locked };
-    let graph = product.graph(request, &locked)?.compressed(request.compression);
+    let (mut recalled, known_at) = recall(request, &registry, world).await?;
+    let vertices = std::mem::take(&mut recalled.vertices);
+    let memory = Memory::new(world.store.clone(), vertices, request.is_without_cache);
+    let (locked, graph) = pin_and_plan(&product, request, &recalled, &memory, world).await?;
     let policies = product.policies(request);
     let pinned = locked.lock.platform(&request.platform)?;
     Violations::check(policy::before_building(&policies, pinned, &graph))?;
-    let Locked { lock, base, images } = locked;
+    let Locked { lock, base, images, question, is_taken_over: _ } = locked;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
     let places = product.places(base.as_ref(), world);
-    let work = Work { request, world, registry: &registry, known_at, base, images, lock: &lock, places };
+    let work =
+        Work { request, world, registry: &registry, known_at, base, images, lock: &lock, question, places };
     let parts = cause::parts(&graph);
     let causes = cause::causes(&parts, &recalled.parts);
     let inputs = StepInputs::of(&graph);
-    let solved = work.solve(graph, recalled.vertices, causes).await;
+    let solved = work.solve(graph, memory, causes).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
     work.verify(&mut solved.snapshot.bom, &inputs);
     let subject = work.subject(product.name(request), &solved.snapshot)?;
@@ -162,6 +163,27 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let (published, shipped) = work.publish(&product, &solved, views, &record).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     Ok(Built { document, published, fates: solved.fates, bom: digest, lock, was_known })
+}
+
+/// Pins what is floating and plans what is done. An earlier answer counts while all that its packages are for is known:
+/// by what a record says of packages, none is fetched.
+async fn pin_and_plan(
+    product: &Product,
+    request: &Request,
+    recalled: &CacheRecord,
+    memory: &Memory,
+    world: &World,
+) -> Result<(Locked, Graph)> {
+    let mut is_anew = request.is_without_cache;
+    loop {
+        let locked = product.lock(request, Past { recalled, kept: Kept::new(), is_anew }, world).await?;
+        let locked = Locked { lock: unless_the_same(locked.lock, recalled), ..locked };
+        let graph = product.graph(request, &locked)?.compressed(request.compression);
+        if !locked.is_taken_over || !memory.lacks_packages(&graph) {
+            return Ok((locked, graph));
+        }
+        is_anew = true;
+    }
 }
 
 fn judge(policies: &[Policy], document: &bom::Document, snapshot: &Snapshot) -> Result<()> {
@@ -223,21 +245,26 @@ fn unless_the_same(lock: Lock, recalled: &CacheRecord) -> Lock {
 
 /// Makes the lock of what is to be built.
 pub async fn make_lock(request: &Request, world: &World) -> Result<Lock> {
-    let product = Product::read(request, &world.progress)?;
-    Ok(product.lock(request, &CacheRecord::default(), Kept::new(), world).await?.lock)
+    update_lock(request, Kept::new(), world).await
 }
 
 /// Makes the lock of what is to be built anew, in which the versions of `kept` stay as far as they can.
 pub async fn update_lock(request: &Request, kept: Kept, world: &World) -> Result<Lock> {
     let product = Product::read(request, &world.progress)?;
-    Ok(product.lock(request, &CacheRecord::default(), kept, world).await?.lock)
+    Ok(lock_alone(&product, request, kept, world).await?.lock)
 }
 
 /// Makes the graph of what is to be built.
 pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
     let product = Product::read(request, &world.progress)?;
-    let locked = product.lock(request, &CacheRecord::default(), Kept::new(), world).await?;
+    let locked = lock_alone(&product, request, Kept::new(), world).await?;
     product.graph(request, &locked)
+}
+
+/// Makes a lock of which nothing is built: no earlier image counts.
+async fn lock_alone(product: &Product, request: &Request, kept: Kept, world: &World) -> Result<Locked> {
+    let recalled = &CacheRecord::default();
+    product.lock(request, Past { recalled, kept, is_anew: request.is_without_cache }, world).await
 }
 
 /// What is known once everything is pinned: what solving and publishing need of the walk so far.
@@ -250,6 +277,8 @@ struct Work<'a> {
     base: Option<Base>,
     images: Images,
     lock: &'a Lock,
+    /// The digest of the question that the lock's packages answer.
+    question: Option<Digest>,
     places: Places,
 }
 
@@ -264,12 +293,7 @@ struct Solved {
 }
 
 impl Work<'_> {
-    async fn solve(
-        &self,
-        graph: Graph,
-        recalled: Vec<VertexRecord>,
-        causes: BTreeMap<Digest, String>,
-    ) -> Result<Solved> {
+    async fn solve(&self, graph: Graph, memory: Memory, causes: BTreeMap<Digest, String>) -> Result<Solved> {
         // An interrupted build drops this function's future, and with it the interest in what its threads wait for.
         let (_interest, waiter) = Waiter::new();
         let blobs = Blobs::new(
@@ -297,9 +321,7 @@ impl Work<'_> {
             keeps_failed: self.request.keeps_failed,
             compression: self.request.compression,
         };
-        let caching = Caching::new(worker, self.world.store.clone(), recalled, self.world.progress.clone())
-            .telling(causes)
-            .forgetting(self.request.is_without_cache);
+        let caching = Caching::new(worker, memory, self.world.progress.clone()).telling(causes);
         let solved = tokio::task::spawn_blocking(move || {
             let snapshot = solve::solve(&graph, &caching);
             (snapshot, caching.finish(), graph)
@@ -340,6 +362,7 @@ impl Work<'_> {
             bases: self.base.iter().cloned().collect(),
             archive_epoch: has_archive_epoch.then_some(self.lock.epoch),
             lock: Some(self.lock.clone()),
+            answers: self.question,
         }
     }
 

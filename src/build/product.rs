@@ -13,7 +13,7 @@ use super::definition::{self, Definition, FileOrigin, Policy, SourcePolicy, Span
 use super::graph::{CopiedRoot, Graph};
 use super::lock::keep::Kept;
 use super::lock::places::Places;
-use super::lock::resolve::Subject;
+use super::lock::resolve::{Resolved, Subject};
 use super::lock::{self, Lock};
 use super::ops::roots::NotTaken;
 use super::secrets::Secrets;
@@ -130,6 +130,20 @@ pub(super) struct Locked {
     pub(super) base: Option<Base>,
     /// Those that stages are built upon, or take files from.
     pub(super) images: Images,
+    /// The digest of the question that its packages answer.
+    pub(super) question: Option<Digest>,
+    /// Whether that answer is an earlier build's.
+    pub(super) is_taken_over: bool,
+}
+
+/// What earlier builds left for a lock.
+pub(super) struct Past<'a> {
+    /// What the last one recorded.
+    pub(super) recalled: &'a CacheRecord,
+    /// The versions that stay as far as they can.
+    pub(super) kept: Kept,
+    /// Whether it is decided again what was decided before.
+    pub(super) is_anew: bool,
 }
 
 impl Product {
@@ -146,20 +160,13 @@ impl Product {
         })
     }
 
-    /// Uses the lock that is given, else makes one, in which the versions of `kept` stay as far as they can; either way
-    /// loads what must be known of images.
-    pub(super) async fn lock(
-        &self,
-        request: &Request,
-        recalled: &CacheRecord,
-        kept: Kept,
-        world: &World,
-    ) -> Result<Locked> {
+    /// Uses the lock that is given, else makes one; either way loads what must be known of images.
+    pub(super) async fn lock(&self, request: &Request, past: Past<'_>, world: &World) -> Result<Locked> {
         match self {
-            Product::Image(defined) => defined.lock(request, recalled, kept, world).await,
+            Product::Image(defined) => defined.lock(request, past, world).await,
             Product::Stage(stages) => {
-                let (lock, base, images) = stages::lock::lock(stages, request, recalled, world).await?;
-                Ok(Locked { lock, base, images })
+                let (lock, base, images) = stages::lock::lock(stages, request, past.recalled, world).await?;
+                Ok(Locked { lock, base, images, question: None, is_taken_over: false })
             }
         }
     }
@@ -244,27 +251,26 @@ impl Product {
 }
 
 impl Defined {
-    async fn lock(
-        &self,
-        request: &Request,
-        recalled: &CacheRecord,
-        kept: Kept,
-        world: &World,
-    ) -> Result<Locked> {
+    async fn lock(&self, request: &Request, past: Past<'_>, world: &World) -> Result<Locked> {
         let (definition, platform) = (&self.definition, &request.platform);
-        let steps = self.steps.asked();
-        let subject = Subject { definition, platform, context: &request.context, recalled, kept, steps };
-        let (lock, base) = match &request.lock {
-            None => lock::resolve::resolve(&subject, world).await?,
-            Some(lock) => (lock.clone(), use_lock(lock, request, &subject, world).await?),
-        };
+        let (context, steps) = (&request.context, self.steps.asked());
+        let Past { recalled, kept, is_anew } = past;
+        let subject = Subject { definition, platform, context, recalled, kept, is_anew, steps };
         let given = request.lock.as_ref().map(|lock| lock.platform(platform)).transpose()?;
+        let made = match &request.lock {
+            None => lock::resolve::resolve(&subject, world).await?,
+            Some(lock) => {
+                let base = use_lock(lock, request, &subject, world).await?;
+                Resolved { lock: lock.clone(), base, question: None, is_taken_over: false }
+            }
+        };
         let pinned = self.steps.pin(definition, platform, given, world).await?;
+        let Resolved { lock, base, question, is_taken_over } = made;
         let lock = match given {
             Some(_) => lock,
             None => with(lock, &pinned, base.as_ref(), world),
         };
-        Ok(Locked { lock, base, images: pinned.images })
+        Ok(Locked { lock, base, images: pinned.images, question, is_taken_over })
     }
 
     /// Returns the `path` that names what can't be taken.

@@ -69,7 +69,7 @@ pub fn solve(graph: &Graph, executor: &dyn Executor) -> Result<Snapshot> {
     let target =
         graph.vertices().last().map(|(id, _)| id).ok_or_else(|| anyhow!("internal error: an empty graph"))?;
     let keys = graph.keys();
-    let progress = Solving::new(graph, target, &|id| executor.knows(graph.vertex(id), &keys[id.index()]));
+    let progress = Solving::new(graph, &|id| executor.knows(graph.vertex(id), &keys[id.index()]));
     let n_threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..n_threads {
@@ -77,6 +77,35 @@ pub fn solve(graph: &Graph, executor: &dyn Executor) -> Result<Snapshot> {
         }
     });
     progress.result(target)
+}
+
+/// What is needed of a vertex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    None,
+    /// What is known of it.
+    Known,
+    /// What it does.
+    Done,
+}
+
+/// Returns what the last vertex of `graph` needs of each, by its place: a known one does without its mounts.
+pub fn needed(graph: &Graph, knows: &dyn Fn(VertexId) -> bool) -> Vec<Need> {
+    let mut needed: Vec<Need> = graph.vertices().map(|_| Need::None).collect();
+    let mut wanted: Vec<VertexId> = graph.vertices().last().map(|(id, _)| id).into_iter().collect();
+    while let Some(id) = wanted.pop() {
+        if needed[id.index()] != Need::None {
+            continue;
+        }
+        let vertex = graph.vertex(id);
+        wanted.extend(vertex.parent);
+        needed[id.index()] = if knows(id) { Need::Known } else { Need::Done };
+        if needed[id.index()] == Need::Done {
+            wanted.extend(&vertex.mounts);
+        }
+    }
+    needed
 }
 
 /// The common table of the threads.
@@ -101,21 +130,14 @@ enum Place {
 }
 
 impl Solving {
-    fn new(graph: &Graph, target: VertexId, knows: &dyn Fn(VertexId) -> bool) -> Solving {
-        let mut places: Vec<Place> = graph.vertices().map(|_| Place::NotNeeded).collect();
-        let mut is_known = vec![false; places.len()];
-        let mut wanted = vec![target];
-        while let Some(id) = wanted.pop() {
-            if matches!(places[id.index()], Place::NotNeeded) {
-                places[id.index()] = Place::Waiting;
-                let vertex = graph.vertex(id);
-                wanted.extend(vertex.parent);
-                is_known[id.index()] = knows(id);
-                if !is_known[id.index()] {
-                    wanted.extend(&vertex.mounts);
-                }
-            }
-        }
+    fn new(graph: &Graph, knows: &dyn Fn(VertexId) -> bool) -> Solving {
+        let needed = needed(graph, knows);
+        let is_known = needed.iter().map(|need| *need == Need::Known).collect();
+        let place = |need: Need| match need {
+            Need::None => Place::NotNeeded,
+            Need::Known | Need::Done => Place::Waiting,
+        };
+        let places = needed.into_iter().map(place).collect();
         Solving { state: Mutex::new(State { places, is_known, error: None }), changed: Condvar::new() }
     }
 

@@ -55,18 +55,7 @@ impl Harbour {
 
     /// Puts a cache record in the place of the image's.
     fn replace_record(&self, content: &[u8]) {
-        self.delete(CACHE);
-        let empty = self.registry.put_blob("app", b"{}");
-        let blob = self.registry.put_blob("app", content);
-        let media_type = "application/vnd.oci.image.manifest.v1+json";
-        let image = self.registry.manifest("app", "latest").unwrap().1;
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": media_type, "artifactType": CACHE,
-            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty.to_string(), "size": 2},
-            "layers": [{"mediaType": CACHE, "digest": blob.to_string(), "size": content.len()}],
-            "subject": {"mediaType": media_type, "digest": Digest::of(&image).to_string(), "size": image.len()},
-        });
-        self.registry.put_manifest("app", None, media_type, manifest.to_string().as_bytes());
+        pier::replace_record(&self.registry, "app", content);
     }
 
     /// Asserts that a put was of the same image, and that the one after it has nothing to do.

@@ -6,6 +6,7 @@
 mod support;
 
 mod again;
+mod answers;
 mod archives;
 mod arrival;
 mod base;

@@ -238,6 +238,23 @@ pub(crate) fn content(host: &str, repository: &str, artifact: &Digest) -> Vec<u8
     body
 }
 
+/// Puts a cache record in the place of that of an image's latest.
+pub(crate) fn replace_record(registry: &TestRegistry, repository: &str, content: &[u8]) {
+    let image = registry.manifest(repository, "latest").unwrap().1;
+    let record = only(&referrers(&registry.host(), repository, &Digest::of(&image)), CACHE);
+    delete(&registry.host(), repository, &format!("manifests/{record}"));
+    let empty = registry.put_blob(repository, b"{}");
+    let blob = registry.put_blob(repository, content);
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type, "artifactType": CACHE,
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty.to_string(), "size": 2},
+        "layers": [{"mediaType": CACHE, "digest": blob.to_string(), "size": content.len()}],
+        "subject": {"mediaType": media_type, "digest": Digest::of(&image).to_string(), "size": image.len()},
+    });
+    registry.put_manifest(repository, None, media_type, manifest.to_string().as_bytes());
+}
+
 /// Takes something out of a registry.
 pub(crate) fn delete(host: &str, repository: &str, what: &str) {
     let (status, body) = ask(host, "DELETE", &format!("/v2/{repository}/{what}"));

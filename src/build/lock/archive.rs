@@ -191,8 +191,11 @@ fn pin(release: &Release) -> i16 {
     }
 }
 
-/// Returns the indexes that list a suite's packages for an architecture, with names for them.
-fn indexes(suite: &Suite, architecture: &str) -> Result<Vec<(String, IndexFile)>> {
+/// Returns the indexes that list a suite's packages for an architecture, each with its component.
+///
+/// # Errors
+/// When the Release file lists none for a component.
+pub fn indexes(suite: &Suite, architecture: &str) -> Result<Vec<(String, IndexFile)>> {
     let Suite { repository, release, .. } = suite;
     if repository.is_flat() {
         let file = release.file("Packages").with_context(|| {

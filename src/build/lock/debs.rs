@@ -16,7 +16,7 @@ use crate::build::World;
 use crate::build::context::Context;
 use crate::build::definition::{Apt, Deb, DebOrigin, Definition};
 use crate::debian::{self, Package, deb822};
-use crate::digest::Digest;
+use crate::digest::{Digest, HashingReader};
 use crate::fetch;
 use crate::redact;
 use crate::store::Store;
@@ -84,6 +84,32 @@ async fn bring_one(deb: &Deb, context: &Context, places: &Places, world: &World)
     };
     let store = world.store.clone();
     tokio::task::spawn_blocking(move || read(sha256, from, uri, &store)).await?
+}
+
+/// Returns the digest of each file, without bringing it.
+///
+/// # Errors
+/// When one of the context can't be read.
+pub async fn digests(apt: &Apt, context: &Context) -> Result<Vec<(LockedDeb, Digest)>> {
+    let mut digests = Vec::new();
+    for deb in &apt.debs {
+        let digest = match &deb.origin {
+            DebOrigin::Url(download) => download.sha256.value,
+            DebOrigin::Context(path) => {
+                let (context, path) = (context.clone(), path.value.clone());
+                let digest = tokio::task::spawn_blocking(move || digest_of(&context, &path)).await?;
+                digest.with_context(|| format!("cannot use deb \"{}\"", deb.name.value))?
+            }
+        };
+        digests.push((LockedDeb::of(deb), digest));
+    }
+    Ok(digests)
+}
+
+fn digest_of(context: &Context, path: &str) -> Result<Digest> {
+    let mut reader = HashingReader::new(context.open(path)?);
+    io::copy(&mut reader, &mut io::sink())?;
+    Ok(reader.finish().1)
 }
 
 /// Copies a file of the context into the store.

@@ -8,6 +8,7 @@ use std::io::BufReader;
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 
+use super::answer;
 use super::archive::Suite;
 use super::debs::{self, Brought};
 use super::keep::{self, Kept};
@@ -31,6 +32,7 @@ use crate::build::context::Context;
 use crate::build::definition::{self, Definition, KeySource};
 use crate::build::worker::wanted;
 use crate::debian::{self, Package};
+use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
 use crate::redact;
 use crate::registry::Location;
@@ -54,19 +56,32 @@ pub struct Subject<'a> {
     pub recalled: &'a CacheRecord,
     /// The versions that stay as far as they can.
     pub kept: Kept,
+    /// Whether it is decided again what was decided before.
+    pub is_anew: bool,
     /// The steps that files are taken from, as a lock repeats them.
     pub steps: Vec<String>,
 }
 
-/// Makes the lock, and returns what is known of the base with it.
-pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Option<Base>)> {
+/// A lock that was made.
+pub struct Resolved {
+    /// The lock.
+    pub lock: Lock,
+    /// What is known of the base.
+    pub base: Option<Base>,
+    /// The digest of the question that it answers, where there is one that may be asked again.
+    pub question: Option<Digest>,
+    /// Whether the answer was known.
+    pub is_taken_over: bool,
+}
+
+/// Makes the lock.
+pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<Resolved> {
     let task = world.progress.start("lock");
     let base = match &subject.definition.image.base {
         definition::Base::Scratch => None,
         definition::Base::Image(reference) => Some(load_base(&reference.value, None, subject, world).await?),
     };
     let loaded = base.as_ref().map(|(_, base)| base);
-    let facts = loaded.map(|base| &base.facts);
     let apt = &subject.definition.image.apt;
     let mut pinned = PlatformLock {
         platform: subject.platform.clone(),
@@ -82,33 +97,68 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<(Lock, Opti
         files: Vec::new(),
         repositories: Vec::new(),
     };
-    let asks_for_packages = wish::asks_for_packages(subject.definition);
-    let epoch = match !asks_for_packages && !apt.wants_sources_of_base() {
-        true => epoch(subject, loaded, &[], world).await?,
-        false => {
-            let archives = open_archives(subject, facts, world).await?;
-            let (context, places) = (subject.context, &archives.places);
-            let architecture = subject.platform.debian_architecture();
-            let debs = debs::bring(subject.definition, architecture, context, places, world).await?;
-            let chosen = match asks_for_packages {
-                true => choose_packages(subject, facts, &archives, &debs, world).await?,
-                false => Chosen::default(),
-            };
-            pin(&chosen, &archives.suites, &debs, &mut pinned)?;
-            let recorder = Recorder::new(apt, &archives, &debs, subject.last());
-            let (candidates, locked) = (chosen.all(), pinned.all_packages().cloned().collect::<Vec<_>>());
-            // Fetching the archives and reading the indexes of sources take about as long as each other.
-            let (epoch, built_from, of_base) = tokio::try_join!(
-                epoch(subject, loaded, &locked, world),
-                recorder.of_packages(&candidates, world),
-                recorder.of_base(facts, world),
-            )?;
-            record(built_from, of_base, &mut pinned);
-            epoch
-        }
+    let needs_archives = wish::asks_for_packages(subject.definition) || apt.wants_sources_of_base();
+    let (question, is_taken_over) = match needs_archives {
+        true => answer(subject, loaded, &mut pinned, world).await?,
+        false => (None, false),
     };
-    task.done(&format!("{} packages", pinned.packages.len()));
-    Ok((Lock::new(epoch, vec![pinned]), base.map(|(_, base)| base)))
+    let locked: Vec<LockedPackage> = pinned.all_packages().cloned().collect();
+    let epoch = epoch(subject, loaded, &locked, world).await?;
+    let as_before = if is_taken_over { ", as decided before" } else { "" };
+    task.done(&format!("{} packages{as_before}", pinned.packages.len()));
+    let base = base.map(|(_, base)| base);
+    Ok(Resolved { lock: Lock::new(epoch, vec![pinned]), base, question, is_taken_over })
+}
+
+/// Pins packages and what belongs to them; returns the digest of the question, and whether its answer was known.
+async fn answer(
+    subject: &Subject<'_>,
+    base: Option<&Base>,
+    pinned: &mut PlatformLock,
+    world: &World,
+) -> Result<(Option<Digest>, bool)> {
+    let facts = base.map(|base| &base.facts);
+    let archives = open_archives(subject, facts, world).await?;
+    let question = answer::question(subject, &archives, pinned).await?;
+    let known = question.and_then(|question| answer::recall(&question, subject, base, &world.store));
+    let is_known = known.is_some();
+    match known {
+        Some(known) => answer::take_over(known, pinned),
+        None => decide(subject, base, &archives, pinned, world).await?,
+    }
+    vouch(&archives.suites, pinned);
+    if let (Some(question), false) = (&question, is_known) {
+        answer::remember(question, pinned, world)?;
+    }
+    Ok((question, is_known))
+}
+
+async fn decide(
+    subject: &Subject<'_>,
+    base: Option<&Base>,
+    archives: &Archives<'_>,
+    pinned: &mut PlatformLock,
+    world: &World,
+) -> Result<()> {
+    let (facts, apt) = (base.map(|base| &base.facts), &subject.definition.image.apt);
+    let (context, places) = (subject.context, &archives.places);
+    let architecture = subject.platform.debian_architecture();
+    let debs = debs::bring(subject.definition, architecture, context, places, world).await?;
+    let chosen = match wish::asks_for_packages(subject.definition) {
+        true => choose_packages(subject, facts, archives, &debs, world).await?,
+        false => Chosen::default(),
+    };
+    pin(&chosen, &archives.suites, &debs, pinned)?;
+    let recorder = Recorder::new(apt, archives, &debs, subject.last());
+    let (candidates, locked) = (chosen.all(), pinned.all_packages().cloned().collect::<Vec<_>>());
+    // Fetching the archives and reading the indexes of sources take about as long as each other.
+    let (_, built_from, of_base) = tokio::try_join!(
+        epoch(subject, base, &locked, world),
+        recorder.of_packages(&candidates, world),
+        recorder.of_base(facts, world),
+    )?;
+    record(built_from, of_base, pinned);
+    Ok(())
 }
 
 /// Notes what was found of the sources.
@@ -125,7 +175,7 @@ fn record(built_from: Vec<BuiltFrom>, of_base: Vec<LockedSource>, pinned: &mut P
 
 impl<'a> Subject<'a> {
     /// Returns what the last build's lock pinned for the platform.
-    fn last(&self) -> Option<&'a PlatformLock> {
+    pub fn last(&self) -> Option<&'a PlatformLock> {
         let lock = self.recalled.lock.as_ref()?;
         lock.platforms.iter().find(|last| last.platform == *self.platform)
     }
@@ -460,6 +510,11 @@ fn pin(chosen: &Chosen, suites: &[Suite], debs: &[Brought], pinned: &mut Platfor
     pinned.beside = chosen.beside.iter().map(locked).collect::<Result<_>>()?;
     pinned.taken = chosen.taken.iter().map(locked).collect::<Result<_>>()?;
     pinned.remove.clone_from(&chosen.remove);
+    Ok(())
+}
+
+/// Notes the suites, and which of their keys vouch for packages.
+fn vouch(suites: &[Suite], pinned: &mut PlatformLock) {
     let mut keys: BTreeMap<String, bom::Key> = BTreeMap::new();
     for key in suites.iter().flat_map(|suite| &suite.keys) {
         if pinned.fetched().any(|package| package.signed_by.contains(&key.fingerprint)) {
@@ -468,7 +523,6 @@ fn pin(chosen: &Chosen, suites: &[Suite], debs: &[Brought], pinned: &mut Platfor
     }
     pinned.keys = keys.into_values().collect();
     pinned.suites = suites.iter().map(|suite| suite.locked.clone()).collect();
-    Ok(())
 }
 
 fn locked(candidate: &Candidate, suite: &Suite) -> LockedPackage {

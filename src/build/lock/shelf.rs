@@ -59,8 +59,8 @@ pub async fn look_up(
     Ok(found)
 }
 
-/// A Release file need not list sources; then there are none.
-fn indexes(suite: &Suite, components: &[String]) -> Vec<IndexFile> {
+/// Returns the indexes that list a suite's sources. A Release file need not list sources; then there are none.
+pub fn indexes(suite: &Suite, components: &[String]) -> Vec<IndexFile> {
     match suite.repository.is_flat() {
         true => suite.release.file("Sources").into_iter().collect(),
         false => components.iter().filter_map(|component| suite.release.sources(component)).collect(),

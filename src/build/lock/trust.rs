@@ -5,6 +5,7 @@
 //! repositories that name it, else for those on the host it was fetched from; never for the base's.
 
 use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 
 use crate::apt::keyring::{Fingerprint, Keyring, Signer};
 use crate::apt::sources::{Repository, SignedBy};
@@ -27,7 +28,7 @@ pub struct NamedKeyring {
 }
 
 /// Who wrote a repository down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Author {
     /// The definition, or the pipeline's source.
     Pipeline,
