@@ -112,22 +112,22 @@ impl Supplier {
     }
 }
 
-/// Returns where the names of a component's ecosystem are looked up: the repository that a package URL without
-/// `repository_url` means (<https://github.com/package-url/purl-spec>); of Go the module itself. Nothing where there is none.
+/// Returns the page of the project whose packages a component's ecosystem holds; of Go the module itself. Nothing where there
+/// is none.
 fn place_of(component: &Component) -> String {
     let place = match component.kind {
         ComponentKind::Golang if has_host(&component.name) => return format!("https://{}", component.name),
         ComponentKind::Golang if component.name == "stdlib" => "https://go.dev",
         ComponentKind::Golang | ComponentKind::Generic => "",
-        ComponentKind::Maven => "https://repo.maven.apache.org/maven2",
-        ComponentKind::Cargo => "https://crates.io",
-        ComponentKind::Pypi => "https://pypi.org",
-        ComponentKind::Npm => "https://www.npmjs.com",
-        ComponentKind::Gem => "https://rubygems.org",
-        ComponentKind::Composer => "https://packagist.org",
-        ComponentKind::Nuget => "https://www.nuget.org",
-        ComponentKind::Cran => "https://cran.r-project.org",
-        ComponentKind::Luarocks => "https://luarocks.org",
+        ComponentKind::Maven => "https://maven.apache.org",
+        ComponentKind::Cargo => "https://www.rust-lang.org",
+        ComponentKind::Pypi => "https://www.python.org",
+        ComponentKind::Npm => "https://nodejs.org",
+        ComponentKind::Gem => "https://www.ruby-lang.org",
+        ComponentKind::Composer => "https://getcomposer.org",
+        ComponentKind::Nuget => "https://dotnet.microsoft.com",
+        ComponentKind::Cran => "https://www.r-project.org",
+        ComponentKind::Luarocks => "https://www.lua.org",
         ComponentKind::Wordpress => "https://wordpress.org",
     };
     place.to_owned()
