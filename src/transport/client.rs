@@ -5,10 +5,12 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::ClientBuilder;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, ClientBuilder, Identity};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
-use super::{ClientCertificate, Error, Response};
+use super::{ClientCertificate, Error, Response, authorities};
 use crate::redact;
 
 /// How a [`Client`] behaves.
@@ -101,18 +103,12 @@ impl Client {
     /// `SSL_CERT_DIR`) beside the given ones, and honours `HTTP_PROXY` and its kin.
     pub fn new(options: &Options) -> Result<Client, Error> {
         install_tls_provider();
-        let certificates = certificates(&options.ca_certs)?;
-        let identity = options.client_certificate.as_ref().map(identity).transpose()?;
-        let builder = || {
-            let builder = builder(options);
-            identity.iter().cloned().fold(builder, ClientBuilder::identity)
-        };
-        let http = match builder().tls_certs_merge(certificates.clone()).build() {
-            // A machine without any certificates can still fetch over http, and trust the given ones.
-            Err(_) => builder().tls_certs_only(certificates).build(),
-            Ok(http) => Ok(http),
-        };
-        let http = http.map_err(|error| Error::Tls { reason: super::error::innermost(&error) })?;
+        let unusable = |reason: String| Error::Tls { reason };
+        let given = certificates(&options.ca_certs)?;
+        let shown = options.client_certificate.as_ref();
+        let tls = authorities::configuration(&given, shown).map_err(unusable)?;
+        let http = builder(options).tls_backend_preconfigured(tls).build();
+        let http = http.map_err(|error| unusable(super::error::innermost(&error)))?;
         Ok(Client { http, ca_certs: options.ca_certs.clone().into(), retry: options.retry.clone() })
     }
 
@@ -239,22 +235,14 @@ fn refusal(attempt: &Attempt<'_>, limit: usize) -> Option<String> {
     }
 }
 
-/// The reason shows nothing of the key.
-fn identity(client: &ClientCertificate) -> Result<Identity, Error> {
-    let pem = format!("{}\n{}", client.certificate.trim(), client.key.expose().trim());
-    Identity::from_pem(pem.as_bytes()).map_err(|_| Error::Tls {
-        reason: "the client's certificate and key: expected both in PEM, the key not encrypted".to_owned(),
-    })
-}
-
-fn certificates(ca_certs: &[String]) -> Result<Vec<Certificate>, Error> {
+fn certificates(ca_certs: &[String]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let mut certificates = Vec::new();
     for pem in ca_certs {
-        let found = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| Error::Tls {
-            reason: format!("ca_certs: {}", super::error::innermost(&error)),
-        })?;
+        let unusable = |reason: String| Error::Tls { reason: format!("ca_certs: {reason}") };
+        let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let found = found.map_err(|error| unusable(error.to_string()))?;
         if found.is_empty() {
-            return Err(Error::Tls { reason: "ca_certs: expected PEM certificates, found none".to_owned() });
+            return Err(unusable("expected PEM certificates, found none".to_owned()));
         }
         certificates.extend(found);
     }

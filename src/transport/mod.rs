@@ -2,6 +2,7 @@
 //!
 //! It knows neither registries nor archives, and keeps nothing; `file:` is not its business.
 
+mod authorities;
 mod client;
 mod credentials;
 mod error;

@@ -1,6 +1,11 @@
 //! What a pipeline says of archives: names and passwords for them; and what the last image remembers of one.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use axum::extract::Request;
 use axum::http::header;
@@ -93,6 +98,60 @@ fn an_archive_of_an_authority_that_the_source_gives_is_trusted() {
     source["ca_certs"] = json!([tls.authority()]);
     pier::put(&source, &yard(&registry));
     assert_eq!(archive.log().count("GET", ".deb"), 1);
+}
+
+/// A file of certificates that tells whether anybody read it.
+struct Watched {
+    directory: tempfile::TempDir,
+    was_read: Arc<AtomicBool>,
+    writer: JoinHandle<()>,
+}
+
+impl Watched {
+    fn new(content: String) -> Watched {
+        let (directory, was_read) = (tempfile::tempdir().unwrap(), Arc::new(AtomicBool::new(false)));
+        let path = directory.path().join("authorities.pem");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let seen = was_read.clone();
+        let writer = std::thread::spawn(move || {
+            // It waits here for a reader.
+            let mut pipe = File::options().write(true).open(path).unwrap();
+            seen.store(true, Ordering::SeqCst);
+            // Nobody need read on.
+            let _ = pipe.write_all(content.as_bytes());
+        });
+        Watched { directory, was_read, writer }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("authorities.pem")
+    }
+
+    fn was_read(self) -> bool {
+        let was_read = self.was_read.load(Ordering::SeqCst);
+        if !was_read {
+            drop(File::open(self.path()).unwrap());
+        }
+        self.writer.join().unwrap();
+        was_read
+    }
+}
+
+#[test]
+fn this_machines_authorities_are_read_when_a_server_shows_a_certificate_and_not_before() {
+    let registry = registry();
+    let archive = archive(&Key::ed25519()).serve();
+    let tls = Tls::before(archive.url().trim_start_matches("http://").parse().unwrap());
+    for (url, is_encrypted) in [(archive.url(), false), (tls.url(), true)] {
+        let line = archive.line("signed-by=archive").replace(&archive.url(), &url);
+        let source = source(&registry, &archive, &line);
+        let (state, watched) = (tempfile::tempdir().unwrap(), Watched::new(tls.authority()));
+        let worker =
+            pier::concourse(state.path()).environment("SSL_CERT_FILE", watched.path().to_str().unwrap());
+        let put = worker.resource(source).put(&pier::step(&yard(&registry)));
+        put.unwrap_or_else(|failure| panic!("{}", failure.stderr));
+        assert_eq!(watched.was_read(), is_encrypted, "{url}");
+    }
 }
 
 #[test]
