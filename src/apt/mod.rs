@@ -13,3 +13,4 @@ pub mod release;
 pub mod resolve;
 pub mod source_index;
 pub mod sources;
+mod stream;

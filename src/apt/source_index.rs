@@ -4,18 +4,17 @@
 //! packages only SHA-256 is believed. See <https://wiki.debian.org/DebianRepository/Format>, "Sources Indices".
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 use serde::{Deserialize, Serialize};
 
 use super::index::{self, LARGEST};
+use super::stream::Text;
 use crate::debian::Version;
 use crate::debian::deb822::{self, Paragraph};
 use crate::debian::version;
 use crate::digest::Digest;
 
-/// No paragraph is longer; that of the kernel has some 200 kB.
-const LONGEST_PARAGRAPH: usize = 16 << 20;
 /// No source package has more files.
 const MOST_FILES: usize = 10_000;
 
@@ -51,13 +50,8 @@ pub enum Error {
     #[error("cannot read sources index: {0}")]
     Io(#[from] io::Error),
     /// A paragraph that was wanted is none.
-    #[error("cannot read sources index: the paragraph at line {line}: {reason}")]
-    Format {
-        /// Where the paragraph begins.
-        line: usize,
-        /// What is wrong with it.
-        reason: deb822::Error,
-    },
+    #[error("cannot read sources index: {0}")]
+    Format(#[from] deb822::Error),
     /// A source package that was wanted cannot be fetched safely.
     #[error("cannot read sources index: {name} at line {line}: {problem}")]
     Source {
@@ -73,10 +67,11 @@ pub enum Error {
 /// Returns those source packages of an index that are wanted, each once.
 pub fn find(mut reader: impl BufRead, wanted: &WantedSources) -> Result<Vec<SourcePackage>, Error> {
     let mut found: Vec<SourcePackage> = Vec::new();
-    let mut paragraph = Text::default();
-    while paragraph.read(&mut reader)? {
-        let Some(versions) = paragraph.name().and_then(|name| wanted.get(name)) else { continue };
-        let package = paragraph.package(versions)?;
+    let mut text = Text::default();
+    while text.read(&mut reader)? {
+        let wanted = name_in(text.bytes()).and_then(|name| Some((name, wanted.get(name)?)));
+        let Some((name, versions)) = wanted else { continue };
+        let package = package(&text, name, versions)?;
         found.extend(package.filter(|one| !found.iter().any(|known| is_same(known, one))));
     }
     Ok(found)
@@ -86,76 +81,27 @@ fn is_same(a: &SourcePackage, b: &SourcePackage) -> bool {
     a.name == b.name && a.version == b.version
 }
 
-/// The text of one paragraph.
-#[derive(Default)]
-struct Text {
-    bytes: Vec<u8>,
-    /// Where it begins, counted from 1.
-    line: usize,
-    n_lines: usize,
+/// Returns what the field `Package` of a paragraph says, without reading the others.
+fn name_in(bytes: &[u8]) -> Option<&str> {
+    const FIELD: &[u8] = b"package:";
+    let mut lines = bytes.split(|&byte| byte == b'\n');
+    let is_field =
+        |line: &&[u8]| line.get(..FIELD.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FIELD));
+    let line = lines.find(is_field)?;
+    Some(std::str::from_utf8(&line[FIELD.len()..]).ok()?.trim())
 }
 
-impl Text {
-    /// Takes the next paragraph in the place of the last; whether there was one.
-    fn read(&mut self, reader: &mut impl BufRead) -> Result<bool, Error> {
-        self.bytes.clear();
-        loop {
-            let begin = self.bytes.len();
-            let room = LONGEST_PARAGRAPH - begin;
-            let n_bytes = reader.by_ref().take(room as u64).read_until(b'\n', &mut self.bytes)?;
-            if n_bytes == room {
-                return Err(too_long().into());
-            }
-            if n_bytes == 0 {
-                return Ok(begin > 0);
-            }
-            self.n_lines += 1;
-            if !is_blank(&self.bytes[begin..]) {
-                if begin == 0 {
-                    self.line = self.n_lines;
-                }
-                continue;
-            }
-            self.bytes.truncate(begin);
-            if begin > 0 {
-                return Ok(true);
-            }
-        }
+/// Returns the package of a paragraph, if it is of one of these versions.
+fn package(text: &Text, name: &str, versions: &[Version]) -> Result<Option<SourcePackage>, Error> {
+    let paragraph = text.paragraph()??;
+    let fail = |problem| Error::Source { name: name.to_owned(), line: text.line(), problem };
+    let version = paragraph.get("Version").unwrap_or_default();
+    let version: Version = version.parse().map_err(|error: version::Error| fail(error.to_string()))?;
+    if !versions.contains(&version) {
+        return Ok(None);
     }
-
-    /// Returns what the field `Package` says, without reading the others.
-    fn name(&self) -> Option<&str> {
-        const FIELD: &[u8] = b"package:";
-        let mut lines = self.bytes.split(|&byte| byte == b'\n');
-        let is_field =
-            |line: &&[u8]| line.get(..FIELD.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FIELD));
-        let line = lines.find(is_field)?;
-        Some(std::str::from_utf8(&line[FIELD.len()..]).ok()?.trim())
-    }
-
-    /// Returns the package, if it is of one of these versions.
-    fn package(&self, versions: &[Version]) -> Result<Option<SourcePackage>, Error> {
-        let text = std::str::from_utf8(&self.bytes).map_err(io::Error::other)?;
-        let Some(paragraph) = deb822::paragraphs(text).next() else { return Ok(None) };
-        let paragraph = paragraph.map_err(|reason| Error::Format { line: self.line, reason })?;
-        let name = self.name().unwrap_or_default();
-        let fail = |problem| Error::Source { name: name.to_owned(), line: self.line, problem };
-        let version = paragraph.get("Version").unwrap_or_default();
-        let version: Version = version.parse().map_err(|error: version::Error| fail(error.to_string()))?;
-        if !versions.contains(&version) {
-            return Ok(None);
-        }
-        let files = files(&paragraph).map_err(fail)?;
-        Ok(Some(SourcePackage { name: name.to_owned(), version, files }))
-    }
-}
-
-fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("a paragraph has more than {LONGEST_PARAGRAPH} bytes"))
-}
-
-fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(u8::is_ascii_whitespace)
+    let files = files(&paragraph).map_err(fail)?;
+    Ok(Some(SourcePackage { name: name.to_owned(), version, files }))
 }
 
 /// Reads ` digest size name`, a file a line.

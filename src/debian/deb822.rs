@@ -15,6 +15,11 @@ pub fn paragraphs(text: &str) -> Paragraphs<'_> {
     Paragraphs { text, position: 0, line: 0, comments: false, failed: false }
 }
 
+/// Returns the paragraphs of `text`, whose first line is the `line`th of a longer one.
+pub fn paragraphs_from(text: &str, line: usize) -> Paragraphs<'_> {
+    Paragraphs { line: line.saturating_sub(1), ..paragraphs(text) }
+}
+
 /// Returns the paragraphs of `text`, in which lines beginning with `#` are comments, as in a sources file.
 pub fn paragraphs_with_comments(text: &str) -> Paragraphs<'_> {
     Paragraphs { comments: true, ..paragraphs(text) }

@@ -6,8 +6,10 @@ pub(super) mod mentions;
 mod record;
 
 use std::fmt;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 
+use super::stream::Text;
 use crate::debian::Version;
 use crate::debian::deb822::{self, Paragraph};
 use crate::debian::package::{self, Package, RelationError};
@@ -57,6 +59,9 @@ pub enum Error {
     /// What a package provides cannot be read.
     #[error("cannot read packages index: {0}")]
     Provides(#[from] RelationError),
+    /// It can't be read or unpacked, or is no text.
+    #[error("cannot read packages index: {0}")]
+    Unreadable(String),
     /// It is longer than any index.
     #[error("cannot read packages index: it is longer than {LONGEST} bytes")]
     TooLong,
@@ -88,12 +93,22 @@ impl Index {
     /// Reads the text of a `Packages` file, and keeps what can be installed on `architecture`: its own packages and
     /// those for all.
     pub fn parse(text: &str, architecture: &str, repository: RepositoryId) -> Result<Index, Error> {
-        if text.len() as u64 > LONGEST {
-            return Err(Error::TooLong);
-        }
-        let mut writer = Writer::default();
-        for paragraph in deb822::paragraphs(text) {
-            let paragraph = paragraph?;
+        Index::read(text.as_bytes(), architecture, repository)
+    }
+
+    /// Reads a `Packages` file as [`Index::parse`] does, a paragraph at a time.
+    pub fn read(
+        mut reader: impl BufRead,
+        architecture: &str,
+        repository: RepositoryId,
+    ) -> Result<Index, Error> {
+        let (mut writer, mut text, mut n_bytes) = (Writer::new(), Text::default(), 0);
+        while text.read(&mut reader)? {
+            n_bytes += text.bytes().len() as u64;
+            if n_bytes > LONGEST {
+                return Err(Error::TooLong);
+            }
+            let paragraph = text.paragraph()??;
             let package = read_candidate(&paragraph, repository)?.package;
             if *package.architecture == *architecture || &*package.architecture == "all" {
                 writer.add(&package, &paragraph, architecture)?;
@@ -167,8 +182,8 @@ impl Index {
 
     /// Returns a package.
     pub fn candidate(&self, number: usize) -> Candidate {
-        let paragraph = deb822::paragraphs(self.record.paragraph(number)).next();
-        let paragraph = paragraph.and_then(Result::ok);
+        let text = self.record.paragraph(number);
+        let paragraph = deb822::paragraphs(&text).next().and_then(Result::ok);
         let candidate = paragraph.and_then(|paragraph| read_candidate(&paragraph, self.repository).ok());
         let candidate = candidate.expect("every paragraph was read before it was recorded");
         Candidate { pin: self.pin, component: self.component.clone(), ..candidate }
@@ -202,6 +217,12 @@ impl Index {
     /// Returns how many names are mentioned.
     pub fn n_mentions(&self) -> u32 {
         self.record.n_mentions()
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Error::Unreadable(error.to_string())
     }
 }
 
@@ -358,8 +379,44 @@ mod tests {
     #[test]
     fn a_record_leaves_out_what_nobody_decides_by() {
         let index = index(&WORLD);
-        let text = String::from_utf8_lossy(index.to_record()).into_owned();
+        let text: String = (0..index.len()).map(|number| index.record.paragraph(number)).collect();
         assert!(text.contains("X-More: kept") && !text.contains("long") && !text.contains("Tag"), "{text}");
+    }
+
+    #[test]
+    fn an_index_of_many_pages_is_read_as_one_of_few() {
+        let paragraph = |n: usize| {
+            let depends = "other (>= 1), ".repeat(n % 50);
+            format!("Package: p{n}\nVersion: {n}\nArchitecture: all\nDepends: {depends}last")
+        };
+        let paragraphs: Vec<String> = (0..1000).map(paragraph).collect();
+        let many = index(&paragraphs.iter().map(String::as_str).collect::<Vec<_>>());
+        let again = Index::from_record(many.to_record().to_vec(), RepositoryId(0)).unwrap();
+        for (number, paragraph) in paragraphs.iter().enumerate() {
+            let alone = index(&[paragraph]).candidate(0);
+            assert_eq!(format!("{:?}", again.candidate(number)), format!("{alone:?}"));
+            assert_eq!(again.version(number).to_string(), number.to_string());
+        }
+        assert!(many.to_record().len() < paragraphs.concat().len() / 2, "pages are packed");
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        for (text, said) in [
+            (&b"Package: a\n\nlone\n"[..], "cannot read packages index: "),
+            (
+                b"\n\nno field\n",
+                "cannot read packages index: cannot read control data at line 3: expected `Field: value`",
+            ),
+            (
+                b"# comment\n",
+                "cannot read packages index: cannot read control data at line 1: a comment is not allowed here",
+            ),
+            (b"Package: \xff\n", "cannot read packages index: invalid utf-8"),
+        ] {
+            let error = Index::read(text, "amd64", RepositoryId(0)).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! An index as bytes that are quick to load: tables of words in front, behind them the texts that they point into.
+//! An index as bytes that are quick to load: pages and names in front, behind them tables of words that point into those.
 //!
 //! Sixty thousand paragraphs are read once and written down: without what nobody decides by, sorted by name, with
-//! what they provide and mention. Whoever loads the bytes looks at no paragraph but those that are asked for. Where
-//! the bytes are kept is decided elsewhere; those that are damaged, or of another format, are no record.
+//! what they provide and mention. The paragraphs stand on pages, each packed by itself; whoever loads the bytes
+//! unpacks no page but those of packages that are asked for. Where the bytes are kept is decided elsewhere; those that
+//! are damaged, or of another format, are no record.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,7 +15,7 @@ use crate::debian::deb822::Paragraph;
 use crate::debian::package::{Package, RelationError};
 
 /// Raised whenever what stands in the bytes changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const MAGIC: &[u8; 8] = b"aptindex";
 /// In the place of a version's beginning: there is none.
 const NONE: u32 = u32::MAX;
@@ -34,9 +35,17 @@ const LEFT_OUT: [&str; 12] = [
     "SHA512",
 ];
 
+/// A page is full with so many bytes; smaller ones are unpacked sooner and packed worse.
+const PAGE: usize = 32 << 10;
+/// No page is longer, whatever a paragraph may have.
+const LONGEST_PAGE: usize = 32 << 20;
+/// zstd's quickest.
+const LEVEL: i32 = 1;
+
 /// The tables, in their order; how many words a row has.
-const WIDTHS: [usize; 5] = [5, 1, 1, 5, 3];
-/// A package: where its paragraph begins and how long it is, the same of its name, the length of its version.
+const WIDTHS: [usize; 6] = [7, 1, 1, 5, 3, 3];
+/// A package: the page of its paragraph, where on it that begins and how long it is; where its name begins and how
+/// long it is, the same of its version.
 const ENTRIES: usize = 0;
 /// Packages by name, those of one name as the index has them.
 const BY_NAME: usize = 1;
@@ -46,15 +55,19 @@ const ESSENTIAL: usize = 2;
 const PROVISIONS: usize = 3;
 /// Every name there is, sorted: where it begins, how long it is, how many others come before it in the index.
 const MENTIONS: usize = 4;
-/// The magic, the format, a checksum; then the rows of each table, the bytes of names and of paragraphs.
-const HEADER: usize = MAGIC.len() + 4 * (2 + WIDTHS.len() + 2);
+/// The pages: where one begins and how long it is, and how long unpacked.
+const PAGES: usize = 5;
+/// The magic, the format, a checksum; then how many rows each table has, and bytes the names and the pages.
+const HEADER: usize = CHECKED + 4 * (WIDTHS.len() + 2);
+/// Where that begins which the checksum is of.
+const CHECKED: usize = MAGIC.len() + 4 * 2;
 
 /// An index, loaded.
 pub(super) struct Record {
     bytes: Vec<u8>,
     tables: [Table; WIDTHS.len()],
     names: Range<usize>,
-    texts: Range<usize>,
+    pages: Range<usize>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -68,20 +81,19 @@ impl Record {
     pub(super) fn load(bytes: Vec<u8>) -> Option<Record> {
         let header = bytes.get(..HEADER)?;
         let is_ours = header.starts_with(MAGIC) && word_at(&bytes, 8) == FORMAT;
-        if !is_ours || word_at(&bytes, 12) != checksum(&bytes[16..]) {
+        if !is_ours || word_at(&bytes, CHECKED - 4) != checksum(&bytes[CHECKED..]) {
             return None;
         }
+        let n_rows = |number: usize| word_at(&bytes, CHECKED + 4 * number) as usize;
+        let pages = HEADER..HEADER.checked_add(n_rows(WIDTHS.len() + 1))?;
+        let names = pages.end..pages.end.checked_add(n_rows(WIDTHS.len()))?;
         let mut tables = [Table::default(); WIDTHS.len()];
-        let mut start = HEADER;
+        let mut start = names.end;
         for (number, table) in tables.iter_mut().enumerate() {
-            let n_rows = word_at(&bytes, 16 + 4 * number) as usize;
-            *table = Table { start, n_rows };
-            start = start.checked_add(n_rows.checked_mul(4 * WIDTHS[number])?)?;
+            *table = Table { start, n_rows: n_rows(number) };
+            start = start.checked_add(table.n_rows.checked_mul(4 * WIDTHS[number])?)?;
         }
-        let lengths = [0, 1].map(|n| word_at(&bytes, 16 + 4 * (WIDTHS.len() + n)) as usize);
-        let names = start..start.checked_add(lengths[0])?;
-        let texts = names.end..names.end.checked_add(lengths[1])?;
-        (texts.end == bytes.len()).then_some(Record { bytes, tables, names, texts })
+        (start == bytes.len()).then_some(Record { bytes, tables, names, pages })
     }
 
     /// Returns the bytes, to be kept.
@@ -95,22 +107,29 @@ impl Record {
     }
 
     /// Returns the paragraph of a package, in short.
-    pub(super) fn paragraph(&self, entry: usize) -> &str {
-        let [start, length] = [0, 1].map(|column| self.word(ENTRIES, entry, column));
-        self.text(&self.texts, start, length)
+    pub(super) fn paragraph(&self, entry: usize) -> String {
+        let [page, start, length] = [0, 1, 2].map(|column| self.word(ENTRIES, entry, column) as usize);
+        let page = self.page(page).unwrap_or_default();
+        let bytes = page.get(start..start + length).unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    /// What was written was packed, and the checksum holds: nothing is lost where it can't be unpacked.
+    fn page(&self, page: usize) -> Option<Vec<u8>> {
+        let [start, length, unpacked] = [0, 1, 2].map(|column| self.word(PAGES, page, column) as usize);
+        let start = self.pages.start + start;
+        let packed = self.bytes.get(start..start + length)?;
+        zstd::bulk::decompress(packed, unpacked.min(LONGEST_PAGE)).ok()
     }
 
     /// Returns the name of a package.
     pub(super) fn name(&self, entry: usize) -> &str {
-        let [start, length] = [2, 3].map(|column| self.word(ENTRIES, entry, column));
-        self.text(&self.names, start, length)
+        self.text(self.word(ENTRIES, entry, 3), self.word(ENTRIES, entry, 4))
     }
 
     /// Returns the version of a package.
     pub(super) fn version(&self, entry: usize) -> &str {
-        let [start, name_length] = [0, 3].map(|column| self.word(ENTRIES, entry, column));
-        let before = "Package: \nVersion: ".len() as u32 + name_length;
-        self.text(&self.texts, start.saturating_add(before), self.word(ENTRIES, entry, 4))
+        self.text(self.word(ENTRIES, entry, 5), self.word(ENTRIES, entry, 6))
     }
 
     /// Returns all packages, sorted by name.
@@ -127,7 +146,7 @@ impl Record {
     pub(super) fn provisions(&self, name: &str) -> impl Iterator<Item = (usize, Option<Version>)> {
         self.rows_of(PROVISIONS, name).map(|row| {
             let [start, length, by] = [2, 3, 4].map(|column| self.word(PROVISIONS, row, column));
-            let version = (start != NONE).then(|| self.text(&self.names, start, length));
+            let version = (start != NONE).then(|| self.text(start, length));
             (by as usize, version.and_then(|text| Version::parse(text).ok()))
         })
     }
@@ -140,7 +159,7 @@ impl Record {
     /// Returns every name that is mentioned.
     pub(super) fn mentioned(&self) -> impl Iterator<Item = &str> {
         let rows = 0..self.tables[MENTIONS].n_rows;
-        rows.map(|row| self.text(&self.names, self.word(MENTIONS, row, 0), self.word(MENTIONS, row, 1)))
+        rows.map(|row| self.text(self.word(MENTIONS, row, 0), self.word(MENTIONS, row, 1)))
     }
 
     /// Returns how many names are mentioned.
@@ -150,7 +169,7 @@ impl Record {
 
     /// Finds the rows of a table that begins with a name and is sorted by it.
     fn rows_of(&self, table: usize, name: &str) -> Range<usize> {
-        let name_of = |row: usize| self.text(&self.names, self.word(table, row, 0), self.word(table, row, 1));
+        let name_of = |row: usize| self.text(self.word(table, row, 0), self.word(table, row, 1));
         let n_rows = self.tables[table].n_rows;
         let begin = partition_point(0..n_rows, |row| name_of(row) < name);
         begin..partition_point(begin..n_rows, |row| name_of(row) == name)
@@ -161,8 +180,8 @@ impl Record {
     }
 
     /// What was written was text, and the checksum holds: nothing is lost by the defaults.
-    fn text(&self, part: &Range<usize>, start: u32, length: u32) -> &str {
-        let start = part.start + start as usize;
+    fn text(&self, start: u32, length: u32) -> &str {
+        let start = self.names.start + start as usize;
         let bytes = self.bytes.get(start..start + length as usize).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
@@ -193,17 +212,34 @@ fn partition_point(range: Range<usize>, is_before: impl Fn(usize) -> bool) -> us
 }
 
 /// A record in the making.
-#[derive(Default)]
 pub(super) struct Writer {
-    entries: Vec<[u32; 5]>,
+    entries: Vec<[u32; 7]>,
     essential: Vec<[u32; 1]>,
     provisions: Vec<[u32; 5]>,
     mentions: HashMap<Box<str>, [u32; 3]>,
     names: String,
-    texts: String,
+    /// The page that is being written.
+    page: String,
+    pages: Vec<[u32; 3]>,
+    /// What will be the record: room for its header, and the pages so far.
+    bytes: Vec<u8>,
 }
 
 impl Writer {
+    /// Returns an empty one.
+    pub(super) fn new() -> Writer {
+        Writer {
+            entries: Vec::new(),
+            essential: Vec::new(),
+            provisions: Vec::new(),
+            mentions: HashMap::new(),
+            names: String::new(),
+            page: String::new(),
+            pages: Vec::new(),
+            bytes: vec![0; HEADER],
+        }
+    }
+
     /// Adds a package and its paragraph, which were read before.
     pub(super) fn add(
         &mut self,
@@ -224,22 +260,24 @@ impl Writer {
         if package.essential {
             self.essential.push([entry]);
         }
-        let [start, length] = self.push_paragraph(package, paragraph);
-        self.entries.push([start, length, name_start, name_length, at(package.version.as_str().len())]);
+        let [version_start, version_length] = self.push(package.version.as_str());
+        let [page, start, length] = self.push_paragraph(package, paragraph);
+        self.entries.push([page, start, length, name_start, name_length, version_start, version_length]);
         Ok(())
     }
 
     /// Returns the record.
     pub(super) fn finish(mut self) -> Vec<u8> {
+        self.end_page();
         let names = std::mem::take(&mut self.names);
         let name_of = |start: u32, length: u32| &names[start as usize..][..length as usize];
         let mut by_name: Vec<[u32; 1]> = (0..at(self.entries.len())).map(|entry| [entry]).collect();
         by_name.sort_by_key(|[entry]| {
-            let [_, _, start, length, _] = self.entries[*entry as usize];
+            let [_, _, _, start, length, ..] = self.entries[*entry as usize];
             name_of(start, length)
         });
         self.provisions.sort_by_key(|[start, length, ..]| name_of(*start, *length));
-        let mut mentions: Vec<[u32; 3]> = self.mentions.values().copied().collect();
+        let mut mentions: Vec<[u32; 3]> = std::mem::take(&mut self.mentions).into_values().collect();
         mentions.sort_unstable_by_key(|[start, length, _]| name_of(*start, *length));
         let n_rows = [
             self.entries.len(),
@@ -247,33 +285,44 @@ impl Writer {
             self.essential.len(),
             self.provisions.len(),
             mentions.len(),
+            self.pages.len(),
             names.len(),
-            self.texts.len(),
+            self.bytes.len() - HEADER,
         ];
-        let body = [
-            n_rows.iter().flat_map(|n| at(*n).to_le_bytes()).collect(),
-            words(&self.entries),
-            words(&by_name),
-            words(&self.essential),
-            words(&self.provisions),
-            words(&mentions),
-            names.into_bytes(),
-            self.texts.into_bytes(),
-        ];
-        let body = body.concat();
-        let header = [MAGIC, &FORMAT.to_le_bytes()[..], &checksum(&body).to_le_bytes()].concat();
-        [header, body].concat()
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.extend_from_slice(names.as_bytes());
+        push_words(&mut bytes, &self.entries);
+        push_words(&mut bytes, &by_name);
+        push_words(&mut bytes, &self.essential);
+        push_words(&mut bytes, &self.provisions);
+        push_words(&mut bytes, &mentions);
+        push_words(&mut bytes, &self.pages);
+        bytes[CHECKED..HEADER].copy_from_slice(&n_rows.map(|n| at(n).to_le_bytes()).concat());
+        let checksum = checksum(&bytes[CHECKED..]).to_le_bytes();
+        let begin = [MAGIC, &FORMAT.to_le_bytes()[..], &checksum].concat();
+        bytes[..CHECKED].copy_from_slice(&begin);
+        bytes
     }
 
-    /// Name and version come first, where they are found without reading the paragraph.
-    fn push_paragraph(&mut self, package: &Package, paragraph: &Paragraph<'_>) -> [u32; 2] {
-        let start = self.texts.len();
-        self.texts.extend(["Package: ", &package.name, "\nVersion: ", package.version.as_str(), "\n"]);
+    /// Name and version come first.
+    fn push_paragraph(&mut self, package: &Package, paragraph: &Paragraph<'_>) -> [u32; 3] {
+        if self.page.len() >= PAGE {
+            self.end_page();
+        }
+        let start = self.page.len();
+        self.page.extend(["Package: ", &package.name, "\nVersion: ", package.version.as_str(), "\n"]);
         let is_kept = |name: &str| !LEFT_OUT.iter().any(|known| known.eq_ignore_ascii_case(name));
         for field in paragraph.fields().iter().filter(|field| is_kept(field.name)) {
-            self.texts.extend([field.name, ": ", &field.value, "\n"]);
+            self.page.extend([field.name, ": ", &field.value, "\n"]);
         }
-        [at(start), at(self.texts.len() - start)]
+        [at(self.pages.len()), at(start), at(self.page.len() - start)]
+    }
+
+    fn end_page(&mut self) {
+        let packed = zstd::bulk::compress(self.page.as_bytes(), LEVEL).expect("memory takes what is packed");
+        self.pages.push([at(self.bytes.len() - HEADER), at(packed.len()), at(self.page.len())]);
+        self.bytes.extend_from_slice(&packed);
+        self.page.clear();
     }
 
     fn push(&mut self, text: &str) -> [u32; 2] {
@@ -304,6 +353,6 @@ fn at(n: usize) -> u32 {
     u32::try_from(n).expect("an index is much shorter than 4 GiB, and nothing in a record is longer")
 }
 
-fn words<const N: usize>(rows: &[[u32; N]]) -> Vec<u8> {
-    rows.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
+fn push_words<const N: usize>(bytes: &mut Vec<u8>, rows: &[[u32; N]]) {
+    bytes.extend(rows.iter().flatten().flat_map(|word| word.to_le_bytes()));
 }

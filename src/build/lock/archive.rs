@@ -1,6 +1,6 @@
 //! Repositories read: a verified Release file, and the packages that its indexes list.
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::future::try_join_all;
@@ -167,9 +167,9 @@ impl Reading {
 
     fn read(self) -> Result<Index> {
         let blob = BufReader::with_capacity(1 << 17, self.store.open_blob(&self.file.digest)?);
-        let mut text = String::new();
-        fetch::decompress(blob, &self.file.path, LARGEST_INDEX)?.read_to_string(&mut text)?;
-        let index = Index::parse(&text, &self.architecture, self.repository)?;
+        let text = fetch::decompress(blob, &self.file.path, LARGEST_INDEX)?;
+        let text = BufReader::with_capacity(1 << 17, text);
+        let index = Index::read(text, &self.architecture, self.repository)?;
         self.store.set_record(INDEX, &self.key(), index.to_record())?;
         Ok(index)
     }
