@@ -7,7 +7,9 @@ mod maker;
 use std::process::Command;
 
 use base64::Engine as _;
-use estaleiro::apt::keyring::{Fingerprint, Keyring, VerifyError, verify_detached, verify_inrelease};
+use estaleiro::apt::keyring::{
+    Fingerprint, Keyring, Proofs, Verified, VerifyError, verify_detached, verify_inrelease,
+};
 use estaleiro::apt::release::Release;
 use estaleiro::apt::sources::Validity;
 use estaleiro::fetch::Fetcher;
@@ -54,9 +56,22 @@ enum Expected {
 }
 use Expected::{Good, GoodButNotToGpgv, Refused, RefusedByUs};
 
+/// Judges twice, the second time with what was proved the first: it must come to the same.
+fn judged(
+    keyring: &Keyring,
+    judge: impl Fn(&Keyring) -> Result<Verified, VerifyError>,
+) -> Result<Verified, VerifyError> {
+    let proofs = Proofs::default();
+    let first = judge(&keyring.clone().remembering(proofs.clone()));
+    let known = Proofs::default().with(proofs.used());
+    assert_eq!(judge(&keyring.clone().remembering(known.clone())), first);
+    assert_eq!(known.used(), proofs.used(), "nothing more is to be proved");
+    first
+}
+
 /// Says where we, or gpgv, judge otherwise than expected.
 fn deviation(name: &str, maker: &Maker, document: &str, expected: &Expected) -> Option<String> {
-    let ours = verify_inrelease(document.as_bytes(), &maker.keyring(), NOW);
+    let ours = judged(&maker.keyring(), |keyring| verify_inrelease(document.as_bytes(), keyring, NOW));
     let ours = ours.map(|verified| verified.signers[0].primary.clone()).map_err(|error| error.to_string());
     let gpgv = gpgv_believes(&maker.certificate, &[document.as_bytes()]);
     let as_expected = match (expected, &ours) {
@@ -72,7 +87,9 @@ fn deviation(name: &str, maker: &Maker, document: &str, expected: &Expected) -> 
 fn detached_deviation(name: &str, maker: &Maker, how: &How, expected: &Expected) -> Option<String> {
     let document = canonical(TEXT);
     let signature = armour(&[maker.sign(&How { typ: SignatureType::Binary, ..how.clone() })]);
-    let ours = verify_detached(document.as_bytes(), signature.as_bytes(), &maker.keyring(), NOW);
+    let ours = judged(&maker.keyring(), |keyring| {
+        verify_detached(document.as_bytes(), signature.as_bytes(), keyring, NOW)
+    });
     let ours = ours.map(|_| ()).map_err(|error| error.to_string());
     let gpgv = gpgv_believes(&maker.certificate, &[signature.as_bytes(), document.as_bytes()]);
     let as_expected = match (expected, &ours) {
@@ -410,6 +427,26 @@ fn a_revocation_in_either_copy_of_a_key_counts() {
 }
 
 #[test]
+fn what_is_proved_is_judged_anew_each_time() {
+    let recipe = Recipe { lifetime: Some(2_000_000_000), ..plain() };
+    let (good, revoked) =
+        (Maker::new(1, &recipe), Maker::new(1, &Recipe { is_revoked: true, ..recipe.clone() }));
+    let document = clear_signed(TEXT, "SHA512", &[good.sign(&how())]);
+    let proofs = Proofs::default();
+    let keyring = good.keyring().remembering(proofs.clone());
+    verify_inrelease(document.as_bytes(), &keyring, NOW).unwrap();
+    assert!(!proofs.used().is_empty());
+    let error = verify_inrelease(document.as_bytes(), &keyring, 4_000_000_000).unwrap_err();
+    assert!(error.to_string().contains("expired on"), "{error}");
+    let mut keyring = keyring;
+    keyring.merge(revoked.keyring());
+    let error = verify_inrelease(document.as_bytes(), &keyring, NOW).unwrap_err();
+    assert!(error.to_string().contains("the key is revoked"), "{error}");
+    let stranger = Maker::new(2, &plain()).keyring().remembering(proofs);
+    assert!(verify_inrelease(document.as_bytes(), &stranger, NOW).is_err());
+}
+
+#[test]
 fn a_keyring_is_read_armoured_with_text_around_it_and_several_in_one_file() {
     let makers = [Maker::new(1, &plain()), Maker::new(2, &plain())];
     let armoured = makers.iter().map(|maker| {
@@ -436,8 +473,9 @@ fn a_private_key_is_refused_where_a_public_one_belongs() {
 #[test]
 fn no_cut_or_changed_byte_of_a_signed_document_makes_it_say_something_else() {
     let maker = Maker::new(1, &with_subkey(|_| {}));
-    let keyring = maker.keyring();
+    let keyring = maker.keyring().remembering(Proofs::default());
     let signed = clear_signed(TEXT, "SHA512", &[maker.sign(&how())]).into_bytes();
+    verify_inrelease(&signed, &keyring, NOW).unwrap();
     for at in 0..signed.len() {
         for change in [0x01, 0x20, 0x80] {
             let mut document = signed.clone();

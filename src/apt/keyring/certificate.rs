@@ -9,6 +9,7 @@ use pgp::types::{Duration, KeyDetails, KeyVersion, PublicParams, Tag};
 
 use super::Fingerprint;
 use super::packets::Item;
+use super::proofs::{Proofs, bytes};
 use crate::apt::date;
 
 /// How far our clock may lag behind the signer's.
@@ -52,10 +53,15 @@ impl Candidate<'_> {
     }
 
     /// Whether the key made `signature` over `data`.
-    pub(super) fn made(&self, signature: &Signature, data: &[u8]) -> bool {
+    pub(super) fn made(&self, signature: &Signature, data: &[u8], proofs: &Proofs) -> bool {
         match self {
-            Candidate::Primary(key) => signature.verify(*key, data).is_ok(),
-            Candidate::Subkey(key, _) => signature.verify(*key, data).is_ok(),
+            Candidate::Primary(key) => {
+                proofs.hold("document", key, signature, Some(data), || signature.verify(*key, data).is_ok())
+            }
+            Candidate::Subkey(key, _) => {
+                let verify = || signature.verify(*key, data).is_ok();
+                proofs.hold("document of a subkey", key, signature, Some(data), verify)
+            }
         }
     }
 
@@ -138,38 +144,38 @@ impl Certificate {
     }
 
     /// Says why `key` may not sign documents at the time `now`, if so.
-    pub(super) fn check(&self, key: &Candidate<'_>, now: i64) -> Result<(), String> {
-        let flags = self.check_primary(now)?;
+    pub(super) fn check(&self, key: &Candidate<'_>, now: i64, proofs: &Proofs) -> Result<(), String> {
+        let flags = self.check_primary(now, proofs)?;
         match key {
             Candidate::Primary(_) => match flags.is_none_or(|flags| flags.sign()) {
                 true => Ok(()),
                 false => Err("the key is not meant for signing".to_owned()),
             },
-            Candidate::Subkey(subkey, signatures) => self.check_subkey(subkey, signatures, now),
+            Candidate::Subkey(subkey, signatures) => self.check_subkey(subkey, signatures, now, proofs),
         }
     }
 
     /// Returns the primary key's flags, where it has any.
     ///
     /// As GnuPG does: what a direct-key signature says comes before what the newest user ID's says.
-    fn check_primary(&self, now: i64) -> Result<Option<KeyFlags>, String> {
+    fn check_primary(&self, now: i64, proofs: &Proofs) -> Result<Option<KeyFlags>, String> {
         check_strength(self.primary.public_params())?;
         let created = i64::from(self.primary.created_at().as_secs());
         check_created("the key", created, now)?;
         let is_revocation = |signature: &&Signature| signature.typ() == Some(SignatureType::KeyRevocation);
-        if self.signatures.iter().filter(is_revocation).any(|it| it.verify_key(&self.primary).is_ok()) {
+        if self.signatures.iter().filter(is_revocation).any(|it| self.is_its_own(it, proofs)) {
             return Err("the key is revoked".to_owned());
         }
-        let statements = self.self_signatures(now)?;
+        let statements = self.self_signatures(now, proofs)?;
         let lifetime = statements.iter().find_map(|signature| signature.key_expiration_time());
         check_expiry(created, lifetime.map(Duration::as_secs), now)?;
         Ok(statements.iter().find_map(|signature| key_flags(signature)))
     }
 
     /// Returns the newest direct-key signature and the newest certification of a user ID, as far as there are.
-    fn self_signatures(&self, now: i64) -> Result<Vec<&Signature>, String> {
-        let direct = newest(self.direct_signatures(), now);
-        let user = newest(self.certifications().into_iter(), now);
+    fn self_signatures(&self, now: i64, proofs: &Proofs) -> Result<Vec<&Signature>, String> {
+        let direct = newest(self.direct_signatures(proofs).into_iter(), now);
+        let user = newest(self.certifications(proofs).into_iter(), now);
         let statements: Vec<_> = match self.primary.version() {
             KeyVersion::V6 => direct.as_ref().ok().copied().into_iter().collect(),
             _ => direct.as_ref().ok().copied().into_iter().chain(user.as_ref().ok().copied()).collect(),
@@ -182,16 +188,22 @@ impl Certificate {
         }
     }
 
-    fn direct_signatures(&self) -> impl Iterator<Item = &Signature> {
+    fn direct_signatures(&self, proofs: &Proofs) -> Vec<&Signature> {
         let is_direct = |it: &&Signature| it.typ() == Some(SignatureType::Key);
-        self.signatures.iter().filter(is_direct).filter(|it| it.verify_key(&self.primary).is_ok())
+        self.signatures.iter().filter(is_direct).filter(|it| self.is_its_own(it, proofs)).collect()
+    }
+
+    /// Whether the primary key made `signature` over itself.
+    fn is_its_own(&self, signature: &Signature, proofs: &Proofs) -> bool {
+        let verify = || signature.verify_key(&self.primary).is_ok();
+        proofs.hold("key", &self.primary, signature, Some(&[]), verify)
     }
 
     /// A user ID whose certification was taken back later says nothing.
-    fn certifications(&self) -> Vec<&Signature> {
+    fn certifications(&self, proofs: &Proofs) -> Vec<&Signature> {
         let mut certifications = Vec::new();
         for (id, signatures) in &self.users {
-            let own = |it: &&Signature| self.certified(id, it);
+            let own = |it: &&Signature| self.certified(id, it, proofs);
             let (revocations, standing): (Vec<_>, Vec<_>) =
                 signatures.iter().filter(own).partition(|it| it.typ() == Some(SignatureType::CertRevocation));
             let revoked = revocations.iter().filter_map(|it| it.created()).max();
@@ -201,34 +213,54 @@ impl Certificate {
     }
 
     /// A keyring holds certifications by many others; theirs do not name this key, and cost nothing.
-    fn certified(&self, id: &UserId, signature: &Signature) -> bool {
+    fn certified(&self, id: &UserId, signature: &Signature, proofs: &Proofs) -> bool {
+        let verify = || signature.verify_certification(&self.primary, Tag::UserId, id).is_ok();
         names(signature, &self.primary)
-            && signature.verify_certification(&self.primary, Tag::UserId, id).is_ok()
+            && proofs.hold("user", &self.primary, signature, Some(id.id()), verify)
     }
 
-    fn check_subkey(&self, key: &PublicSubkey, signatures: &[Signature], now: i64) -> Result<(), String> {
+    fn check_subkey(
+        &self,
+        key: &PublicSubkey,
+        signatures: &[Signature],
+        now: i64,
+        proofs: &Proofs,
+    ) -> Result<(), String> {
         check_strength(key.public_params())?;
         let created = i64::from(key.created_at().as_secs());
         check_created("the subkey", created, now)?;
-        let verified = || signatures.iter().filter(|it| it.verify_subkey_binding(&self.primary, key).is_ok());
-        if verified().any(|it| it.typ() == Some(SignatureType::SubkeyRevocation)) {
+        let subkey = bytes(key);
+        let is_bound = |it: &&Signature| {
+            let verify = || it.verify_subkey_binding(&self.primary, key).is_ok();
+            proofs.hold("subkey", &self.primary, it, subkey.as_deref(), verify)
+        };
+        let verified: Vec<&Signature> = signatures.iter().filter(is_bound).collect();
+        if verified.iter().any(|it| it.typ() == Some(SignatureType::SubkeyRevocation)) {
             return Err("the subkey is revoked".to_owned());
         }
-        let bindings = verified().filter(|it| it.typ() == Some(SignatureType::SubkeyBinding));
+        let bindings = verified.into_iter().filter(|it| it.typ() == Some(SignatureType::SubkeyBinding));
         let binding = newest(bindings, now).map_err(|reason| {
             reason.unwrap_or_else(|| "the subkey is not bound to its primary key".to_owned())
         })?;
         if !binding.key_flags().sign() {
             return Err("the subkey is not meant for signing".to_owned());
         }
-        self.check_back_signature(key, binding, now)?;
+        self.check_back_signature(key, binding, now, proofs)?;
         check_expiry(created, binding.key_expiration_time().map(Duration::as_secs), now)
     }
 
     /// Without the subkey's consent, somebody could pass another's signatures off as their own.
-    fn check_back_signature(&self, key: &PublicSubkey, binding: &Signature, now: i64) -> Result<(), String> {
+    fn check_back_signature(
+        &self,
+        key: &PublicSubkey,
+        binding: &Signature,
+        now: i64,
+        proofs: &Proofs,
+    ) -> Result<(), String> {
+        let primary = bytes(&self.primary);
         let agreed = binding.embedded_signature().is_some_and(|back| {
-            check_signature(back, now).is_ok() && back.verify_primary_key_binding(key, &self.primary).is_ok()
+            let verify = || back.verify_primary_key_binding(key, &self.primary).is_ok();
+            check_signature(back, now).is_ok() && proofs.hold("back", key, back, primary.as_deref(), verify)
         });
         match agreed {
             true => Ok(()),

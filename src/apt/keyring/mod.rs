@@ -10,6 +10,7 @@
 mod certificate;
 mod cleartext;
 mod packets;
+mod proofs;
 mod verify;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use proofs::Proofs;
 pub use verify::{Finding, Signer, Verified, VerifyError, verify_detached, verify_inrelease};
 
 use certificate::Certificate;
@@ -123,6 +125,8 @@ fn list(fingerprints: &[Fingerprint]) -> String {
 pub struct Keyring {
     /// One for each primary key.
     certificates: Vec<Certificate>,
+    /// What need not be computed again.
+    proofs: Proofs,
 }
 
 impl Keyring {
@@ -147,6 +151,11 @@ impl Keyring {
         }
     }
 
+    /// Returns the same keys, for which what is proved need not be computed again.
+    pub fn remembering(self, proofs: Proofs) -> Keyring {
+        Keyring { proofs, ..self }
+    }
+
     /// Keeps only what the pins name: a whole certificate by its primary key, or one subkey of it.
     pub fn restrict_to(&self, pins: &[Fingerprint]) -> Result<Keyring, InvalidKeyring> {
         let is_known = |pin: &&Fingerprint| self.certificates.iter().any(|known| known.holds(pin));
@@ -155,12 +164,13 @@ impl Keyring {
             return Err(InvalidKeyring::NotFound { pinned: missing.clone(), found });
         }
         let certificates = self.certificates.iter().filter_map(|known| known.restricted_to(pins)).collect();
-        Ok(Keyring { certificates })
+        Ok(Keyring { certificates, proofs: self.proofs.clone() })
     }
 
     /// Keeps only the very key that the pin names: of a primary key, none of the subkeys.
     pub fn only(&self, pin: &Fingerprint) -> Keyring {
-        Keyring { certificates: self.certificates.iter().filter_map(|known| known.with_only(pin)).collect() }
+        let certificates = self.certificates.iter().filter_map(|known| known.with_only(pin)).collect();
+        Keyring { certificates, proofs: self.proofs.clone() }
     }
 
     /// Returns the fingerprints of the primary keys, in order.

@@ -5,6 +5,7 @@ use pgp::packet::{Packet, Signature, SignatureType};
 use super::certificate::{self, Candidate, Certificate};
 use super::cleartext::Cleartext;
 use super::packets::{self, Item, Kind};
+use super::proofs::Proofs;
 use super::{Fingerprint, Keyring, list};
 
 /// Release files of the largest archives have some 300 kB.
@@ -179,8 +180,9 @@ fn judge_one(item: &Item, data: &[u8], keyring: &Keyring, now: i64) -> Judgement
         return worthless(reason);
     }
     // A subkey may be claimed by two certificates: it is enough that one may.
-    let made = makers.into_iter().filter(|(_, maker)| maker.made(signature, data));
-    let checked = made.map(|(certificate, maker)| check_maker(certificate, &maker, signature, now));
+    let made = makers.into_iter().filter(|(_, maker)| maker.made(signature, data, &keyring.proofs));
+    let checked =
+        made.map(|(certificate, maker)| check_maker(certificate, &maker, signature, now, &keyring.proofs));
     match checked.reduce(Result::or) {
         None => Judgement::Forged(key),
         Some(Ok(signer)) => Judgement::Good(signer),
@@ -201,12 +203,13 @@ fn check_maker(
     maker: &Candidate<'_>,
     signature: &Signature,
     now: i64,
+    proofs: &Proofs,
 ) -> Result<Signer, String> {
     let made = signature.created().map_or(0, |created| i64::from(created.as_secs()));
     if made < maker.created() {
         return Err("its signature is older than the key".to_owned());
     }
-    certificate.check(maker, now)?;
+    certificate.check(maker, now, proofs)?;
     Ok(Signer {
         primary: certificate.fingerprint(),
         signing: maker.fingerprint(),

@@ -1,5 +1,6 @@
 //! Repositories read: a verified Release file, and the packages that its indexes list.
 
+use std::collections::BTreeSet;
 use std::io::BufReader;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -9,17 +10,20 @@ use super::places::Places;
 use super::trust::{Author, Trust};
 use super::{LockedSuite, seen};
 use crate::apt::index::{DEFAULT_PIN, Index, RepositoryId};
-use crate::apt::keyring::{self, Keyring, Verified};
+use crate::apt::keyring::{self, Keyring, Proofs, Verified, VerifyError};
 use crate::apt::release::{IndexFile, Release};
 use crate::apt::sources::Repository;
 use crate::bom;
 use crate::digest::Digest;
 use crate::fetch::{self, Compression, Fetcher, Wanted};
+use crate::oci::canonical_json;
 use crate::redact;
 use crate::store::Store;
 
 /// Indexes as they are kept, by what they were read from.
 const INDEX: &str = "index";
+/// The signatures that were verified of a Release file, by its digest.
+const PROOFS: &str = "proofs-1";
 /// No InRelease file is larger; Debian's has 150 kB.
 const LARGEST_RELEASE: u64 = 16 << 20;
 /// No index is larger, packed or unpacked; Debian's main has 50 MB.
@@ -49,6 +53,8 @@ pub struct Desk<'a> {
     pub places: &'a Places,
     /// The suites that the last lock holds.
     pub last: &'a [LockedSuite],
+    /// The signatures that were verified: suites are signed by the same keys.
+    pub proofs: &'a Proofs,
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -86,7 +92,9 @@ impl Desk<'_> {
             Err(error) if error.is_not_found() => return self.detached(repository, keyring).await,
             bytes => bytes?,
         };
-        Ok((keyring::verify_inrelease(&bytes, keyring, self.now)?, Digest::of(&bytes)))
+        let digest = Digest::of(&bytes);
+        let verify = |keyring: &Keyring| keyring::verify_inrelease(&bytes, keyring, self.now);
+        Ok((self.verified(&digest, keyring, verify)?, digest))
     }
 
     async fn detached(&self, repository: &Repository, keyring: &Keyring) -> Result<(Verified, Digest)> {
@@ -99,8 +107,27 @@ impl Desk<'_> {
             true => anyhow!("it is not signed: there is a Release file, but neither InRelease nor Release.gpg\nhint: what nobody signed is not used"),
             false => error.into(),
         })?;
-        let verified = keyring::verify_detached(&document, &signature, keyring, self.now)?;
-        Ok((verified, Digest::of(&document)))
+        let digest = Digest::of(&document);
+        let verify = |keyring: &Keyring| keyring::verify_detached(&document, &signature, keyring, self.now);
+        Ok((self.verified(&digest, keyring, verify)?, digest))
+    }
+
+    /// Verifies a Release file; no signature is computed that was before, and whether it counts is judged anew.
+    fn verified(
+        &self,
+        digest: &Digest,
+        keyring: &Keyring,
+        verify: impl FnOnce(&Keyring) -> Result<Verified, VerifyError>,
+    ) -> Result<Verified> {
+        let known = self.store.record(PROOFS, digest).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let known: BTreeSet<Digest> = known.unwrap_or_default();
+        let proofs = self.proofs.with(known.iter().copied());
+        let verified = verify(&keyring.clone().remembering(proofs.clone()))?;
+        let used = proofs.used();
+        if !used.is_subset(&known) {
+            self.store.set_record(PROOFS, digest, &canonical_json(&(&known | &used)))?;
+        }
+        Ok(verified)
     }
 
     async fn text(&self, repository: &Repository, name: &str) -> Result<Vec<u8>, fetch::Error> {

@@ -19,7 +19,7 @@ use super::trust::{Author, NamedKeyring, Trust, host};
 use super::wish::{self, Wish};
 use super::{Lock, LockRequest, LockedBase, LockedPackage, LockedSource, PlatformLock};
 use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
-use crate::apt::keyring::{Fingerprint, Keyring};
+use crate::apt::keyring::{Fingerprint, Keyring, Proofs};
 use crate::apt::order::{self, Step};
 use crate::apt::reach::Reach;
 use crate::apt::resolve::{Request, Universe, Wanted};
@@ -229,7 +229,8 @@ async fn open_archives<'a>(
     let trust =
         Trust { named: named_keyrings(subject, &places, world).await?, base, machine: &world.machine };
     let last = subject.last().map_or(&[][..], |last| &last.suites[..]);
-    let archives = Archives { author, suites: Vec::new(), for_sources, trust, places, last };
+    let proofs = Proofs::default();
+    let archives = Archives { author, suites: Vec::new(), for_sources, trust, places, last, proofs };
     let desk = archives.desk(world);
     let opened = repositories.iter().map(|repository| desk.open(repository, author));
     let mut suites = try_join_all(opened).await?;

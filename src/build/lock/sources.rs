@@ -14,6 +14,7 @@ use super::shelf::{self, Found, SourceName};
 use super::trust::{Author, Trust};
 use super::{LockedPackage, LockedSource, LockedSuite, PlatformLock};
 use crate::apt::index::Candidate;
+use crate::apt::keyring::Proofs;
 use crate::apt::sources::Repository;
 use crate::build::World;
 use crate::build::base::Facts;
@@ -36,6 +37,8 @@ pub struct Archives<'a> {
     pub places: Places,
     /// The suites that the last lock holds.
     pub last: &'a [LockedSuite],
+    /// The signatures that were verified.
+    pub proofs: Proofs,
 }
 
 impl Archives<'_> {
@@ -47,6 +50,7 @@ impl Archives<'_> {
             store: &world.store,
             places: &self.places,
             last: self.last,
+            proofs: &self.proofs,
             now: world.now,
         }
     }
