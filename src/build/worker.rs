@@ -76,6 +76,12 @@ pub struct Worker {
     pub compression: Compression,
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.copies.leave();
+    }
+}
+
 impl Executor for Worker {
     fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
         let parent = || inputs.parent.ok_or_else(|| anyhow!("internal error: nothing to build upon"));
@@ -175,7 +181,11 @@ impl Worker {
         };
         let (store, progress) = (&self.store, &self.progress);
         let site = unpack::Site { store, progress, architecture: self.platform.debian_architecture() };
-        unpack::unpack(op, &site, made.as_ref(), self.writer()?)
+        let delta = unpack::unpack(op, &site, made.as_ref(), self.writer()?)?;
+        if let Some(made) = made {
+            made.leave();
+        }
+        Ok(delta)
     }
 
     fn install(&self, op: &Install, parent: &Snapshot) -> Result<Delta> {

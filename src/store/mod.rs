@@ -21,6 +21,7 @@ pub use prune::{Bound, InvalidBound, Pruned};
 pub use scratch::Scratch;
 
 use crate::digest::Digest;
+use scratch::Remover;
 
 /// What went wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
+    remover: Remover,
     /// Held for as long as the store is open.
     lock: File,
 }
@@ -91,7 +93,7 @@ impl Store {
         let root = fs::canonicalize(&root).map_err(Error::io("find", &root))?;
         let lock = root.join("lock");
         let lock = File::options().create(true).append(true).open(&lock).map_err(Error::io("open", &lock))?;
-        let store = Store { inner: Arc::new(Inner { root, lock }) };
+        let store = Store { inner: Arc::new(Inner { root, remover: Remover::default(), lock }) };
         store.claim()?;
         scratch::sweep(&store.root().join("scratch"));
         Ok(store)
@@ -180,7 +182,7 @@ impl Store {
 
     /// Makes an empty directory that goes away with the value.
     pub fn scratch(&self) -> Result<Scratch, Error> {
-        Scratch::create(&self.root().join("scratch"))
+        Scratch::create(self)
     }
 
     fn record_path(&self, kind: &str, key: &Digest) -> PathBuf {
@@ -262,6 +264,20 @@ mod tests {
         Store::open(directory.path().join("state")).unwrap();
         assert!(alive.path().exists());
         assert!(!dead.exists());
+    }
+
+    #[test]
+    fn what_is_left_to_be_removed_is_gone_when_the_store_is_closed() {
+        let (directory, store) = store();
+        let place = store.root().join("scratch");
+        for _ in 0..5 {
+            let scratch = store.scratch().unwrap();
+            fs::create_dir_all(scratch.path().join("rootfs/etc")).unwrap();
+            fs::write(scratch.path().join("rootfs/etc/hostname"), "a").unwrap();
+            scratch.leave();
+        }
+        drop(store);
+        assert!(names_in(&place).is_empty(), "{}", directory.path().display());
     }
 
     #[test]

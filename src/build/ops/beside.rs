@@ -48,7 +48,7 @@ pub struct Made {
     removed: Vec<PathBuf>,
     /// The files that were there before.
     before: BTreeSet<PathBuf>,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Workshop {
@@ -105,7 +105,7 @@ impl Workshop {
                 .map(|found| found.path.strip_prefix(".").unwrap_or(&found.path).to_owned())
                 .collect(),
             root,
-            _scratch: scratch,
+            scratch,
         })
     }
 }
@@ -115,6 +115,11 @@ impl Made {
     pub fn is_missing(&self, package: &str, place: &Path) -> bool {
         let may_be_gone = self.names.contains(package) && !self.before.contains(place);
         !self.present.contains(place) && !may_be_gone
+    }
+
+    /// Lets what was kept be removed while the work goes on.
+    pub fn leave(self) {
+        self.scratch.leave();
     }
 
     /// Removes what scripts removed.

@@ -43,6 +43,12 @@ impl Copies {
         drop(copies);
         drop(oldest);
     }
+
+    /// Lets all be removed while the work goes on.
+    pub fn leave(&mut self) {
+        let copies = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        copies.drain(..).for_each(|(_, copy)| copy.leave());
+    }
 }
 
 fn key_of(layers: &[Layer]) -> Digest {
@@ -159,6 +165,14 @@ impl Ground {
             Some(moments) => Ok(moments),
             None => Ok(Moments::read(&self.upper)?),
         }
+    }
+
+    /// Returns what is below, and where the changes are. A copy is removed while the work goes on.
+    pub fn end(self) -> (Stack, PathBuf) {
+        if let Floor::Copied { home, .. } = self.floor {
+            home.leave();
+        }
+        (self.below, self.upper)
     }
 
     /// Gives files of the layers times of their own for the work; a file that is not changed otherwise is unchanged.

@@ -101,7 +101,8 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
                 run.mark(op, &archives)
             })?;
             let moments = ground.moments()?;
-            (Some(ground.below), ground.upper, moments)
+            let (below, upper) = ground.end();
+            (Some(below), upper, moments)
         }
         None => {
             let place = scratch.path().join("root");
@@ -133,6 +134,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let paths = explain(&changes, &scene, None)?;
     layer::pack(&changes, &changed, &mut writer)?;
     let packed = writer.finish()?;
+    scratch.leave();
     task.advance(packed.layer.descriptor.size);
     task.done(&format!("{} paths", packed.paths.len() + packed.removed.len()));
     paths.delta(packed, bom)

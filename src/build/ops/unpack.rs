@@ -86,6 +86,7 @@ pub fn unpack(op: &Install, site: &Site<'_>, made: Option<&Made>, mut writer: La
     };
     sha512::add(&mut bom.packages, site.store)?;
     copyrights::add(&mut bom, &layer::Stack::open(&[&root])?, site.store)?;
+    scratch.leave();
     paths.delta(packed, bom)
 }
 
