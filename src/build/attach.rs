@@ -6,14 +6,18 @@
 use std::cmp::Reverse;
 
 use anyhow::Context as _;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::bom::{self, Document, Format};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};
-use crate::registry::{Artifact, Bundle, Registry, Result};
+use crate::registry::{Artifact, Content, Registry, Result};
 
 /// No account, and no lock, is larger.
 pub const LARGEST: u64 = 256 << 20;
+
+/// How many artifacts are looked for at a time.
+const N_PARALLEL: usize = 8;
 
 /// How many of the same kind were attached before: absent on the first one.
 const GENERATION: &str = "vnd.estaleiro.generation";
@@ -21,7 +25,12 @@ const GENERATION: &str = "vnd.estaleiro.generation";
 /// Finds what counts among the artifacts of one type that refer to `subject`: the newest.
 pub async fn newest(registry: &Registry, subject: &Digest, media_type: &str) -> Result<Option<Descriptor>> {
     let known = registry.referrers(subject, Some(media_type)).await?;
-    Ok(known.into_iter().rev().min_by_key(|artifact| Reverse(generation(artifact))))
+    Ok(newest_of(&known, media_type).cloned())
+}
+
+fn newest_of<'l>(listed: &'l [Descriptor], media_type: &str) -> Option<&'l Descriptor> {
+    let of_type = listed.iter().filter(|artifact| artifact.artifact_type.as_deref() == Some(media_type));
+    of_type.rev().min_by_key(|artifact| Reverse(generation(artifact)))
 }
 
 /// Returns the account of an image in this form: as it is attached, else made of the YAML form that is.
@@ -55,35 +64,62 @@ async fn content(registry: &Registry, image: &Digest, format: Format) -> Result<
     }
 }
 
-/// Attaches `artifact`, unless the newest of its type has the same content and is there in full.
-pub async fn attach(registry: &Registry, subject: &Descriptor, artifact: &Artifact) -> Result<Descriptor> {
-    let Some(last) = newest(registry, &subject.digest, &artifact.media_type).await? else {
-        return registry.attach(subject, artifact).await;
-    };
-    if is_whole(registry, subject, &last, artifact).await? {
-        return Ok(last);
-    }
-    registry.forget_referrers(&subject.digest);
-    let last = newest(registry, &subject.digest, &artifact.media_type).await?;
-    let generation = last.as_ref().map_or(0, generation).saturating_add(1);
-    let mut later = artifact.clone();
-    later.annotations.insert(GENERATION.into(), generation.to_string());
-    registry.attach(subject, &later).await
+/// What is to be attached to an image, and what is there already.
+pub struct Attachments<'r> {
+    registry: &'r Registry,
+    subject: Descriptor,
+    /// In their order; what isn't there stands for nothing yet.
+    there: Vec<Option<Descriptor>>,
+    new: Vec<Artifact>,
 }
 
-/// Attaches `bundle`, whose blobs are there, unless the newest of its type has the same.
-pub async fn attach_bundle(registry: &Registry, subject: &Descriptor, bundle: &Bundle) -> Result<Descriptor> {
-    let Some(last) = newest(registry, &subject.digest, &bundle.artifact_type).await? else {
-        return registry.attach_bundle(subject, bundle).await;
-    };
-    let manifest = registry.manifest(&last.digest.to_string()).await?;
-    let manifest = manifest.and_then(|(_, bytes)| Manifest::parse(&bytes).ok());
-    if manifest.is_some_and(|manifest| manifest.layers == bundle.layers) {
-        return Ok(last);
+/// Looks which of `artifacts` are attached: those of whose type the newest has the same content, and is there in full.
+///
+/// What the others hold is pushed, so that [`Attachments::attach`] has little left to do.
+pub async fn prepare<'r>(
+    registry: &'r Registry,
+    subject: &Descriptor,
+    artifacts: Vec<&Artifact>,
+) -> Result<Attachments<'r>> {
+    let listed = registry.referrers(&subject.digest, None).await?;
+    let looks: Vec<_> = artifacts.iter().map(|artifact| find(registry, subject, &listed, artifact)).collect();
+    let there: Vec<Option<Descriptor>> = stream::iter(looks).buffered(N_PARALLEL).try_collect().await?;
+    let artifacts = artifacts.into_iter().zip(&there).filter(|(_, found)| found.is_none());
+    let mut new: Vec<Artifact> = artifacts.map(|(artifact, _)| artifact.clone()).collect();
+    if new.iter().any(|artifact| newest_of(&listed, &artifact.media_type).is_some()) {
+        registry.forget_referrers(&subject.digest);
+        let listed = registry.referrers(&subject.digest, None).await?;
+        new.iter_mut().for_each(|artifact| follow(artifact, &listed));
     }
-    let mut later = bundle.clone();
-    later.annotations.insert(GENERATION.into(), generation(&last).saturating_add(1).to_string());
-    registry.attach_bundle(subject, &later).await
+    registry.push_contents(new.iter()).await?;
+    Ok(Attachments { registry, subject: subject.clone(), there, new })
+}
+
+impl Attachments<'_> {
+    /// Attaches what isn't there, all at once; returns the manifests of all, in their order.
+    pub async fn attach(self) -> Result<Vec<Descriptor>> {
+        let mut attached = self.registry.attach_all(&self.subject, &self.new).await?.into_iter();
+        Ok(self.there.into_iter().filter_map(|found| found.or_else(|| attached.next())).collect())
+    }
+}
+
+/// Makes an artifact the later one of its type, where there is one.
+fn follow(artifact: &mut Artifact, listed: &[Descriptor]) {
+    if let Some(last) = newest_of(listed, &artifact.media_type) {
+        let generation = generation(last).saturating_add(1);
+        artifact.annotations.insert(GENERATION.into(), generation.to_string());
+    }
+}
+
+/// Returns the newest of the artifact's type, if it is the same.
+async fn find(
+    registry: &Registry,
+    subject: &Descriptor,
+    listed: &[Descriptor],
+    artifact: &Artifact,
+) -> Result<Option<Descriptor>> {
+    let Some(last) = newest_of(listed, &artifact.media_type) else { return Ok(None) };
+    Ok(is_whole(registry, subject, last, artifact).await?.then(|| last.clone()))
 }
 
 /// Whether manifest and content of what is listed as `last` are there, and the content is that of `artifact`.
@@ -93,14 +129,25 @@ async fn is_whole(
     last: &Descriptor,
     artifact: &Artifact,
 ) -> Result<bool> {
-    let content = Digest::of(&artifact.bytes);
-    if last.digest == artifact.digest(subject) {
-        return Ok(registry.has_manifest(&last.digest).await? && registry.has_blob(&content).await?);
+    let is_same = match last.digest == artifact.digest(subject) {
+        true => registry.has_manifest(&last.digest).await?,
+        false => match registry.manifest(&last.digest.to_string()).await? {
+            Some((_, bytes)) => Manifest::parse(&bytes).is_ok_and(|manifest| holds(&manifest, artifact)),
+            None => false,
+        },
+    };
+    match &artifact.content {
+        Content::Bytes(bytes) if is_same => registry.has_blob(&Digest::of(bytes)).await,
+        // They were looked for before.
+        Content::Blobs(_) | Content::Bytes(_) => Ok(is_same),
     }
-    let Some((_, bytes)) = registry.manifest(&last.digest.to_string()).await? else { return Ok(false) };
-    let is_same = Manifest::parse(&bytes)
-        .is_ok_and(|manifest| manifest.layers.iter().map(|layer| layer.digest).eq([content]));
-    Ok(is_same && registry.has_blob(&content).await?)
+}
+
+fn holds(manifest: &Manifest, artifact: &Artifact) -> bool {
+    match &artifact.content {
+        Content::Bytes(bytes) => manifest.layers.iter().map(|layer| layer.digest).eq([Digest::of(bytes)]),
+        Content::Blobs(blobs) => manifest.layers == *blobs,
+    }
 }
 
 /// Returns how many of its kind were attached before it.
@@ -126,6 +173,11 @@ mod tests {
         (directory, registry, image)
     }
 
+    async fn attach(registry: &Registry, image: &Descriptor, artifact: &Artifact) -> Descriptor {
+        let attachments = prepare(registry, image, vec![artifact]).await.unwrap();
+        attachments.attach().await.unwrap().remove(0)
+    }
+
     async fn newest_text(registry: &Registry, image: &Descriptor) -> String {
         let newest = newest(registry, &image.digest, KIND).await.unwrap().unwrap();
         String::from_utf8(registry.artifact(&newest, 100).await.unwrap()).unwrap()
@@ -135,7 +187,7 @@ mod tests {
     async fn the_last_one_attached_counts_even_if_it_was_there_once() {
         let (_directory, registry, image) = registry().await;
         for text in ["a", "b", "a", "a"] {
-            attach(&registry, &image, &Artifact::new(KIND, text.into())).await.unwrap();
+            attach(&registry, &image, &Artifact::new(KIND, text.into())).await;
             assert_eq!(newest_text(&registry, &image).await, text);
         }
         assert_eq!(registry.referrers(&image.digest, Some(KIND)).await.unwrap().len(), 3);
@@ -145,10 +197,10 @@ mod tests {
     async fn what_is_listed_and_gone_is_attached_again() {
         let (directory, registry, image) = registry().await;
         let artifact = Artifact::new(KIND, "a".into());
-        let first = attach(&registry, &image, &artifact).await.unwrap();
+        let first = attach(&registry, &image, &artifact).await;
         let blob = |digest: &Digest| directory.path().join("image/blobs/sha256").join(digest.hex());
         std::fs::remove_file(blob(&Digest::of("a"))).unwrap();
-        let second = attach(&registry, &image, &artifact).await.unwrap();
+        let second = attach(&registry, &image, &artifact).await;
         assert_ne!(first.digest, second.digest);
         assert_eq!(newest_text(&registry, &image).await, "a");
     }

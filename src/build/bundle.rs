@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::fetch::{self, Wanted};
 use crate::oci::{Annotations, Descriptor, Manifest};
 use crate::progress::{Progress, Task};
-use crate::registry::{Bundle, Registry};
+use crate::registry::{Artifact, Content, Registry};
 use crate::store::Store;
 
 /// The artifact type of a bundle of sources.
@@ -97,7 +97,7 @@ impl Sources {
     }
 
     /// Returns the artifact to attach, if there is anything in it.
-    pub fn bundle(&self, shipped: &Shipped, annotations: Annotations) -> Option<Bundle> {
+    pub fn bundle(&self, shipped: &Shipped, annotations: Annotations) -> Option<Artifact> {
         let there = self.files.iter().filter(|(_, wished)| !shipped.gone.contains(&wished.file.sha256));
         let layers = there.map(|(path, wished)| {
             let mut layer = descriptor(&wished.file);
@@ -105,7 +105,11 @@ impl Sources {
             layer
         });
         let layers: Vec<Descriptor> = layers.collect();
-        (!layers.is_empty()).then(|| Bundle { artifact_type: MEDIA_TYPE.into(), layers, annotations })
+        if layers.is_empty() {
+            return None;
+        }
+        let (media_type, content) = (MEDIA_TYPE.into(), Content::Blobs(layers));
+        Some(Artifact { media_type, content, annotations, replace: false })
     }
 
     /// Returns a file as something to be fetched.
@@ -326,7 +330,7 @@ mod tests {
                 media_type: "x".into(),
                 artifact_type: None,
                 config: Descriptor::of("x", b""),
-                layers: bundle.unwrap().layers,
+                layers: bundle.unwrap().layers(),
                 subject: None,
                 annotations: Annotations::new(),
             };

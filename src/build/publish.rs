@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
+use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::attach;
+use super::attach::{self, Attachments};
 use super::blobs::Blobs;
 use super::sign::Signer;
 use super::slsa;
 use crate::oci::{Annotations, Descriptor, Image};
 use crate::progress::Progress;
-use crate::registry::{self, Artifact, Bundle, Location, Pushed, Registry};
-use crate::signing::SigningKey;
+use crate::registry::{self, Artifact, Location, Pushed, Registry};
+use crate::signing::{Envelope, SigningKey};
 use crate::store::Store;
 
 /// How many blobs are pushed at a time.
@@ -27,7 +28,7 @@ pub struct Publication<'a> {
     /// What refers to it: account, lock, cache record.
     pub artifacts: Vec<Artifact>,
     /// Its sources, whose blobs are there already.
-    pub sources: Option<Bundle>,
+    pub sources: Option<Artifact>,
     /// Whether nothing was built: then it was only now that the tags were asked for.
     pub is_unchanged: bool,
     /// How it came to be, signed where there is a key.
@@ -61,40 +62,86 @@ pub async fn publish(
     let manifest = publication.image.manifest(publication.annotations.clone());
     let bytes = manifest.to_json();
     let descriptor = Descriptor::of(&manifest.media_type, &bytes);
-    let to_move = match publication.is_unchanged {
-        true => tags_to_move(&descriptor, tags, async |tag| registry.resolve_as_seen(tag).await).await?,
-        false => tags_to_move(&descriptor, tags, async |tag| registry.resolve(tag).await).await?,
-    };
-    let layers = push_layers(publication.image, registry, blobs, store, progress).await?;
-    // What a tag stands for is there.
-    if to_move.len() == tags.len() {
-        let (config, config_bytes) = publication.image.config_blob();
-        registry.push_bytes(&config.media_type, &config_bytes).await?;
-        registry.push_manifest(&descriptor.digest.to_string(), &manifest.media_type, &bytes).await?;
-    }
-    let mut artifacts = Vec::new();
-    for artifact in &publication.artifacts {
-        artifacts.push(attach::attach(registry, &descriptor, artifact).await?);
-    }
-    let mut documents = artifacts.clone();
-    if let Some(sources) = &publication.sources {
-        documents.push(attach::attach_bundle(registry, &descriptor, sources).await?);
-    }
-    let (provenance, key) = (&publication.provenance, publication.signing_key);
-    let told = slsa::attach(registry, &descriptor, provenance, key, publication.is_unchanged).await?;
-    documents.push(told.document);
-    if let Some(key) = key {
-        let signer = Signer { registry, key };
-        if let Some(envelope) = &told.envelope {
-            signer.attest(&descriptor.digest, envelope, slsa::PREDICATE_TYPE).await?;
+    let begun = async {
+        let to_move = tags_to_move(&descriptor, tags, async |tag| match publication.is_unchanged {
+            true => registry.resolve_as_seen(tag).await,
+            false => registry.resolve(tag).await,
+        });
+        let to_move = to_move.await?;
+        // What a tag stands for is there.
+        let is_to_put = to_move.len() == tags.len();
+        if is_to_put {
+            let (config, bytes) = publication.image.config_blob();
+            registry.push_bytes(&config.media_type, &bytes).await?;
         }
-        signer.documents(&descriptor.digest, &documents).await?;
-        signer.image(&descriptor.digest).await?;
-    }
+        Ok((to_move, is_to_put))
+    };
+    let layers = push_layers(publication.image, registry, blobs, store, progress);
+    let ((to_move, is_to_put), layers) = try_join(begun, layers).await?;
+    let put = async {
+        if is_to_put {
+            registry.push_manifest(&descriptor.digest.to_string(), &manifest.media_type, &bytes).await?;
+        }
+        Ok(())
+    };
+    let ((), documents) = try_join(put, Documents::prepare(publication, registry, &descriptor)).await?;
+    let artifacts = documents.attach(publication, registry, &descriptor).await?;
     for tag in &to_move {
         registry.push_manifest(tag, &manifest.media_type, &bytes).await?;
     }
     Ok(Published { manifest: descriptor, layers, artifacts, was_there: to_move.is_empty() })
+}
+
+/// What goes with an image.
+struct Documents<'r> {
+    attachments: Attachments<'r>,
+    /// How it came to be, if the last build attached that.
+    told: Option<Descriptor>,
+    /// The same, where it is signed.
+    envelope: Option<Envelope>,
+}
+
+impl<'r> Documents<'r> {
+    async fn prepare(
+        publication: &Publication<'_>,
+        registry: &'r Registry,
+        image: &Descriptor,
+    ) -> Result<Documents<'r>> {
+        let key = publication.signing_key;
+        let last = match publication.is_unchanged {
+            true => slsa::last(registry, &image.digest, key).await?,
+            false => None,
+        };
+        let documents = publication.artifacts.iter().chain(&publication.sources);
+        let provenance = last.is_none().then_some(&publication.provenance);
+        let attachments = attach::prepare(registry, image, documents.chain(provenance).collect()).await?;
+        let (told, envelope) = match last {
+            Some(last) => (Some(last.document), last.envelope),
+            None => (None, key.and_then(|_| slsa::envelope(&publication.provenance))),
+        };
+        Ok(Documents { attachments, told, envelope })
+    }
+
+    /// Attaches and signs them; returns the artifacts' manifests.
+    async fn attach(
+        self,
+        publication: &Publication<'_>,
+        registry: &Registry,
+        image: &Descriptor,
+    ) -> Result<Vec<Descriptor>> {
+        let mut documents = self.attachments.attach().await?;
+        documents.extend(self.told);
+        if let Some(key) = publication.signing_key {
+            let signer = Signer { registry, key };
+            if let Some(envelope) = &self.envelope {
+                signer.attest(&image.digest, envelope, slsa::PREDICATE_TYPE).await?;
+            }
+            signer.documents(&image.digest, &documents).await?;
+            signer.image(&image.digest).await?;
+        }
+        documents.truncate(publication.artifacts.len());
+        Ok(documents)
+    }
 }
 
 /// Returns those of the tags that don't stand for `image` yet, as `resolve` says.
@@ -103,13 +150,16 @@ pub(super) async fn tags_to_move<'t>(
     tags: &'t [String],
     resolve: impl AsyncFn(&str) -> registry::Result<Option<Descriptor>>,
 ) -> Result<Vec<&'t str>> {
-    let mut to_move = Vec::new();
-    for tag in tags {
-        if resolve(tag).await?.is_none_or(|there| there.digest != image.digest) {
-            to_move.push(tag.as_str());
-        }
-    }
-    Ok(to_move)
+    let there: Vec<_> =
+        stream::iter(tags.iter().map(|tag| resolve(tag))).buffered(N_PARALLEL).try_collect().await?;
+    let is_elsewhere =
+        |there: &Option<Descriptor>| there.as_ref().is_none_or(|there| there.digest != image.digest);
+    Ok(tags
+        .iter()
+        .zip(&there)
+        .filter(|(_, there)| is_elsewhere(there))
+        .map(|(tag, _)| tag.as_str())
+        .collect())
 }
 
 async fn push_layers(
@@ -145,13 +195,15 @@ async fn push_layer(
     store: &Store,
     task: &crate::progress::Task,
 ) -> Result<(Descriptor, Pushed)> {
-    if registry.has_blob(&layer.digest).await? {
-        return Ok((layer.clone(), Pushed::Existed));
-    }
     let sibling = blobs.source(&layer.digest).and_then(|source| sibling(source, registry));
-    if sibling.is_some() && !store.contains(&layer.digest) {
+    if !store.contains(&layer.digest) {
+        if registry.has_blob(&layer.digest).await? {
+            return Ok((layer.clone(), Pushed::Existed));
+        }
         // Where the registry doesn't take it over, its bytes have to come here after all.
-        if let Ok(pushed) = registry.push_blob(layer, store, sibling.as_deref(), task).await {
+        if sibling.is_some()
+            && let Ok(pushed) = registry.push_blob(layer, store, sibling.as_deref(), task).await
+        {
             return Ok((layer.clone(), pushed));
         }
     }

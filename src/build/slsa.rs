@@ -17,7 +17,7 @@ use crate::bom::Dockerfile;
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Reference};
 use crate::redact;
-use crate::registry::{Artifact, Registry};
+use crate::registry::{Artifact, Content, Registry};
 use crate::signing::{Envelope, Resource, SigningKey, Statement};
 
 /// What a statement about it says.
@@ -40,7 +40,7 @@ pub const BUILD_VARIABLES: [&str; 6] = [
     "BUILD_TEAM_NAME",
 ];
 
-/// How an image came to be, as it is attached.
+/// How an image came to be, as the last build attached it.
 pub struct Told {
     /// The document.
     pub document: Descriptor,
@@ -146,23 +146,16 @@ pub fn artifact(statement: &Statement, key: Option<&SigningKey>) -> Artifact {
     }
 }
 
-/// Attaches it to an image; if nothing was built, only where nobody did yet, with the key if there is one.
-pub async fn attach(
-    registry: &Registry,
-    image: &Descriptor,
-    artifact: &Artifact,
-    key: Option<&SigningKey>,
-    is_unchanged: bool,
-) -> Result<Told> {
-    if is_unchanged && let Some(last) = last(registry, &image.digest, key).await? {
-        return Ok(last);
+/// Returns the envelope that a document is, if it is signed.
+pub fn envelope(artifact: &Artifact) -> Option<Envelope> {
+    match &artifact.content {
+        Content::Bytes(bytes) => Envelope::parse(bytes),
+        Content::Blobs(_) => None,
     }
-    let document = attach::attach(registry, image, artifact).await?;
-    Ok(Told { document, envelope: key.and_then(|_| Envelope::parse(&artifact.bytes)) })
 }
 
 /// Returns what the last build attached. With a key, only what that signed counts.
-async fn last(registry: &Registry, image: &Digest, key: Option<&SigningKey>) -> Result<Option<Told>> {
+pub async fn last(registry: &Registry, image: &Digest, key: Option<&SigningKey>) -> Result<Option<Told>> {
     let media_type = if key.is_some() { SIGNED } else { PLAIN };
     let Some(document) = attach::newest(registry, image, media_type).await? else { return Ok(None) };
     let Some(key) = key else { return Ok(Some(Told { document, envelope: None })) };

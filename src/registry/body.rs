@@ -58,6 +58,14 @@ impl Source {
         }
     }
 
+    /// Returns the bytes that are in memory already.
+    pub(super) fn bytes(&self) -> Option<Bytes> {
+        match self {
+            Source::Bytes(bytes) => Some(bytes.clone()),
+            Source::File(_) | Source::Section(_) => None,
+        }
+    }
+
     /// Opens it for the bytes from `offset` on.
     async fn open(&self, offset: u64) -> Result<Box<dyn AsyncRead + Send + Unpin + '_>, Reason> {
         match self {

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 
 use super::body::{Meter, PIECE};
 use super::location::is_tag;
-use super::referrers::{SharedIndex, subject_of_tag};
+use super::referrers::{Referrer, SharedIndex, subject_of_tag};
 use super::remote::{check_size, manifest_type, verified};
 use super::{MANIFEST_LIMIT, Pushed, Reason, Section};
 use crate::digest::Digest;
@@ -188,14 +188,11 @@ impl Layout {
         self.change(list_of(tag), |index| index.put(&entry, |other| tag_in(other) == Some(tag)))
     }
 
-    pub(super) fn attach(
-        &self,
-        referrer: &Descriptor,
-        bytes: &[u8],
-        superseded: &[Digest],
-    ) -> Result<(), Reason> {
-        self.put_bytes(referrer, bytes)?;
-        self.change(REFERRERS, |list| list.put_referrer(referrer, superseded))
+    pub(super) fn attach(&self, referrers: &[&Referrer]) -> Result<(), Reason> {
+        for referrer in referrers {
+            self.put_bytes(&referrer.descriptor, &referrer.manifest)?;
+        }
+        self.change(REFERRERS, |list| referrers.iter().for_each(|referrer| list.put_referrer(referrer)))
     }
 
     /// Lists what refers to `subject`; which that is, the referrers' own manifests say.

@@ -8,6 +8,7 @@
 //! the door in `door.rs`, which authenticates, retries, and keeps credentials where they belong.
 
 mod access;
+mod attach;
 mod auth;
 mod body;
 mod chunks;
@@ -15,6 +16,7 @@ mod door;
 mod error;
 mod incoming;
 mod layout;
+mod list;
 mod location;
 mod referrers;
 mod remote;
@@ -30,11 +32,11 @@ pub use access::Access;
 pub use error::{Error, Reason};
 pub use incoming::Incoming;
 pub use location::{InvalidLocation, Location};
-pub use referrers::{Artifact, Bundle, signature_tag, signature_tags, subject_of_tag};
+pub use referrers::{Artifact, Content, signature_tag, signature_tags, subject_of_tag};
 pub use section::{Section, whole_file};
 
 use crate::digest::Digest;
-use crate::oci::{Descriptor, Manifest, media_type};
+use crate::oci::{Descriptor, Manifest};
 use crate::progress::Task;
 use crate::store::Store;
 pub use crate::transport::{ClientCertificate, Credentials, Retry};
@@ -43,6 +45,9 @@ use remote::Remote;
 
 /// The largest manifest or index that is read, in bytes; registries promise no more.
 pub const MANIFEST_LIMIT: u64 = 4 << 20;
+
+/// How many small things are put at a time.
+const N_PARALLEL: usize = 8;
 
 /// What a room of this floor answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -217,6 +222,17 @@ impl Registry {
         Ok(blob)
     }
 
+    /// Pushes a small blob that was only just made, so that it isn't looked for first.
+    pub async fn push_new_bytes(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+        let blob = Descriptor::of(media_type, bytes);
+        let pushed = match &self.place {
+            Place::Remote(remote) => remote.push_new(&blob, &bytes.to_vec().into()).await,
+            Place::Layout(layout) => layout.put_bytes(&blob, bytes),
+        };
+        pushed.map_err(Error::of("push", self.named(&blob.digest.to_string())))?;
+        Ok(blob)
+    }
+
     /// Puts a manifest or index, exactly these bytes, under a tag or its own digest.
     pub async fn push_manifest(
         &self,
@@ -238,65 +254,6 @@ impl Registry {
         };
         pushed.map_err(Error::of("push the manifest", self.named(tag_or_digest)))?;
         Ok(manifest)
-    }
-
-    /// Attaches `artifact` to the manifest `subject`, so that it is found among its referrers.
-    ///
-    /// The same artifact is not attached twice. Where the registry doesn't keep the list of
-    /// referrers, it is kept for it (OCI distribution specification, "Pushing Manifests with Subject").
-    pub async fn attach(&self, subject: &Descriptor, artifact: &Artifact) -> Result<Descriptor> {
-        let manifest = artifact.manifest(subject);
-        let bytes = manifest.to_json();
-        let referrer = artifact.describe(&bytes);
-        let known = self.referrers(&subject.digest, Some(&artifact.media_type)).await?;
-        if !known.iter().any(|other| other.digest == referrer.digest) {
-            self.push_bytes(media_type::EMPTY, referrers::EMPTY).await?;
-            self.push_bytes(&artifact.media_type, &artifact.bytes).await?;
-        } else if !artifact.replace || known.len() == 1 {
-            return Ok(referrer);
-        }
-        let superseded: Vec<Digest> = match artifact.replace {
-            true => {
-                known.iter().map(|other| other.digest).filter(|&other| other != referrer.digest).collect()
-            }
-            false => Vec::new(),
-        };
-        self.refer(subject, &referrer, &bytes, &superseded).await?;
-        Ok(referrer)
-    }
-
-    /// Attaches `bundle`, whose blobs are here, to the manifest `subject`, as [`attach`](Self::attach) does.
-    pub async fn attach_bundle(&self, subject: &Descriptor, bundle: &Bundle) -> Result<Descriptor> {
-        let bytes = bundle.manifest(subject).to_json();
-        let referrer = bundle.describe(&bytes);
-        self.push_bytes(media_type::EMPTY, referrers::EMPTY).await?;
-        self.refer(subject, &referrer, &bytes, &[]).await?;
-        Ok(referrer)
-    }
-
-    /// Attaches the manifest of an artifact that was made elsewhere, and whose blobs are here, to what it refers to.
-    pub async fn attach_manifest(&self, bytes: &[u8]) -> Result<Descriptor> {
-        let error =
-            |reason: String| Error::of("attach a manifest in", self.name())(Reason::Unexpected(reason));
-        let manifest = Manifest::parse(bytes).map_err(|e| error(e.to_string()))?;
-        let referrer = referrers::describe(&manifest, bytes);
-        let subject = manifest.subject.ok_or_else(|| error("it refers to nothing".into()))?;
-        self.refer(&subject, &referrer, bytes, &[]).await?;
-        Ok(referrer)
-    }
-
-    async fn refer(
-        &self,
-        subject: &Descriptor,
-        referrer: &Descriptor,
-        manifest: &[u8],
-        superseded: &[Digest],
-    ) -> Result<()> {
-        let attached = match &self.place {
-            Place::Remote(remote) => remote.attach(&subject.digest, referrer, manifest, superseded).await,
-            Place::Layout(layout) => layout.attach(referrer, manifest, superseded),
-        };
-        attached.map_err(Error::of("attach to", self.named(&subject.digest.to_string())))
     }
 
     /// Returns what refers to the manifest `subject`, all of it or what is of one type. It is asked for once.

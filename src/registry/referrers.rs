@@ -12,33 +12,49 @@ use crate::oci::{Annotations, Descriptor, Manifest, canonical_json, media_type};
 /// The configuration of an artifact.
 pub(super) const EMPTY: &[u8] = b"{}";
 
-/// Something to attach to an image: one blob, whose media type is also the artifact's type.
+/// Something to attach to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// What it is.
+    /// What it is: the artifact's type.
     pub media_type: String,
-    /// The content.
-    pub bytes: Vec<u8>,
+    /// What it holds.
+    pub content: Content,
     /// Remarks, on the artifact's manifest and in the list of referrers.
     pub annotations: Annotations,
     /// Whether it takes the place of what else of its type refers to the image, where we keep the list.
     pub replace: bool,
 }
 
+/// What an artifact holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// One blob, whose media type is also the artifact's type.
+    Bytes(Vec<u8>),
+    /// Blobs that are in the repository already, each with its remarks.
+    Blobs(Vec<Descriptor>),
+}
+
+/// An artifact as it is put: its entry in the list of referrers, and its manifest.
+#[derive(Clone, Debug)]
+pub(super) struct Referrer {
+    pub(super) descriptor: Descriptor,
+    pub(super) manifest: Vec<u8>,
+    /// What it takes the place of in the list.
+    pub(super) superseded: Vec<Digest>,
+}
+
 impl Artifact {
-    /// Returns an artifact without remarks.
+    /// Returns an artifact of one blob, without remarks.
     pub fn new(media_type: impl Into<String>, bytes: Vec<u8>) -> Artifact {
-        Artifact { media_type: media_type.into(), bytes, annotations: Annotations::new(), replace: false }
+        let (media_type, content) = (media_type.into(), Content::Bytes(bytes));
+        Artifact { media_type, content, annotations: Annotations::new(), replace: false }
     }
 
-    pub(super) fn manifest(&self, subject: &Descriptor) -> Manifest {
-        Manifest {
-            media_type: media_type::MANIFEST.into(),
-            artifact_type: Some(self.media_type.clone()),
-            config: Descriptor::of(media_type::EMPTY, EMPTY),
-            layers: vec![Descriptor::of(&self.media_type, &self.bytes)],
-            subject: Some(Descriptor::new(&subject.media_type, subject.digest, subject.size)),
-            annotations: self.annotations.clone(),
+    /// Returns its blobs.
+    pub fn layers(&self) -> Vec<Descriptor> {
+        match &self.content {
+            Content::Bytes(bytes) => vec![Descriptor::of(&self.media_type, bytes)],
+            Content::Blobs(blobs) => blobs.clone(),
         }
     }
 
@@ -47,46 +63,45 @@ impl Artifact {
         Digest::of(self.manifest(subject).to_json())
     }
 
-    /// Returns the entry for the list of referrers; `manifest` are the bytes of its manifest.
-    pub(super) fn describe(&self, manifest: &[u8]) -> Descriptor {
-        Descriptor {
-            artifact_type: Some(self.media_type.clone()),
-            annotations: self.annotations.clone(),
-            ..Descriptor::of(media_type::MANIFEST, manifest)
-        }
-    }
-}
-
-/// Something of several blobs to attach to an image, in whose repository they are already.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
-    /// What it is.
-    pub artifact_type: String,
-    /// The blobs, each with its remarks.
-    pub layers: Vec<Descriptor>,
-    /// Remarks, on the bundle's manifest and in the list of referrers.
-    pub annotations: Annotations,
-}
-
-impl Bundle {
-    pub(super) fn manifest(&self, subject: &Descriptor) -> Manifest {
+    fn manifest(&self, subject: &Descriptor) -> Manifest {
         Manifest {
             media_type: media_type::MANIFEST.into(),
-            artifact_type: Some(self.artifact_type.clone()),
+            artifact_type: Some(self.media_type.clone()),
             config: Descriptor::of(media_type::EMPTY, EMPTY),
-            layers: self.layers.clone(),
+            layers: self.layers(),
             subject: Some(Descriptor::new(&subject.media_type, subject.digest, subject.size)),
             annotations: self.annotations.clone(),
         }
     }
 
-    /// Returns the entry for the list of referrers; `manifest` are the bytes of its manifest.
-    pub(super) fn describe(&self, manifest: &[u8]) -> Descriptor {
-        Descriptor {
-            artifact_type: Some(self.artifact_type.clone()),
+    /// Returns it as it is put among the referrers `known` of `subject`.
+    pub(super) fn referrer(&self, subject: &Descriptor, known: &[Descriptor]) -> Referrer {
+        let manifest = self.manifest(subject).to_json();
+        let descriptor = Descriptor {
+            artifact_type: Some(self.media_type.clone()),
             annotations: self.annotations.clone(),
-            ..Descriptor::of(media_type::MANIFEST, manifest)
-        }
+            ..Descriptor::of(media_type::MANIFEST, &manifest)
+        };
+        let is_superseded = |other: &&Descriptor| {
+            self.replace
+                && other.artifact_type.as_ref() == Some(&self.media_type)
+                && other.digest != descriptor.digest
+        };
+        let superseded = known.iter().filter(is_superseded).map(|other| other.digest).collect();
+        Referrer { descriptor, manifest, superseded }
+    }
+}
+
+impl Referrer {
+    /// Returns the manifest of an artifact that was made elsewhere, as it is put.
+    pub(super) fn of(manifest: &Manifest, bytes: &[u8]) -> Referrer {
+        let artifact_type = manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type);
+        let descriptor = Descriptor {
+            artifact_type: Some(artifact_type.clone()),
+            annotations: manifest.annotations.clone(),
+            ..Descriptor::of(&manifest.media_type, bytes)
+        };
+        Referrer { descriptor, manifest: bytes.to_vec(), superseded: Vec::new() }
     }
 }
 
@@ -107,16 +122,6 @@ pub fn signature_tag(subject: &Digest, ending: &str) -> String {
 pub fn subject_of_tag(tag: &str) -> Option<Digest> {
     let hex = tag.strip_prefix("sha256-")?;
     Digest::from_hex(hex.split_once('.').map_or(hex, |(hex, _)| hex)).ok()
-}
-
-/// Returns the entry that a manifest made elsewhere has in the list of referrers.
-pub(super) fn describe(manifest: &Manifest, bytes: &[u8]) -> Descriptor {
-    let artifact_type = manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type);
-    Descriptor {
-        artifact_type: Some(artifact_type.clone()),
-        annotations: manifest.annotations.clone(),
-        ..Descriptor::of(&manifest.media_type, bytes)
-    }
 }
 
 /// An index that others write as well: what they put there stays, field by field.
@@ -148,7 +153,7 @@ impl SharedIndex {
         self.values().iter().filter_map(|entry| serde_json::from_value(entry.clone()).ok()).collect()
     }
 
-    pub(super) fn contains(&self, digest: &Digest) -> bool {
+    fn contains(&self, digest: &Digest) -> bool {
         self.values().iter().any(|entry| has_digest(entry, digest))
     }
 
@@ -161,10 +166,17 @@ impl SharedIndex {
         entries.insert(position.min(entries.len()), value);
     }
 
-    /// Puts the referrer `entry`, in the place of those that it supersedes.
-    pub(super) fn put_referrer(&mut self, entry: &Descriptor, superseded: &[Digest]) {
-        self.put(entry, |other| {
-            has_digest(other, &entry.digest) || superseded.iter().any(|digest| has_digest(other, digest))
+    /// Whether the referrer is listed, and nothing that it supersedes.
+    pub(super) fn has_settled(&self, referrer: &Referrer) -> bool {
+        self.contains(&referrer.descriptor.digest)
+            && !referrer.superseded.iter().any(|digest| self.contains(digest))
+    }
+
+    /// Puts a referrer, in the place of those that it supersedes.
+    pub(super) fn put_referrer(&mut self, referrer: &Referrer) {
+        let Referrer { descriptor, superseded, .. } = referrer;
+        self.put(descriptor, |other| {
+            has_digest(other, &descriptor.digest) || superseded.iter().any(|digest| has_digest(other, digest))
         });
     }
 
@@ -191,29 +203,36 @@ fn has_digest(entry: &Value, digest: &Digest) -> bool {
 mod tests {
     use super::*;
 
+    fn referrer(text: &str, superseded: &[Digest]) -> Referrer {
+        let (descriptor, manifest) = (Descriptor::of("x", text.as_bytes()), text.into());
+        Referrer { descriptor, manifest, superseded: superseded.to_vec() }
+    }
+
     #[test]
     fn what_others_put_into_a_shared_index_stays_as_it_is() {
         let theirs = r#"{"digest":"sha512:ab","mediaType":"x","size":1,"urls":["u"]}"#;
         let text = format!(r#"{{"manifests":[{theirs}],"schemaVersion":2,"subject":{{"a":1}}}}"#);
         let mut index = SharedIndex::parse(text.as_bytes()).unwrap();
-        let ours = Descriptor::of(media_type::MANIFEST, b"ours");
-        index.put_referrer(&ours, &[]);
-        index.put_referrer(&ours, &[]);
+        let ours = referrer("ours", &[]);
+        index.put_referrer(&ours);
+        index.put_referrer(&ours);
         let written = String::from_utf8(index.to_json()).unwrap();
         assert!(written.contains(theirs) && written.contains(r#""subject":{"a":1}"#), "{written}");
-        assert_eq!(index.entries(), [ours]);
+        assert_eq!(index.entries(), [ours.descriptor]);
     }
 
     #[test]
     fn a_referrer_may_take_the_place_of_others() {
-        let [old, older, new, other] =
-            ["old", "older", "new", "other"].map(|text| Descriptor::of("x", text.as_bytes()));
+        let [old, older, other] = ["old", "older", "other"].map(|text| referrer(text, &[]));
+        let new = referrer("new", &[older.descriptor.digest, old.descriptor.digest]);
         let mut index = SharedIndex::empty();
         for entry in [&older, &other, &old] {
-            index.put_referrer(entry, &[]);
+            index.put_referrer(entry);
         }
-        index.put_referrer(&new, &[older.digest, old.digest]);
-        assert_eq!(index.entries(), [new, other]);
+        assert!(!index.has_settled(&new));
+        index.put_referrer(&new);
+        assert!(index.has_settled(&new) && !index.has_settled(&old));
+        assert_eq!(index.entries(), [new.descriptor, other.descriptor]);
     }
 
     #[test]

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -18,6 +17,7 @@ use super::auth::Scope;
 use super::body::Meter;
 use super::door::{Ask, Door, Target};
 use super::error::or_none;
+use super::list::fallback_tag;
 use super::location::is_tag;
 use super::referrers::SharedIndex;
 use super::seen::Seen;
@@ -41,12 +41,6 @@ const LIST_LIMIT: usize = 1_000_000;
 /// How long a list is at most, over all its pages, in bytes.
 const LIST_BYTES: usize = 64 << 20;
 
-/// How long a round of reading and writing the list of referrers is thought to take at most.
-const LONGEST_ROUND: Duration = Duration::from_secs(1);
-
-/// How often the list of referrers is written before the other writers have won.
-const N_LIST_WRITES: u32 = 8;
-
 /// What a manifest may be.
 const MANIFEST_TYPES: [&str; 4] =
     [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_INDEX, media_type::DOCKER_MANIFEST];
@@ -56,10 +50,14 @@ pub(super) struct Remote {
     pub(super) door: Door,
     pub(super) repository: String,
     /// Held while the list of referrers is rewritten: our own attachments don't fight each other.
-    list: tokio::sync::Mutex<()>,
+    pub(super) list: tokio::sync::Mutex<()>,
     pub(super) seen: Seen,
     /// Whether this registry took a blob in chunks that it had not taken whole.
     pub(super) prefers_chunks: AtomicBool,
+    /// Whether it doesn't care for a blob that comes with an upload's first request.
+    pub(super) takes_no_posts: AtomicBool,
+    /// Whether it was seen to keep no lists of referrers.
+    keeps_no_lists: AtomicBool,
 }
 
 impl Remote {
@@ -72,6 +70,8 @@ impl Remote {
             list: tokio::sync::Mutex::default(),
             seen: Seen::default(),
             prefers_chunks: AtomicBool::new(false),
+            takes_no_posts: AtomicBool::new(false),
+            keeps_no_lists: AtomicBool::new(false),
         })
     }
 
@@ -197,72 +197,27 @@ impl Remote {
         }
     }
 
-    /// Puts the manifest of a referrer, and where need be its entry in the list of referrers.
-    pub(super) async fn attach(
-        &self,
-        subject: &Digest,
-        referrer: &Descriptor,
-        bytes: &[u8],
-        superseded: &[Digest],
-    ) -> Result<(), Reason> {
-        self.seen.forget_referrers(subject);
-        if self.push_manifest(&referrer.digest.to_string(), referrer, bytes).await? {
-            return Ok(());
-        }
-        let _list = self.list.lock().await;
-        let tag = fallback_tag(subject);
-        for _ in 0..N_LIST_WRITES {
-            let started = Instant::now();
-            let mut list = self.fallback_list(&tag).await?;
-            if list.contains(&referrer.digest) && !superseded.iter().any(|digest| list.contains(digest)) {
-                return Ok(());
-            }
-            list.put_referrer(referrer, superseded);
-            self.push_list(&tag, &mut list).await?;
-            // Another writer may have read the same list. As it takes about as long as we do, it will
-            // soon have written its own, and the next round sees whether ours is still in there.
-            tokio::time::sleep(started.elapsed().min(LONGEST_ROUND) * 2).await;
-        }
-        Err(Reason::Unexpected(format!("others keep overwriting the list of referrers at tag {tag}")))
-    }
-
-    /// Writes the list of referrers. Some registries refuse one that names what is gone; then that is left out.
-    async fn push_list(&self, tag: &str, list: &mut SharedIndex) -> Result<(), Reason> {
-        let bytes = list.to_json();
-        let written = self.push_manifest(tag, &Descriptor::of(media_type::INDEX, &bytes), &bytes).await;
-        let refusal = match written {
-            Err(reason) if matches!(&reason, Reason::Answered { status, .. } if status.is_client_error()) => {
-                reason
-            }
-            written => return written.map(|_| ()),
-        };
-        let mut is_shorter = false;
-        for entry in list.entries() {
-            if self.resolve(&entry.digest.to_string()).await?.is_none() {
-                list.remove(&entry.digest);
-                is_shorter = true;
-            }
-        }
-        if !is_shorter {
-            return Err(refusal);
-        }
-        let bytes = list.to_json();
-        self.push_manifest(tag, &Descriptor::of(media_type::INDEX, &bytes), &bytes).await.map(|_| ())
-    }
-
-    async fn fallback_list(&self, tag: &str) -> Result<SharedIndex, Reason> {
-        match self.manifest(tag).await? {
-            Some((_, bytes)) => SharedIndex::parse(&bytes),
-            None => Ok(SharedIndex::empty()),
-        }
-    }
-
     pub(super) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Reason> {
         if let Some(seen) = self.seen.referrers_of(subject) {
             return Ok(seen);
         }
-        let path = format!("v2/{}/referrers/{subject}", self.repository);
+        let (found, is_kept) = match self.kept_referrers(subject).await? {
+            Some(found) => (found, true),
+            None => (self.fallback_list(&fallback_tag(subject)).await?.entries(), false),
+        };
+        // What somebody keeps at a tag, no registry keeps.
+        self.keeps_no_lists.fetch_or(!is_kept && !found.is_empty(), Ordering::Relaxed);
+        self.seen.referrers(subject, &found, is_kept);
+        Ok(found)
+    }
+
+    /// Asks the registry for its own list of what refers to `subject`; there may be none.
+    async fn kept_referrers(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Reason> {
+        if self.keeps_no_lists.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         let mut found = Vec::new();
+        let path = format!("v2/{}/referrers/{subject}", self.repository);
         let listed = self.pages(path, |response, body| {
             if response.media_type() != Some(media_type::INDEX) {
                 return Err(Reason::Missing);
@@ -270,16 +225,11 @@ impl Remote {
             found.extend(SharedIndex::parse(body)?.entries());
             Ok(found.len())
         });
-        let is_kept = match listed.await {
-            Ok(()) => true,
-            Err(reason) if is_unsupported(&reason) => {
-                found = self.fallback_list(&fallback_tag(subject)).await?.entries();
-                false
-            }
-            Err(reason) => return Err(reason),
-        };
-        self.seen.referrers(subject, &found, is_kept);
-        Ok(found)
+        match listed.await {
+            Ok(()) => Ok(Some(found)),
+            Err(reason) if is_unsupported(&reason) => Ok(None),
+            Err(reason) => Err(reason),
+        }
     }
 
     pub(super) async fn tags(&self) -> Result<Vec<String>, Reason> {
@@ -357,11 +307,6 @@ impl Remote {
 fn host_of(registry: &str) -> String {
     let image = oci_client::Reference::with_tag(registry.to_owned(), "x".into(), "x".into());
     image.resolve_registry().to_owned()
-}
-
-/// The tag of the list of referrers (OCI distribution specification, "Referrers Tag Schema").
-fn fallback_tag(subject: &Digest) -> String {
-    subject.to_string().replace(':', "-")
 }
 
 /// Whether a registry that answers like this has no list of referrers.

@@ -1,9 +1,9 @@
 //! How a blob gets into a remote repository: found there, taken over from another one, or uploaded.
 //!
-//! An upload is one POST and one PUT whose body is streamed. Where a registry, or what stands before
-//! it, doesn't take so much at once, or the connection broke on the way, the blob goes in chunks
-//! (`chunks.rs`), which begin again where the registry has got to. Nothing is held in memory but a few
-//! pieces of the file.
+//! An upload is one POST and one PUT whose body is streamed; what is small goes with the POST, where the
+//! registry takes that. Where a registry, or what stands before it, doesn't take so much at once, or the
+//! connection broke on the way, the blob goes in chunks (`chunks.rs`), which begin again where the registry
+//! has got to. Nothing is held in memory but a few pieces of the file.
 
 use std::sync::atomic::Ordering;
 
@@ -19,11 +19,24 @@ use super::{Pushed, Reason};
 use crate::oci::Descriptor;
 use crate::progress::Task;
 
+/// How large a blob is at most that is sent with the first request, in bytes: who doesn't want it there has
+/// to read it all the same.
+const LARGEST_POST: u64 = 128 << 10;
+
+/// How large a blob is at most that is sent without a look for it, in bytes.
+const LARGEST_UNASKED: u64 = 1 << 20;
+
 /// What came of the wish to take a blob over.
 enum Mount {
     Done,
     Upload(Url),
     Refused,
+}
+
+/// What came of an upload's first request.
+enum Posted {
+    Taken,
+    Session(Url),
 }
 
 /// How the bytes of a blob are sent.
@@ -71,6 +84,16 @@ impl Remote {
         Ok(Pushed::Uploaded)
     }
 
+    /// Sends a blob that is hardly there yet; only a large one is looked for first.
+    pub(super) async fn push_new(&self, blob: &Descriptor, source: &Source) -> Result<Pushed, Reason> {
+        if blob.size > LARGEST_UNASKED || self.seen.has_blob(&blob.digest) {
+            return self.push_blob(blob, source, None, None).await;
+        }
+        self.upload(blob, source, None, None).await?;
+        self.seen.blob(&blob.digest);
+        Ok(Pushed::Uploaded)
+    }
+
     /// Asks the registry to take a blob over from its repository `from`; that it doesn't is no error.
     async fn mount(&self, blob: &Descriptor, from: &str) -> Result<Mount, Reason> {
         let query = format!("?mount={}&from={from}", blob.digest);
@@ -103,7 +126,7 @@ impl Remote {
     ) -> Result<(), Reason> {
         let mut meter = Meter::start(task, blob.size);
         let mut attempts = self.door.attempts();
-        let first_way = self.first_way();
+        let first_way = self.first_way(blob);
         let mut way = first_way;
         let mut is_other_way_open = true;
         loop {
@@ -133,8 +156,9 @@ impl Remote {
         Ok(())
     }
 
-    fn first_way(&self) -> Way {
-        match self.prefers_chunks.load(Ordering::Relaxed) {
+    /// What is small is too much for nobody.
+    fn first_way(&self, blob: &Descriptor) -> Way {
+        match blob.size > LARGEST_POST && self.prefers_chunks.load(Ordering::Relaxed) {
             true => Way::Chunks,
             false => Way::Whole,
         }
@@ -147,19 +171,48 @@ impl Remote {
         session: Option<Url>,
         meter: &mut Meter<'_>,
     ) -> Result<(), Reason> {
-        let session = self.session(session).await?;
+        let session = match session {
+            Some(session) => session,
+            None => match self.post(blob, source).await? {
+                Posted::Taken => return Ok(()),
+                Posted::Session(session) => session,
+            },
+        };
         let ask = finishing(session, blob)
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_LENGTH, &blob.size.to_string());
         self.send(&ask, source, 0..blob.size, meter).await.map(|_| ())
     }
 
-    /// Returns where an upload goes that was begun, or begins one.
-    async fn session(&self, begun: Option<Url>) -> Result<Url, Reason> {
-        match begun {
-            Some(session) => Ok(session),
-            None => self.begin().await?.location(),
+    /// Begins an upload; of a small blob the bytes come along, which not every registry cares for.
+    async fn post(&self, blob: &Descriptor, source: &Source) -> Result<Posted, Reason> {
+        let Some(bytes) = source.bytes().filter(|_| blob.size <= LARGEST_POST && self.may_take_posts())
+        else {
+            return self.begin().await?.location().map(Posted::Session);
+        };
+        let ask = Ask::new(Method::POST, self.uploads(&format!("?digest={}", blob.digest)), Scope::Push)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(bytes);
+        match self.door.request_once(&ask).await {
+            Ok(response) if response.status() == StatusCode::CREATED => return Ok(Posted::Taken),
+            Ok(response) => {
+                self.takes_no_posts.store(true, Ordering::Relaxed);
+                if let Ok(session) = response.location() {
+                    return Ok(Posted::Session(session));
+                }
+            }
+            // It is tried again as everybody does it.
+            Err(reason) if reason.is_transient() => {}
+            Err(reason) if is_refusal_of_the_way(&reason) => {
+                self.takes_no_posts.store(true, Ordering::Relaxed);
+            }
+            Err(reason) => return Err(reason),
         }
+        self.begin().await?.location().map(Posted::Session)
+    }
+
+    fn may_take_posts(&self) -> bool {
+        !self.takes_no_posts.load(Ordering::Relaxed)
     }
 
     pub(super) async fn begin(&self) -> Result<Response, Reason> {

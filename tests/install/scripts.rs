@@ -213,7 +213,7 @@ async fn an_account_that_lacks_a_path_or_tells_of_another_file_is_found_out() {
     let registry = Registry::open(&location, &Access::default()).unwrap();
     let image = registry.resolve("latest").await.unwrap().unwrap();
     let changed = Artifact::new(YAML_MEDIA_TYPE, document.to_yaml().unwrap().into_bytes());
-    attach::attach(&registry, &image, &changed).await.unwrap();
+    attach::prepare(&registry, &image, vec![&changed]).await.unwrap().attach().await.unwrap();
     let output = yard.site.estaleiro(&["bom", "--verify", "oci:../layout"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -59,20 +59,97 @@ async fn a_registry_that_keeps_the_list_of_referrers_is_left_to_it() {
     let registry = open(&fake.host, "app", &access());
     let subject = Descriptor::of(media_type::MANIFEST, b"image");
     let attached = registry.attach(&subject, &artifact(BOM, "bom")).await.unwrap();
+    let mut lines = fake.lines();
+    lines[1..3].sort();
     assert_eq!(
-        fake.lines(),
+        lines,
         [
             format!("GET /v2/app/referrers/{}", subject.digest),
             format!("HEAD /v2/app/blobs/{}", Digest::of("{}")),
-            format!("HEAD /v2/app/blobs/{}", Digest::of("bom")),
+            format!("POST /v2/app/blobs/uploads/?digest={}", Digest::of("bom")),
             format!("PUT /v2/app/manifests/{}", attached.digest),
         ]
     );
+    let asked = fake.asked();
+    assert_eq!(asked.iter().find(|asked| asked.method == "POST").unwrap().body.as_ref(), b"bom");
     let manifest = Manifest::parse(&fake.asked()[3].body).unwrap();
     assert_eq!(manifest.subject, Some(subject));
     assert_eq!(manifest.artifact_type.as_deref(), Some(BOM));
     assert_eq!(manifest.layers, [Descriptor::of(BOM, b"bom")]);
     assert_eq!(manifest.config, Descriptor::of(media_type::EMPTY, b"{}"));
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_see_a_blob_yet_is_asked_once_more() {
+    let fake = Fake::start(|asked, n_before| match (asked.method.as_str(), n_before) {
+        ("GET", _) => answer_with(200, &[("content-type", media_type::INDEX)], Index::new(vec![]).to_json()),
+        ("HEAD", _) => answer(200),
+        ("PUT", 0) => answer(400),
+        _ => answer_with(201, &[("oci-subject", "sha256:x")], ""),
+    })
+    .await;
+    let subject = Descriptor::of(media_type::MANIFEST, b"image");
+    open(&fake.host, "app", &access()).attach(&subject, &artifact(BOM, "bom")).await.unwrap();
+    assert_eq!(fake.asked().iter().filter(|asked| asked.method == "PUT").count(), 2);
+}
+
+#[tokio::test]
+async fn a_small_blob_goes_with_the_first_request_where_that_is_taken() {
+    const CONTENTS: [&[u8]; 2] = [b"one", b"two"];
+    for (status, n_asked, second) in [
+        (201, 2, "POST /v2/app/blobs/uploads/?digest="),
+        // The session is used, and no more bytes are sent in vain.
+        (202, 4, "PUT /upload/1?digest="),
+        // It is begun again as everybody does.
+        (404, 5, "POST /v2/app/blobs/uploads/"),
+        (501, 5, "POST /v2/app/blobs/uploads/"),
+    ] {
+        let fake = Fake::start(move |asked, _| match (asked.method.as_str(), asked.query.is_empty()) {
+            ("POST", false) => answer_with(status, &[("location", "/upload/1")], ""),
+            ("POST", true) => answer_with(202, &[("location", "/upload/1")], ""),
+            _ => answer(201),
+        })
+        .await;
+        let registry = open(&fake.host, "app", &access());
+        for bytes in CONTENTS {
+            registry.push_new_bytes("x", bytes).await.unwrap();
+            registry.push_new_bytes("x", bytes).await.unwrap();
+        }
+        let lines = fake.lines();
+        assert_eq!(lines.len(), n_asked, "{status}: {lines:#?}");
+        assert!(lines[1].starts_with(second), "{status}: {lines:#?}");
+        let asked = fake.asked();
+        let sent = asked.iter().filter(|asked| asked.method == "PUT" || status == 201);
+        assert!(sent.map(|asked| asked.body.as_ref()).eq(CONTENTS), "{status}: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_large_blob_is_looked_for_before_it_is_sent() {
+    for (size, expected) in [(64 << 10, &["POST"][..]), (512 << 10, &["POST", "PUT"]), (2 << 20, &["HEAD"])] {
+        let fake = Fake::start(|asked, _| match (asked.method.as_str(), asked.query.is_empty()) {
+            ("HEAD", _) => answer(200),
+            ("POST", true) => answer_with(202, &[("location", "/upload/1")], ""),
+            _ => answer(201),
+        })
+        .await;
+        open(&fake.host, "app", &access()).push_new_bytes("x", &vec![0; size]).await.unwrap();
+        let asked = fake.asked();
+        assert!(asked.iter().map(|asked| asked.method.as_str()).eq(expected.iter().copied()), "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_blob_whose_request_breaks_is_sent_as_everybody_does() {
+    let fake = Fake::start(|asked, _| match (asked.method.as_str(), asked.query.is_empty()) {
+        ("POST", false) => answer(503),
+        ("POST", true) => answer_with(202, &[("location", "/upload/1")], ""),
+        _ => answer(201),
+    })
+    .await;
+    open(&fake.host, "app", &access()).push_new_bytes("x", b"a document").await.unwrap();
+    let asked = fake.asked();
+    assert!(asked.iter().map(|asked| asked.method.as_str()).eq(["POST", "POST", "PUT"]));
 }
 
 #[tokio::test]
@@ -82,7 +159,7 @@ async fn what_was_seen_is_not_asked_for_again() {
             answer_with(200, &[("content-type", media_type::INDEX)], Index::new(vec![]).to_json())
         }
         ("HEAD", path) if path.ends_with(&Digest::of("gone").to_string()) => answer(404),
-        ("PUT", _) => answer_with(201, &[("oci-subject", "sha256:x")], ""),
+        ("PUT" | "POST", _) => answer_with(201, &[("oci-subject", "sha256:x")], ""),
         _ => answer(200),
     })
     .await;

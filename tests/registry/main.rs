@@ -31,7 +31,7 @@ use estaleiro::oci::{Annotations, Descriptor, History, Image, Index, Layer, Mani
 use estaleiro::progress::{Progress, Task};
 use estaleiro::redact::Secret;
 use estaleiro::registry::{
-    Access, Artifact, ClientCertificate, Credentials, Location, Pushed, Registry, Retry,
+    Access, Artifact, ClientCertificate, Content, Credentials, Location, Pushed, Registry, Retry,
 };
 use estaleiro::store::Store;
 

@@ -88,8 +88,8 @@ impl Cargo {
         let bytes = manifest.to_json();
         let image = Descriptor::of(media_type::MANIFEST, &bytes);
         registry.push_manifest(&image.digest.to_string(), media_type::MANIFEST, &bytes).await?;
-        registry.attach(&image, &artifact(BOM, "the bom")).await?;
-        registry.attach(&image, &artifact("application/lock", "the lock")).await?;
+        let artifacts = [artifact(BOM, "the bom"), artifact("application/lock", "the lock")];
+        registry.attach_all(&image, &artifacts).await?;
         registry.push_manifest("1", media_type::MANIFEST, &bytes).await
     }
 
@@ -183,15 +183,20 @@ struct Case {
     name: String,
 }
 
-/// Returns all cases, after a run in which nothing goes wrong.
+/// Returns all cases, after runs in which nothing goes wrong. The least of them counts: a registry that refuses a body
+/// may hang up before its answer is read, and then more is asked.
 async fn cases(cargo: &Cargo, referrers: bool) -> Vec<Case> {
-    let clean = registry(referrers);
-    cargo.push_and_pull(&clean).await.unwrap();
-    let requests = clean.log().requests();
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let clean = registry(referrers);
+        cargo.push_and_pull(&clean).await.unwrap();
+        runs.push(clean.log().requests());
+    }
     let mut cases = Vec::new();
     for endpoint in ENDPOINTS {
-        let n_requests = requests.iter().filter(|request| endpoint.1(request)).count();
-        assert!(n_requests > 0, "nothing is asked of {}: {:#?}", endpoint.0, clean.log().lines());
+        let asked = runs.iter().map(|run| run.iter().filter(|request| endpoint.1(request)).count());
+        let n_requests = asked.min().unwrap();
+        assert!(n_requests > 0, "nothing is asked of {}", endpoint.0);
         for (name, trouble, passes) in troubles() {
             for position in BTreeSet::from([0, n_requests / 2, n_requests - 1]) {
                 let name = format!("{name} at {} {position} of {n_requests}", endpoint.0);

@@ -1,5 +1,6 @@
 //! Debian's registry, and what any registry does.
 
+use super::support::registry::{Options, TestRegistry};
 use super::*;
 
 #[tokio::test]
@@ -127,4 +128,73 @@ async fn a_newer_artifact_takes_the_place_of_an_older_one_when_told_to() {
     let new = Artifact { replace: true, ..artifact(BOM, "new") };
     let new = registry.attach(&subject, &new).await.unwrap();
     assert_eq!(registry.referrers(&subject.digest, None).await.unwrap(), [new, lock]);
+}
+
+#[tokio::test]
+async fn all_that_is_attached_at_once_is_listed_in_its_order() {
+    let bundle =
+        |blob| Artifact { content: Content::Blobs(vec![blob]), ..artifact("application/bundle", "") };
+    let server = DebianRegistry::start();
+    let lists = TestRegistry::start();
+    let lists_not = TestRegistry::with(Options { referrers: false, ..Options::default() });
+    for (host, are_listed) in [(server.host.clone(), false), (lists.host(), true), (lists_not.host(), false)]
+    {
+        let registry = open(&host, "app", &access());
+        let subject = push_image(&registry, &Desk::new(), "1").await;
+        let blob = registry.push_bytes("x", b"a source").await.unwrap();
+        let mut artifacts: Vec<Artifact> =
+            (0..9).map(|n| artifact(&format!("application/{n}"), &format!("document {n}"))).collect();
+        artifacts.push(bundle(blob));
+        let attached = registry.attach_all(&subject, &artifacts).await.unwrap();
+        let listed = open(&host, "app", &access()).referrers(&subject.digest, None).await.unwrap();
+        let digests = |list: &[Descriptor]| list.iter().map(|one| one.digest).collect::<Vec<Digest>>();
+        match are_listed {
+            true => assert_eq!(sorted(digests(&listed)), sorted(digests(&attached))),
+            false => assert_eq!(digests(&listed), digests(&attached)),
+        }
+        for (n, referrer) in attached[..9].iter().enumerate() {
+            let content = registry.artifact(referrer, 100).await.unwrap();
+            assert_eq!(content, format!("document {n}").into_bytes());
+        }
+        assert_eq!(registry.attach_all(&subject, &artifacts).await.unwrap(), attached);
+    }
+}
+
+fn sorted(mut digests: Vec<Digest>) -> Vec<Digest> {
+    digests.sort();
+    digests
+}
+
+#[tokio::test]
+async fn the_list_of_referrers_is_written_once_for_all() {
+    let server = TestRegistry::with(Options { referrers: false, ..Options::default() });
+    let registry = open(&server.host(), "app", &access());
+    let subject = push_image(&registry, &Desk::new(), "1").await;
+    let tag = subject.digest.to_string().replace(':', "-");
+    let artifacts: Vec<Artifact> = (0..6).map(|n| artifact(&format!("application/{n}"), "x")).collect();
+    server.log().clear();
+    registry.attach_all(&subject, &artifacts).await.unwrap();
+    let lines = server.log().lines();
+    let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(of("/referrers/"), 1, "{lines:#?}");
+    let list = format!("/manifests/{tag}");
+    let listings: Vec<&str> =
+        lines.iter().filter(|line| line.contains(&list)).map(|line| &line[..3]).collect();
+    assert_eq!(listings, ["GET", "GET", "PUT", "GET"], "{lines:#?}");
+    assert_eq!(of("POST "), 2, "the same bytes are sent once: {lines:#?}");
+}
+
+#[tokio::test]
+async fn several_who_attach_all_of_theirs_at_once_lose_nothing() {
+    let server = DebianRegistry::start();
+    let subject = push_image(&open(&server.host, "app", &access()), &Desk::new(), "1").await;
+    let attach = async |writer: usize| {
+        let kind = |n: usize| format!("application/{writer}-{n}");
+        let artifacts: Vec<Artifact> = (0..6).map(|n| artifact(&kind(n), &kind(n))).collect();
+        open(&server.host, "app", &access()).attach_all(&subject, &artifacts).await.unwrap();
+    };
+    tokio::join!(attach(0), attach(1), attach(2));
+    let listed = open(&server.host, "app", &access()).referrers(&subject.digest, None).await.unwrap();
+    let kinds: BTreeSet<_> = listed.iter().map(|one| one.artifact_type.clone()).collect();
+    assert_eq!((listed.len(), kinds.len()), (18, 18));
 }

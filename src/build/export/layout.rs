@@ -53,9 +53,8 @@ pub async fn layout(
     for document in &haul.images {
         put(document, &document.descriptor.digest.to_string(), target).await?;
     }
-    for referrer in &haul.referrers {
-        target.attach_manifest(&referrer.bytes).await?;
-    }
+    let referrers: Vec<&[u8]> = haul.referrers.iter().map(|referrer| referrer.bytes.as_slice()).collect();
+    target.attach_manifests(&referrers).await?;
     for (tag, signature) in &haul.signatures {
         put(signature, tag, target).await?;
     }

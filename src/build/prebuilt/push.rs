@@ -107,9 +107,8 @@ async fn push_referrers(prebuilt: &Prebuilt, registry: &Registry, progress: &Pro
     let documents: Vec<&Document> =
         new.iter().copied().chain(tagged.iter().map(|one| &one.document)).collect();
     push_blobs(&documents, registry, progress).await?;
-    for referrer in new {
-        registry.attach_manifest(&referrer.bytes).await?;
-    }
+    let manifests: Vec<&[u8]> = new.iter().map(|referrer| referrer.bytes.as_slice()).collect();
+    registry.attach_manifests(&manifests).await?;
     for one in tagged {
         push_document(&one.document, &one.tag, registry).await?;
     }
