@@ -10,7 +10,8 @@ use std::slice;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::attach;
@@ -36,6 +37,11 @@ pub const MEDIA_TYPE: &str = "application/vnd.estaleiro.cache.v1+json";
 const RECORD: &str = "vertex-1";
 /// No cache record is larger.
 const LARGEST_RECORD: u64 = 64 << 20;
+
+/// How many layers are looked for at a time.
+const N_PARALLEL: usize = 4;
+/// No image that could be mounted has more layers.
+const MOST_LAYERS: usize = 128;
 
 /// What a vertex changed, as it is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +87,10 @@ pub async fn recall(registry: &Registry, tags: &[String], world: &World) -> Resu
     let progress = &world.progress;
     let recalled = match first_manifest(registry, tags).await {
         Ok(None) => return Ok(CacheRecord::default()),
-        Ok(Some((subject, bytes))) => record_of(&subject, &bytes, registry, world).await,
+        Ok(Some((subject, bytes))) => {
+            let record = record_of(&subject, &bytes, registry, world);
+            join(record, look_for_layers(&bytes, registry)).await.0
+        }
         Err(error) if error.is_of_the_registry() => return Err(error.into()),
         Err(error) => Err(error.into()),
     };
@@ -121,6 +130,14 @@ async fn first_manifest(
         }
     }
     Ok(None)
+}
+
+/// Looks which layers of an image are there, for those who will want to know; they are told what went wrong, too.
+async fn look_for_layers(manifest: &[u8], registry: &Registry) {
+    let Ok(manifest) = Manifest::parse(manifest) else { return };
+    let layers = manifest.layers.iter().take(MOST_LAYERS);
+    let looks: Vec<_> = layers.map(|layer| registry.has_blob(&layer.digest)).collect();
+    stream::iter(looks).buffer_unordered(N_PARALLEL).for_each(async |_| ()).await;
 }
 
 async fn record_of(

@@ -1,11 +1,13 @@
 //! Putting again, each time from an empty worker: what the registry knows is neither built nor sent nor brought.
 
+use std::collections::BTreeMap;
+
 use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::pier::{self, APP, BOM, CACHE, Yard};
 use crate::support::concourse::Outcome;
-use crate::support::registry::Mount;
+use crate::support::registry::{Mount, Options};
 use crate::support::{DockerRegistry, TestImage, TestRegistry, tree};
 
 const UNCHANGED: &str = "nothing changed: no layer was built, downloaded or uploaded";
@@ -20,7 +22,11 @@ struct Harbour {
 
 impl Harbour {
     fn new() -> Harbour {
-        let registry = TestRegistry::start();
+        Harbour::with(Options::default())
+    }
+
+    fn with(options: Options) -> Harbour {
+        let registry = TestRegistry::with(options);
         pier::base_image().put(&registry, "base", Some("1"));
         let yard = Yard::new(&definition(&registry, "/opt/app"));
         let first = pier::put(&pier::source(&registry.host(), "app"), &yard);
@@ -37,6 +43,18 @@ impl Harbour {
     fn put(&self) -> Outcome {
         self.registry.log().clear();
         pier::put(&self.source(), &self.yard)
+    }
+
+    /// Returns how often what was asked of the image's repository during the last put.
+    fn asked(&self) -> Vec<(String, usize)> {
+        let mut asked = BTreeMap::new();
+        for request in self.registry.log().requests() {
+            let Some(rest) = request.path.strip_prefix("/v2/app/") else { continue };
+            let is_upload = rest.starts_with("blobs/uploads/");
+            let kind = if is_upload { "upload" } else { rest.split('/').next().unwrap() };
+            *asked.entry(format!("{} {kind}", request.method)).or_default() += 1;
+        }
+        asked.into_iter().collect()
     }
 
     fn layers(&self) -> Vec<Digest> {
@@ -138,6 +156,53 @@ fn with_one_file_changed_only_its_layer_is_built_and_sent() {
 
 fn layers_among(blobs: &[Digest], layers: &[Digest]) -> Vec<Digest> {
     blobs.iter().filter(|blob| layers.contains(blob)).copied().collect()
+}
+
+#[test]
+fn a_put_asks_the_registry_as_little_as_it_can() {
+    let unchanged: [(bool, Vec<(&str, usize)>); 2] = [
+        (true, vec![("GET blobs", 1), ("GET manifests", 2), ("GET referrers", 1), ("HEAD blobs", 8)]),
+        (
+            false,
+            vec![
+                ("GET blobs", 1),
+                ("GET manifests", 3),
+                ("GET referrers", 1),
+                ("HEAD blobs", 8),
+                ("HEAD manifests", 4),
+            ],
+        ),
+    ];
+    for (referrers, expected) in unchanged {
+        let harbour = Harbour::with(Options { referrers, ..Options::default() });
+        harbour.put();
+        assert_eq!(shown(&harbour.asked()), expected, "{:#?}", harbour.registry.log().lines());
+    }
+}
+
+/// The list of referrers is read before and after it is written, and once more for what is there already.
+#[test]
+fn a_put_of_a_changed_file_asks_once_for_each_thing_it_sends() {
+    for (referrers, n_gets, n_puts) in [(true, 2, 8), (false, 6, 9)] {
+        let harbour = Harbour::with(Options { referrers, ..Options::default() });
+        harbour.yard.write("app.sh", "#!/bin/sh\necho adeus\n");
+        harbour.put();
+        let expected: [(&str, usize); 8] = [
+            ("GET blobs", 1),
+            ("GET manifests", n_gets),
+            ("GET referrers", if referrers { 2 } else { 1 }),
+            ("HEAD blobs", 7),
+            ("HEAD manifests", 1),
+            ("POST upload", 8),
+            ("PUT manifests", n_puts),
+            ("PUT upload", 1),
+        ];
+        assert_eq!(shown(&harbour.asked()), expected, "{:#?}", harbour.registry.log().lines());
+    }
+}
+
+fn shown(asked: &[(String, usize)]) -> Vec<(&str, usize)> {
+    asked.iter().map(|(kind, n)| (kind.as_str(), *n)).collect()
 }
 
 #[test]
