@@ -3,7 +3,11 @@
 //! See <https://manpages.debian.org/deb.5>. The control files are small and come as values; the data comes as the
 //! stream of an uncompressed tar. Nothing is unpacked here: what a path in that tar may do is the unpacker's concern.
 
+mod plain;
+
 use std::io::{self, BufReader, Read};
+
+pub use plain::plain;
 
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
@@ -348,12 +352,12 @@ fn control_text(files: &[ControlFile]) -> Result<String, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
 
     use super::*;
 
-    fn ar(members: &[(&str, u64, &[u8])]) -> Vec<u8> {
+    pub(crate) fn ar(members: &[(&str, u64, &[u8])]) -> Vec<u8> {
         let mut archive = MAGIC.to_vec();
         for (name, time, content) in members {
             let size = content.len();
@@ -366,7 +370,7 @@ mod tests {
         archive
     }
 
-    fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
+    pub(crate) fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, content) in files {
             let mut header = tar::Header::new_gnu();
@@ -402,7 +406,7 @@ mod tests {
         tar_of(&[("./", ""), ("./control", "Package: a\n"), ("./postinst", "#!/bin/sh\n"), ("./md5sums", "")])
     }
 
-    fn deb(suffix: &str, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn deb(suffix: &str, data: &[u8]) -> Vec<u8> {
         ar(&[
             ("debian-binary", 7, b"2.0\n"),
             (&format!("control.tar{suffix}"), 9, &compress(suffix, &control())),

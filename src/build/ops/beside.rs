@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::bootstrap;
-use super::install::{self, Archive, open_archives};
+use super::archives::{Archive, open_archives};
 use super::paths::Paths;
+use super::{bootstrap, install};
 use crate::bom::Withheld;
 use crate::build::graph::Install;
 use crate::build::lock::LockedPackage;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::install::Archive;
+use super::archives::Archive;
 use crate::debian::{self, Package, RelationField};
 use crate::layer::{self, Unpack};
 use crate::progress::Task;
@@ -27,17 +27,19 @@ fn merged_directories(architecture: &str) -> &'static [&'static str] {
     }
 }
 
-/// Lays out the Essential packages among `archives` in the empty directory `root`; returns their places.
+/// Lays out the Essential packages among `archives`, which are in the directory `laid_out`, in the empty directory `root`;
+/// returns their places.
 pub fn bootstrap(
     root: &Path,
     architecture: &str,
     archives: &[Archive],
+    laid_out: &Path,
     task: &Task,
 ) -> Result<BTreeSet<usize>> {
     lay_out(root, architecture)?;
     let essential = essential(archives)?;
     for &index in &essential {
-        unpack(&archives[index], root)
+        unpack(&laid_out.join(archives[index].file_name()), root)
             .with_context(|| format!("cannot unpack {}", archives[index].name()))?;
         task.advance(archives[index].size);
     }
@@ -71,8 +73,8 @@ pub(super) fn is_merged(path: &[u8]) -> bool {
     path == b"usr" || ALL.contains(&path.strip_prefix(b"usr/").unwrap_or(path))
 }
 
-fn unpack(archive: &Archive, root: &Path) -> Result<()> {
-    let reader = BufReader::with_capacity(1 << 17, File::open(&archive.path)?);
+fn unpack(archive: &Path, root: &Path) -> Result<()> {
+    let reader = BufReader::with_capacity(1 << 17, File::open(archive)?);
     let data = debian::deb::open(reader)?.data()?;
     Ok(layer::unpack(data, root, Unpack::PACKAGE)?)
 }

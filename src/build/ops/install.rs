@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::archives::{Archive, all, all_installed, from_nothing, in_order, lay_out, open_archives, rest};
 use super::debconf::{self, Questions};
 use super::ground::{Ground, Maker};
 use super::marks::{self, Changes, Name};
@@ -23,9 +23,7 @@ use crate::bom::{
 };
 use crate::build::graph::{Delta, Install};
 use crate::build::lock::{LockedDeb, LockedPackage, LockedSource, LockedSourceFile};
-use crate::debian::deb::Deb;
-use crate::debian::status::{State, Want};
-use crate::debian::{self, Installed, Package, deb822};
+use crate::debian::{Installed, Package};
 use crate::layer::{self, LayerWriter, Moments};
 use crate::progress::{Progress, Task};
 use crate::sandbox::{Cancel, Exit, Mount, Network, Root, Run, Sandbox, Watch};
@@ -37,32 +35,6 @@ const ARCHIVES: &str = "/.estaleiro/archives";
 const SET_SELECTIONS: &str = "usr/bin/debconf-set-selections";
 /// How many of a failed run's last lines are shown.
 const N_LINES_SHOWN: usize = 40;
-
-/// A .deb of the store.
-pub struct Archive {
-    /// Its file.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-    /// What its control file says.
-    pub package: Package,
-    /// Whether it has maintainer scripts.
-    pub(super) has_scripts: bool,
-    /// Its templates of questions.
-    templates: Vec<u8>,
-}
-
-impl Archive {
-    /// Returns name, version and architecture, for people.
-    pub fn name(&self) -> String {
-        format!("{} {} ({})", self.package.name, self.package.version, self.package.architecture)
-    }
-
-    fn file_name(&self) -> String {
-        let version = self.package.version.to_string().replace(':', "%3a");
-        format!("{}_{version}_{}.deb", self.package.name, self.package.architecture)
-    }
-}
 
 /// What an installation has at hand.
 pub struct Site<'a> {
@@ -89,7 +61,11 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let scratch = site.store.scratch()?;
     let archives = open_archives(&op.packages, site.store)?;
     let task = site.progress.start("install");
-    lay_out(archives.iter(), &scratch.path().join("archives"), site.sandbox)?;
+    let order = match base {
+        Some(_) => in_order(&archives, &all(&archives), site.installed)?,
+        None => from_nothing(&archives)?,
+    };
+    let _ahead = lay_out(&order, &scratch, site.sandbox)?;
     let preseed = Preseed::new(op, archives.iter(), site);
     let timeline = Timeline::new(scratch.path())?;
     let dpkg = Dpkg { site, scratch: &scratch, task: &task, preseed: &preseed, timeline: &timeline };
@@ -153,14 +129,14 @@ pub(super) fn install_beside(
     site: &Site<'_>,
     scratch: &Scratch,
 ) -> Result<(PathBuf, Vec<Withheld>, Paths)> {
-    lay_out(essential.iter().chain(others), &scratch.path().join("archives"), site.sandbox)?;
+    let installed = all_installed(essential.iter());
+    let later = in_order(others, &all(others), &installed)?;
+    let _ahead = lay_out(&[from_nothing(essential)?, later].concat(), scratch, site.sandbox)?;
     let task = site.progress.start("install");
     let preseed = Preseed::new(op, essential.iter().chain(others), site);
     let timeline = Timeline::new(scratch.path())?;
     let dpkg = Dpkg { site, scratch, task: &task, preseed: &preseed, timeline: &timeline };
     dpkg.in_root(Root::Plain(lower.to_owned())).install_from_nothing(essential, lower)?;
-    let installed: Vec<Installed> =
-        essential.iter().map(|archive| just_installed(&archive.package)).collect();
     let above = Dpkg { site: &Site { installed: &installed, ..*site }, ..dpkg };
     let mut ground = above.above(lower, &mut |run| {
         run.change(others, &[])?;
@@ -181,56 +157,6 @@ fn clean(changes: &layer::Root, epoch: i64) -> Result<Vec<Withheld>> {
     let owned = Owned::read(changes)?;
     tidy::tidy(changes, &owned, epoch)?;
     withhold::withhold(changes, &owned)
-}
-
-pub(super) fn open_archives(packages: &[LockedPackage], store: &Store) -> Result<Vec<Archive>> {
-    packages
-        .iter()
-        .map(|locked| {
-            open_archive(locked, store).with_context(|| format!("cannot read the archive of {}", locked.name))
-        })
-        .collect()
-}
-
-fn open_archive(locked: &LockedPackage, store: &Store) -> Result<Archive> {
-    let (deb, package) = open_deb(locked, store)?;
-    let templates = deb.file("templates").map(|file| file.content.clone()).unwrap_or_default();
-    let has_scripts = deb.scripts().next().is_some();
-    Ok(Archive { path: store.blob_path(&locked.sha256), size: locked.size, package, has_scripts, templates })
-}
-
-/// Opens the archive of a package, which must be what the lock says.
-pub(super) fn open_deb(locked: &LockedPackage, store: &Store) -> Result<(Deb<BufReader<File>>, Package)> {
-    let blob = BufReader::with_capacity(1 << 17, store.open_blob(&locked.sha256)?);
-    let deb = debian::deb::open(blob)?;
-    let paragraph = deb822::paragraphs(&deb.control).next().context("its control file is empty")??;
-    let package = Package::from_paragraph(&paragraph)?;
-    let is_same = *package.name == *locked.name
-        && package.version.to_string() == locked.version
-        && *package.architecture == *locked.architecture;
-    if !is_same {
-        let (name, version) = (&package.name, &package.version);
-        bail!("it holds {name} {version}, the index promised {} {}", locked.name, locked.version);
-    }
-    Ok((deb, package))
-}
-
-/// The archives by their names, as dpkg is to see them. What could be written is no other name of the store's own.
-fn lay_out<'a>(
-    archives: impl Iterator<Item = &'a Archive>,
-    directory: &Path,
-    sandbox: Sandbox,
-) -> Result<()> {
-    fs::create_dir(directory)?;
-    for archive in archives {
-        let place = directory.join(archive.file_name());
-        let laid = match sandbox.has_overlays() {
-            true => fs::hard_link(&archive.path, &place),
-            false => fs::copy(&archive.path, &place).map(drop),
-        };
-        laid.with_context(|| format!("cannot put an archive at {}", place.display()))?;
-    }
-    Ok(())
 }
 
 /// What an installation works with.
@@ -294,14 +220,14 @@ impl Preseed {
 
 impl Running<'_> {
     fn install_from_nothing(&self, archives: &[Archive], root: &Path) -> Result<()> {
-        let essential = bootstrap::bootstrap(root, self.at.site.architecture, archives, self.at.task)?;
+        let laid_out = self.at.scratch.path().join("archives");
+        let essential =
+            bootstrap::bootstrap(root, self.at.site.architecture, archives, &laid_out, self.at.task)?;
         self.answer()?;
         let files = essential.iter().map(|&index| archives[index].file_name()).collect();
         self.run("--install", &["--force-depends"], files)?;
-        let rest: Vec<usize> = (0..archives.len()).filter(|index| !essential.contains(index)).collect();
-        let installed: Vec<Installed> =
-            essential.iter().map(|&index| just_installed(&archives[index].package)).collect();
-        self.install(archives, &rest, &installed)?;
+        let installed = all_installed(essential.iter().map(|&index| &archives[index]));
+        self.install(archives, &rest(archives, &essential), &installed)?;
         self.finish()
     }
 
@@ -315,7 +241,7 @@ impl Running<'_> {
         };
         self.select_for_purge(remove)?;
         self.remove(going(Departure::First))?;
-        self.install(archives, &(0..archives.len()).collect::<Vec<_>>(), self.at.site.installed)?;
+        self.install(archives, &all(archives), self.at.site.installed)?;
         self.remove(going(Departure::WhenUnpacked))?;
         if !remove.is_empty() {
             self.run("--configure", &["--no-triggers", "--pending"], Vec::new())?;
@@ -500,15 +426,6 @@ fn marks_of(op: &Install, archives: &[Archive], site: &Site<'_>) -> String {
 fn is_gone(op: &Install, package: &Package, present: &Present) -> bool {
     op.remove.iter().any(|name| **name == *package.name)
         || present.lacks(&package.name, &package.architecture)
-}
-
-fn just_installed(package: &Package) -> Installed {
-    Installed {
-        package: package.clone(),
-        want: Want::Install,
-        reinstall_required: false,
-        state: State::Installed,
-    }
 }
 
 /// Keep what is there when nobody can be asked; write no log; spare the syncs, the root is thrown away on failure.

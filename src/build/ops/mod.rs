@@ -1,6 +1,8 @@
 //! The work of each vertex, one file an operation.
 
 pub mod accounts;
+mod ahead;
+pub mod archives;
 pub mod beside;
 pub mod bootstrap;
 pub mod chown;

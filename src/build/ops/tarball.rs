@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::archives;
 use super::content::{CHANGED, Content, Place};
-use super::install;
 use super::members::{Member, Members, Wanted};
 use crate::build::context::Context;
 use crate::build::graph::SourceFile;
@@ -66,7 +66,7 @@ pub(super) fn take_of_package(
     store: &Store,
     spools: &Path,
 ) -> Result<Members> {
-    let (deb, _) = install::open_deb(package, store)?;
+    let (deb, _) = archives::open_deb(package, store)?;
     let members = wanted.gather_of(deb.data()?, spools)?;
     let hint = "`dpkg-deb --contents` lists what is in its .deb; what its scripts would make isn't";
     Ok(Members::of_archive(members, hint.into()))

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::archives::open_deb;
 use super::beside::Made;
 use super::bootstrap;
 use super::copyrights;
-use super::install::{account, named, open_deb};
+use super::install::{account, named};
 use super::owned::settled;
 use super::paths::Paths;
 use super::paths::books::is_book;
