@@ -343,6 +343,16 @@ fn a_tool_on_a_base(apt: &str) -> (ServedArchive, TestRegistry, Site) {
 }
 
 #[test]
+fn only_a_build_unpacks_the_base() {
+    let (_served, _registry, site) = a_tool_on_a_base("");
+    let n_trees = || fs::read_dir(site.path("state/trees")).unwrap().count();
+    site.lock();
+    assert_eq!(n_trees(), 0);
+    site.build("out", &[]);
+    assert_eq!(n_trees(), 1);
+}
+
+#[test]
 fn an_old_deb_that_is_gone_is_named_with_its_digest_and_the_ways_out() {
     let (served, _registry, site) = a_tool_on_a_base("");
     site.moves(&[]);

@@ -244,6 +244,11 @@ impl Memory {
         Memory { store, recalled, is_forgetful }
     }
 
+    /// Whether no registry recalls anything.
+    pub fn recalls_nothing(&self) -> bool {
+        self.recalled.is_empty()
+    }
+
     /// Whether what a vertex of `graph` needs is to be fetched from where packages are.
     pub fn lacks_packages(&self, graph: &Graph) -> bool {
         let keys = graph.keys();

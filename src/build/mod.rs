@@ -174,9 +174,10 @@ async fn pin_and_plan(
     memory: &Memory,
     world: &World,
 ) -> Result<(Locked, Graph)> {
-    let mut is_anew = request.is_without_cache;
+    let (mut is_anew, is_first) = (request.is_without_cache, memory.recalls_nothing());
     loop {
-        let locked = product.lock(request, Past { recalled, kept: Kept::new(), is_anew }, world).await?;
+        let past = Past { recalled, kept: Kept::new(), is_anew, is_first };
+        let locked = product.lock(request, past, world).await?;
         let locked = Locked { lock: unless_the_same(locked.lock, recalled), ..locked };
         let graph = product.graph(request, &locked)?.compressed(request.compression);
         if !locked.is_taken_over || !memory.lacks_packages(&graph) {
@@ -264,7 +265,8 @@ pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
 /// Makes a lock of which nothing is built: no earlier image counts.
 async fn lock_alone(product: &Product, request: &Request, kept: Kept, world: &World) -> Result<Locked> {
     let recalled = &CacheRecord::default();
-    product.lock(request, Past { recalled, kept, is_anew: request.is_without_cache }, world).await
+    let past = Past { recalled, kept, is_anew: request.is_without_cache, is_first: false };
+    product.lock(request, past, world).await
 }
 
 /// What is known once everything is pinned: what solving and publishing need of the walk so far.

@@ -144,6 +144,8 @@ pub(super) struct Past<'a> {
     pub(super) kept: Kept,
     /// Whether it is decided again what was decided before.
     pub(super) is_anew: bool,
+    /// Whether an image is built right away of which nothing is known.
+    pub(super) is_first: bool,
 }
 
 impl Product {
@@ -254,8 +256,8 @@ impl Defined {
     async fn lock(&self, request: &Request, past: Past<'_>, world: &World) -> Result<Locked> {
         let (definition, platform) = (&self.definition, &request.platform);
         let (context, steps) = (&request.context, self.steps.asked());
-        let Past { recalled, kept, is_anew } = past;
-        let subject = Subject { definition, platform, context, recalled, kept, is_anew, steps };
+        let Past { recalled, kept, is_anew, is_first } = past;
+        let subject = Subject { definition, platform, context, recalled, kept, is_anew, is_first, steps };
         let given = request.lock.as_ref().map(|lock| lock.platform(platform)).transpose()?;
         let made = match &request.lock {
             None => lock::resolve::resolve(&subject, world).await?,

@@ -1,5 +1,6 @@
 //! The executor that works: each vertex by its operation.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -189,16 +190,22 @@ impl Worker {
     }
 
     fn install(&self, op: &Install, parent: &Snapshot) -> Result<Delta> {
-        self.fetch(op.packages.iter())?;
-        let base = match parent.image.layers.as_slice() {
-            [] => None,
-            layers => Some(self.blobs.root(layers)?),
-        };
+        let base = self.archives_and_root(op, &parent.image.layers)?;
         let installed = self.installed()?;
         let states = self.base.as_ref().and_then(|base| base.facts.file("var/lib/apt/extended_states"));
         let states = states.map(String::from_utf8_lossy);
         let site = self.site(&installed, states.as_deref())?;
         install::install(op, base.as_deref(), &site, self.writer()?)
+    }
+
+    /// Brings the archives of packages, and at the same time the root that they are put upon.
+    fn archives_and_root(&self, op: &Install, layers: &[Layer]) -> Result<Option<PathBuf>> {
+        std::thread::scope(|scope| {
+            let fetching = scope.spawn(|| self.fetch(op.packages.iter()));
+            let root = (!layers.is_empty()).then(|| self.blobs.root(layers)).transpose();
+            fetching.join().map_err(|_| anyhow!("internal error: the fetching panicked"))??;
+            root
+        })
     }
 
     fn transfer(&self, op: &Transfer, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {

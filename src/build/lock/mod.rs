@@ -3,6 +3,7 @@
 //! It is the only value in which a build's decisions stand; with the same lock the same builder
 //! makes the same image. [`resolve`](resolve::resolve) makes one; building never writes one.
 
+mod ahead;
 pub mod answer;
 pub mod archive;
 pub mod check;

@@ -8,6 +8,7 @@ use std::io::BufReader;
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
 
+use super::ahead;
 use super::answer;
 use super::archive::Suite;
 use super::debs::{self, Brought};
@@ -58,6 +59,8 @@ pub struct Subject<'a> {
     pub kept: Kept,
     /// Whether it is decided again what was decided before.
     pub is_anew: bool,
+    /// Whether an image is built right away of which nothing is known.
+    pub is_first: bool,
     /// The steps that files are taken from, as a lock repeats them.
     pub steps: Vec<String>,
 }
@@ -124,7 +127,10 @@ async fn answer(
     let is_known = known.is_some();
     match known {
         Some(known) => answer::take_over(known, pinned),
-        None => decide(subject, base, &archives, pinned, world).await?,
+        None => {
+            let decided = decide(subject, base, &archives, pinned, world);
+            tokio::join!(decided, ahead::root(subject, base, world)).0?;
+        }
     }
     vouch(&archives.suites, pinned);
     if let (Some(question), false) = (&question, is_known) {

@@ -39,6 +39,11 @@ pub fn asks_for_packages(definition: &Definition) -> bool {
     asks_for_changes(&definition.image.apt) || !taken(definition).is_empty()
 }
 
+/// Whether packages are named that are to be installed.
+pub fn adds_packages(definition: &Definition) -> bool {
+    !definition.image.apt.packages.is_empty() || !definition.image.apt.debs.is_empty()
+}
+
 /// Whether packages are to be installed or removed; files alone change none.
 fn asks_for_changes(apt: &Apt) -> bool {
     !apt.packages.is_empty() || !apt.debs.is_empty() || !apt.remove.is_empty() || apt.upgrade.value
