@@ -252,7 +252,7 @@ fn locked_copy(directory: &Path) -> (PathBuf, PathBuf) {
     let (example, state) = (directory.join("hello"), directory.join("state"));
     let [from, to] = [hello().state(), state.clone()].map(|path| path.to_str().unwrap().to_owned());
     run("cp", &["-al", &from, &to]);
-    fs::remove_dir_all(state.join("records/vertex-1")).unwrap();
+    fs::remove_dir_all(state.join("records/vertex-2")).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello");
     run("cp", &["-a", source.to_str().unwrap(), example.to_str().unwrap()]);
     fs::copy(hello().lock(), example.join("estaleiro.lock")).unwrap();

@@ -308,7 +308,7 @@ fn a_locked_build_needs_no_network_when_all_is_in_the_store() {
     site.moves(&[]);
     let digest = site.build("out", &[]);
     // All that was built is forgotten; what was fetched is there.
-    fs::remove_dir_all(site.path("state/records/vertex-1")).unwrap();
+    fs::remove_dir_all(site.path("state/records/vertex-2")).unwrap();
 
     served.log().clear();
     registry.log().clear();

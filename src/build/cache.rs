@@ -34,7 +34,7 @@ use crate::store::Store;
 pub const MEDIA_TYPE: &str = "application/vnd.estaleiro.cache.v1+json";
 
 /// The kind of the store's records of vertices.
-const RECORD: &str = "vertex-1";
+const RECORD: &str = "vertex-2";
 /// No cache record is larger.
 const LARGEST_RECORD: u64 = 64 << 20;
 
@@ -51,6 +51,9 @@ pub struct VertexRecord {
     history: History,
     bom: BomDelta,
     skeleton: SkeletonDelta,
+    /// Whether the layer is compressed for other vertices alone: in an image it would be another blob.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_draft: bool,
 }
 
 /// The record attached to an image.
@@ -332,11 +335,25 @@ impl<E: Executor> Caching<E> {
         (fates, records.into_values().collect())
     }
 
+    /// Returns what is known of a vertex, fit for the image if its layer becomes one of that.
+    fn fit(&self, record: VertexRecord, is_shipped: bool) -> Result<VertexRecord> {
+        if !is_shipped || !record.is_draft {
+            return Ok(record);
+        }
+        let layer = record.layer.as_ref().map(|layer| self.inner.ship(layer)).transpose()?;
+        let record = VertexRecord { layer, is_draft: false, ..record };
+        self.memory.store.set_record(RECORD, &record.key, &canonical_json(&record))?;
+        Ok(record)
+    }
+
     fn note(&self, vertex: &Vertex, record: VertexRecord, fate: Fate) {
         if let Ok(mut fates) = self.fates.lock() {
             fates.push((vertex.title(), fate));
         }
-        if let Ok(mut records) = self.records.lock() {
+        // What two vertices do may be the same: what goes into the image counts.
+        if let Ok(mut records) = self.records.lock()
+            && !(record.is_draft && records.contains_key(&record.key))
+        {
             records.insert(record.key, record);
         }
     }
@@ -348,6 +365,7 @@ impl<E: Executor> Executor for Caching<E> {
             return self.inner.execute(vertex, key, inputs);
         }
         if let Some((record, fate)) = self.memory.known(key) {
+            let record = self.fit(record, inputs.is_shipped)?;
             self.progress.say(format!("✔ {}: cached {}", vertex.title(), place(fate)));
             let delta = Delta { config: vertex.op.config().cloned(), ..record.delta() };
             self.note(vertex, record, fate);
@@ -359,7 +377,7 @@ impl<E: Executor> Executor for Caching<E> {
         let task = self.progress.start(vertex.title());
         let outcome = self.inner.execute(vertex, key, inputs)?;
         if let Outcome::Delta(delta) = &outcome {
-            let record = VertexRecord::new(*key, delta);
+            let record = VertexRecord::new(*key, delta, inputs.is_shipped);
             self.memory.store.set_record(RECORD, key, &canonical_json(&record))?;
             task.advance(record.layer().map_or(0, |layer| layer.size));
             self.note(vertex, record, Fate::Built);
@@ -402,13 +420,14 @@ fn is_worth_remembering(op: &Op) -> bool {
 }
 
 impl VertexRecord {
-    fn new(key: Digest, delta: &Delta) -> VertexRecord {
+    fn new(key: Digest, delta: &Delta, is_shipped: bool) -> VertexRecord {
         VertexRecord {
             key,
             layer: delta.layer.clone(),
             history: delta.history.clone(),
             bom: delta.bom.clone(),
             skeleton: delta.skeleton.clone(),
+            is_draft: delta.layer.is_some() && !is_shipped,
         }
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::graph::{ContextTree, Delta, Download, Graph, Snapshot, Source, Vertex, VertexId};
 use crate::digest::Digest;
+use crate::oci::Layer;
 
 /// What a vertex finds at hand.
 pub struct Inputs<'a> {
@@ -14,6 +15,8 @@ pub struct Inputs<'a> {
     pub parent: Option<&'a Snapshot>,
     /// What its mounts yielded.
     pub mounts: Vec<&'a Yield>,
+    /// Whether its layer is one of the image; else nobody gets it, and only other vertices read it.
+    pub is_shipped: bool,
 }
 
 /// What a vertex yielded, as later ones see it.
@@ -58,6 +61,14 @@ pub trait Executor: Sync {
     /// Whether what `vertex` yields is known: then it is executed without its mounts, which need not be executed at all.
     fn knows(&self, _vertex: &Vertex, _key: &Digest) -> bool {
         false
+    }
+
+    /// Returns a layer that was kept for other vertices alone as it is in an image.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    fn ship(&self, layer: &Layer) -> Result<Layer> {
+        Ok(layer.clone())
     }
 }
 
@@ -118,6 +129,8 @@ struct State {
     places: Vec<Place>,
     /// Whether the vertex does without its mounts, by its place.
     is_known: Vec<bool>,
+    /// Whether the image continues what the vertex yields, by its place.
+    is_shipped: Vec<bool>,
     error: Option<anyhow::Error>,
 }
 
@@ -138,7 +151,12 @@ impl Solving {
             Need::Known | Need::Done => Place::Waiting,
         };
         let places = needed.into_iter().map(place).collect();
-        Solving { state: Mutex::new(State { places, is_known, error: None }), changed: Condvar::new() }
+        let mut is_shipped = vec![false; graph.vertices().count()];
+        let last = graph.vertices().last().map(|(id, _)| id);
+        let parents = |id: &VertexId| graph.vertex(*id).parent;
+        std::iter::successors(last, parents).for_each(|id| is_shipped[id.index()] = true);
+        let state = State { places, is_known, is_shipped, error: None };
+        Solving { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn work(&self, graph: &Graph, keys: &[Digest], executor: &dyn Executor) {
@@ -202,6 +220,7 @@ struct Ready {
     id: VertexId,
     parent: Option<std::sync::Arc<Yield>>,
     mounts: Vec<std::sync::Arc<Yield>>,
+    is_shipped: bool,
 }
 
 impl State {
@@ -215,7 +234,7 @@ impl State {
         };
         let mounts = if self.is_known[id.index()] { &[][..] } else { &vertex.mounts };
         let mounts = mounts.iter().map(|&mount| self.done(mount)).collect::<Option<Vec<_>>>()?;
-        Some(Ready { id, parent, mounts })
+        Some(Ready { id, parent, mounts, is_shipped: self.is_shipped[id.index()] })
     }
 
     fn done(&self, id: VertexId) -> Option<std::sync::Arc<Yield>> {
@@ -233,7 +252,8 @@ fn run(vertex: &Vertex, key: &Digest, ready: &Ready, executor: &dyn Executor) ->
         None => None,
     };
     let mounts = ready.mounts.iter().map(std::sync::Arc::as_ref).collect();
-    match executor.execute(vertex, key, &Inputs { parent, mounts })? {
+    let inputs = Inputs { parent, mounts, is_shipped: ready.is_shipped };
+    match executor.execute(vertex, key, &inputs)? {
         Outcome::Base(snapshot) => Ok(Yield::Snapshot(snapshot)),
         Outcome::Material(material) => Ok(Yield::Material(material)),
         Outcome::Delta(delta) => {
@@ -255,6 +275,7 @@ mod tests {
     #[derive(Default)]
     struct Recorder {
         seen: Mutex<Vec<String>>,
+        shipped: Mutex<Vec<String>>,
         fails_at: Option<&'static str>,
         panics_at: Option<&'static str>,
         knows: Option<&'static str>,
@@ -263,6 +284,9 @@ mod tests {
     impl Executor for Recorder {
         fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
             self.seen.lock().unwrap().push(vertex.title());
+            if inputs.is_shipped {
+                self.shipped.lock().unwrap().push(vertex.title());
+            }
             if self.fails_at.is_some_and(|title| vertex.title().starts_with(title)) {
                 return Err(anyhow!("no"));
             }
@@ -329,6 +353,18 @@ mod tests {
         let recorder = Recorder { knows: Some("copy"), ..Recorder::default() };
         solve(&graph(), &recorder).unwrap();
         assert_eq!(recorder.seen.into_inner().unwrap(), ["scratch", "copy ", "link "]);
+    }
+
+    #[test]
+    fn what_the_image_continues_is_shipped_and_what_it_is_made_from_is_not() {
+        let mut graph = Graph::new(Platform::host(), 0);
+        let base = graph.add(Op::Scratch, None, vec![]);
+        let stage = graph.add(Op::Change(Change::Remove(vec!["stage".into()])), Some(base), vec![]);
+        let top = graph.add(Op::Change(Change::Symlinks(vec![])), Some(base), vec![]);
+        graph.add(Op::Copy(Copy::default()), Some(top), vec![stage]);
+        let recorder = Recorder::default();
+        solve(&graph, &recorder).unwrap();
+        assert_eq!(recorder.shipped.into_inner().unwrap(), ["scratch", "link ", "copy "]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The executor that works: each vertex by its operation.
 
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::base::{self, Account, Base};
 use super::blobs::Blobs;
@@ -30,7 +31,7 @@ use crate::digest::Digest;
 use crate::fetch::{Fetcher, Wanted};
 use crate::git::{self, Remote};
 use crate::inside::Found;
-use crate::layer::{Compression, LayerWriter, Options, Skeleton, Stack};
+use crate::layer::{self, Compression, LayerWriter, Options, Skeleton, Stack};
 use crate::oci::{History, Image, Layer, Platform};
 use crate::progress::Progress;
 use crate::sandbox::{Cancel, Sandbox};
@@ -92,20 +93,26 @@ impl Executor for Worker {
             Op::Source(source) => Ok(Outcome::Material(Material::Source(source.clone()))),
             Op::Context(tree) => Ok(Outcome::Material(Material::Context(tree.clone()))),
             Op::Download(download) => self.download(download),
-            Op::Repository(op) => self.changed(vertex, inputs, self.repository(op)?),
+            Op::Repository(op) => self.changed(vertex, inputs, self.repository(op, inputs)?),
             Op::Install(op) => {
                 let delta = match &op.beside {
-                    Some(beside) => self.install_beside(op, beside)?,
-                    None => self.install(op, parent()?)?,
+                    Some(beside) => self.install_beside(op, beside, inputs)?,
+                    None => self.install(op, parent()?, inputs)?,
                 };
                 self.changed(vertex, inputs, delta)
             }
             Op::Copy(op) => self.changed(vertex, inputs, self.copy(op, parent()?, inputs)?),
-            Op::Change(Change::Users(users)) => self.changed(vertex, inputs, self.users(users, parent()?)?),
-            Op::Change(Change::Remove(paths)) => self.changed(vertex, inputs, self.remove(paths, parent()?)?),
-            Op::Change(Change::Symlinks(links)) => {
-                self.changed(vertex, inputs, symlinks::symlinks(links, &parent()?.skeleton, self.writer()?)?)
+            Op::Change(Change::Users(users)) => {
+                self.changed(vertex, inputs, self.users(users, parent()?, inputs)?)
             }
+            Op::Change(Change::Remove(paths)) => {
+                self.changed(vertex, inputs, self.remove(paths, parent()?, inputs)?)
+            }
+            Op::Change(Change::Symlinks(links)) => self.changed(
+                vertex,
+                inputs,
+                symlinks::symlinks(links, &parent()?.skeleton, self.writer(inputs)?)?,
+            ),
             Op::Configure(op) => {
                 let parent = parent()?;
                 configure::check_user(op, &parent.skeleton)?;
@@ -119,7 +126,7 @@ impl Executor for Worker {
             Op::Workdir(op) => {
                 let (root, files) = (&parent()?.skeleton, self.known_files(parent()?)?);
                 let warn = &|line: &str| self.progress.warn(line);
-                let delta = workdir::workdir(op, root, &files, warn, &|| self.writer())?;
+                let delta = workdir::workdir(op, root, &files, warn, &|| self.writer(inputs))?;
                 self.told(&op.instruction, inputs, Delta { config: Some(op.config.clone()), ..delta })
             }
             Op::Transfer(op) => {
@@ -135,6 +142,16 @@ impl Executor for Worker {
                 let account = bom::Instruction { network: op.has_network, ..account_of(&op.instruction) };
                 self.told_as(account, inputs, delta)
             }
+        }
+    }
+
+    fn ship(&self, kept: &Layer) -> Result<Layer> {
+        let blob = BufReader::with_capacity(1 << 18, self.store.open_blob(&kept.descriptor.digest)?);
+        let (tar, writer) = (layer::decompress(blob)?, self.store.blob_writer()?);
+        let layer = layer::compress(tar, writer, n_threads(), self.compression)?;
+        match layer.diff_id == kept.diff_id {
+            true => Ok(layer),
+            false => bail!("the store's layer {} is damaged: remove its file", kept.descriptor.digest),
         }
     }
 }
@@ -174,7 +191,7 @@ impl Worker {
         self.waiter.wait(base::load(op.digest, Account::Pinned(None), &[], &known.registry, store, progress))
     }
 
-    fn install_beside(&self, op: &Install, others: &[LockedPackage]) -> Result<Delta> {
+    fn install_beside(&self, op: &Install, others: &[LockedPackage], inputs: &Inputs<'_>) -> Result<Delta> {
         self.fetch(op.packages.iter())?;
         let made = match Workshop::of(op, others, &self.store, &|| self.fetch(others.iter()))? {
             Some(workshop) => Some(workshop.run(op, &self.site(&[], None)?)?),
@@ -182,20 +199,20 @@ impl Worker {
         };
         let (store, progress) = (&self.store, &self.progress);
         let site = unpack::Site { store, progress, architecture: self.platform.debian_architecture() };
-        let delta = unpack::unpack(op, &site, made.as_ref(), self.writer()?)?;
+        let delta = unpack::unpack(op, &site, made.as_ref(), self.writer(inputs)?)?;
         if let Some(made) = made {
             made.leave();
         }
         Ok(delta)
     }
 
-    fn install(&self, op: &Install, parent: &Snapshot) -> Result<Delta> {
+    fn install(&self, op: &Install, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
         let base = self.archives_and_root(op, &parent.image.layers)?;
         let installed = self.installed()?;
         let states = self.base.as_ref().and_then(|base| base.facts.file("var/lib/apt/extended_states"));
         let states = states.map(String::from_utf8_lossy);
         let site = self.site(&installed, states.as_deref())?;
-        install::install(op, base.as_deref(), &site, self.writer()?)
+        install::install(op, base.as_deref(), &site, self.writer(inputs)?)
     }
 
     /// Brings the archives of packages, and at the same time the root that they are put upon.
@@ -219,7 +236,7 @@ impl Worker {
             warn: &|line| self.progress.warn(line),
             stack: &|layers| self.stack(layers),
         };
-        transfer::transfer(op, &site, &|| self.writer())
+        transfer::transfer(op, &site, &|| self.writer(inputs))
     }
 
     fn command(&self, op: &Run, key: &Digest, parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
@@ -239,7 +256,7 @@ impl Worker {
             keep_failed_as: self.keeps_failed.then(|| key.short()),
             platform: &parent.image.config.platform,
         };
-        run::run(op, &parent.image.layers, &inputs.mounts, &site, &|| self.writer())
+        run::run(op, &parent.image.layers, &inputs.mounts, &site, &|| self.writer(inputs))
     }
 
     fn site<'a>(
@@ -268,7 +285,7 @@ impl Worker {
     }
 
     /// Fetches a commit of a git repository.
-    fn repository(&self, op: &Repository) -> Result<Delta> {
+    fn repository(&self, op: &Repository, inputs: &Inputs<'_>) -> Result<Delta> {
         let wanted = git::Wanted {
             commit: op.commit.clone(),
             tag: op.git_dir.as_ref().and_then(|kept| kept.tag.clone()),
@@ -281,7 +298,7 @@ impl Worker {
         let remote = Remote::new(self.fetcher.client(), &op.address, authorization)?;
         let scratch = self.store.scratch()?;
         let checkout = self.waiter.wait(git::checkout(&remote, &wanted, scratch.path()))?;
-        repository::repository(op, &checkout, self.writer()?)
+        repository::repository(op, &checkout, self.writer(inputs)?)
     }
 
     /// Brings the archives of packages.
@@ -300,17 +317,17 @@ impl Worker {
         Ok(Stack::open(&self.blobs.stack(layers)?)?)
     }
 
-    fn users(&self, users: &[NewUser], parent: &Snapshot) -> Result<Delta> {
+    fn users(&self, users: &[NewUser], parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
         let root = self.blobs.view(&parent.image.layers, &|entry| ops::users::ask(users, entry))?;
-        ops::users::users(users, &root, self.writer()?)
+        ops::users::users(users, &root, self.writer(inputs)?)
     }
 
-    fn remove(&self, paths: &[String], parent: &Snapshot) -> Result<Delta> {
+    fn remove(&self, paths: &[String], parent: &Snapshot, inputs: &Inputs<'_>) -> Result<Delta> {
         let files = || {
             let seen = self.blobs.view(&parent.image.layers, &|_| Ask::Presence)?.seen;
             Ok(seen.into_keys().collect())
         };
-        let (delta, absent) = remove::remove(paths, &parent.skeleton, &files, self.writer()?)?;
+        let (delta, absent) = remove::remove(paths, &parent.skeleton, &files, self.writer(inputs)?)?;
         for path in absent {
             self.progress.warn(format!("nothing is removed at {path}: it is not in the image"));
         }
@@ -342,12 +359,12 @@ impl Worker {
         let (context, store) = (&self.context, &self.store);
         let stack = &|layers: &[Layer]| self.stack(layers);
         let site = copy::Site { mounts: &mounts, context, root, scratch: &scratch, store, stack };
-        copy::copy(op, &site, self.writer()?)
+        copy::copy(op, &site, self.writer(inputs)?)
     }
 
-    fn writer(&self) -> Result<LayerWriter> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let options = Options { epoch: self.epoch, threads, compression: self.compression };
+    fn writer(&self, inputs: &Inputs<'_>) -> Result<LayerWriter> {
+        let compression = if inputs.is_shipped { self.compression } else { Compression::DRAFT };
+        let options = Options { epoch: self.epoch, threads: n_threads(), compression };
         Ok(LayerWriter::new(self.store.blob_writer()?, options)?)
     }
 
@@ -380,6 +397,10 @@ impl Worker {
         };
         Ok(Outcome::Delta(Box::new(Delta { history, skeleton, ..delta })))
     }
+}
+
+fn n_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn account_of(instruction: &Instruction) -> bom::Instruction {

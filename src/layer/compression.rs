@@ -67,6 +67,9 @@ impl fmt::Display for Compression {
 }
 
 impl Compression {
+    /// For layers that are in no image: that costs little time, and less of the disk than nothing would.
+    pub const DRAFT: Compression = Compression::Zstd(1);
+
     /// Returns how a layer that is compressed like this is called.
     pub fn media_type(self) -> &'static str {
         match self {

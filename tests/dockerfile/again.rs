@@ -57,6 +57,18 @@ fn times_and_paths_decide_nothing_and_a_file_that_is_ignored_neither() {
 }
 
 #[test]
+fn a_stage_that_was_only_read_becomes_an_image_and_is_not_built_again() {
+    let shop = shop();
+    shop.build(TWO_STAGES, &[]);
+    let known = shop.build(TWO_STAGES, &["--target", "one"]);
+    assert_eq!(built(&known.stderr), Vec::<&str>::new(), "{}", known.stderr);
+    let whole = shop.build(TWO_STAGES, &[]);
+    assert_eq!(built(&whole.stderr), Vec::<&str>::new(), "{}", whole.stderr);
+    assert_eq!(known.digest, shop.build(TWO_STAGES, &["--target", "one", "--no-cache"]).digest);
+    assert_eq!(known.read("/made-one"), "1");
+}
+
+#[test]
 fn a_build_from_nothing_comes_to_the_same() {
     let (one, other) = (shop(), shop());
     let dockerfile = "FROM @base AS a\nCOPY . /src\nRUN mkdir /o && cat /src/one /src/two > /o/sum && touch /o/z /o/a\nFROM scratch\nCOPY --from=a /o /o\n";
