@@ -1,5 +1,6 @@
 """What is in an image that a builder pushed: enough to see that all of them built the same."""
 
+import gzip
 import hashlib
 import json
 import tarfile
@@ -34,7 +35,7 @@ def look(registry, image, base_layers=()):
 
 def packages(layer):
     """Returns the packages of a layer that has a dpkg database, which is read while it comes."""
-    with layer, tarfile.open(fileobj=layer, mode="r|*") as tar:
+    with layer, gzip.open(layer) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
         for member in tar:
             if member.name.removeprefix("./") == "var/lib/dpkg/status":
                 return sorted(map(package, tar.extractfile(member).read().decode().strip().split("\n\n")))

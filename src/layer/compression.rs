@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::gzip::GzipWriter;
 use crate::oci::media_type;
 
-/// The levels of gzip, and the one that is taken without any.
-const GZIP: (RangeInclusive<u32>, u32) = (1..=9, 6);
+/// The levels of gzip, which are libdeflate's, and the one that is taken without any: smaller than what `gzip -6` makes.
+const GZIP: (RangeInclusive<u32>, u32) = (1..=9, 5);
 
 /// The same of zstd: higher levels need more memory than those who unpack may want to give.
 const ZSTD: (RangeInclusive<u32>, u32) = (1..=19, 3);
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_compression_is_a_name_and_maybe_a_level() {
         for (text, expected) in [
-            ("gzip", Ok(Compression::Gzip(6))),
+            ("gzip", Ok(Compression::Gzip(5))),
             ("gzip:9", Ok(Compression::Gzip(9))),
             ("zstd", Ok(Compression::Zstd(3))),
             ("zstd:19", Ok(Compression::Zstd(19))),

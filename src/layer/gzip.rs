@@ -1,7 +1,7 @@
 //! Gzip, compressed by several threads, whose bytes do not depend on how many.
 //!
-//! The input is cut into blocks of a fixed size. Each is deflated by itself, with the end of the block before it as
-//! dictionary, and ended at a byte's edge; put together they are one member (RFC 1952) like any other.
+//! The input is cut into blocks of a fixed size. Each becomes a member of its own; members one after the other are a file
+//! like any other (RFC 1952, 2.2). What is known of other blocks is not used.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,68 +9,48 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use libdeflater::{CompressionLvl, Compressor};
 
+/// Larger ones would save a thousandth.
 const BLOCK: usize = 512 << 10;
-/// How far back deflate can refer.
-const WINDOW: usize = 32 << 10;
-/// Deflate, no name, no time, unknown system: nothing of where and when it was made.
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const MAX_THREADS: usize = 64;
 
 /// Compresses what is written to it into `sink`.
 pub(super) struct GzipWriter<W> {
     sink: W,
     block: Vec<u8>,
-    previous: Arc<Vec<u8>>,
-    crc: Crc,
     jobs: Option<Sender<Job>>,
-    under_way: VecDeque<Receiver<io::Result<Deflated>>>,
+    under_way: VecDeque<Receiver<io::Result<Vec<u8>>>>,
     workers: Vec<JoinHandle<()>>,
 }
 
 struct Job {
-    block: Arc<Vec<u8>>,
-    previous: Arc<Vec<u8>>,
-    is_last: bool,
-    answer: SyncSender<io::Result<Deflated>>,
-}
-
-struct Deflated {
-    bytes: Vec<u8>,
-    crc: Crc,
+    block: Vec<u8>,
+    answer: SyncSender<io::Result<Vec<u8>>>,
 }
 
 impl<W: Write> GzipWriter<W> {
-    /// Starts the threads.
-    pub(super) fn new(mut sink: W, threads: usize, level: u32) -> io::Result<GzipWriter<W>> {
-        sink.write_all(&HEADER)?;
+    /// Starts the threads; the levels are libdeflate's, from 1 to 9.
+    pub(super) fn new(sink: W, threads: usize, level: u32) -> io::Result<GzipWriter<W>> {
+        let level = i32::try_from(level).ok().and_then(|level| CompressionLvl::new(level).ok());
+        let level = level.ok_or_else(|| io::Error::other("gzip has no such level"))?;
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         let start = |_| {
             let queue = queue.clone();
-            thread::Builder::new().name("gzip".into()).spawn(move || work(&queue, level.clamp(1, 9)))
+            thread::Builder::new().name("gzip".into()).spawn(move || work(&queue, Compressor::new(level)))
         };
         let workers = (0..threads.clamp(1, MAX_THREADS)).map(start).collect::<io::Result<Vec<_>>>()?;
-        Ok(GzipWriter {
-            sink,
-            block: Vec::with_capacity(BLOCK),
-            previous: Arc::default(),
-            crc: Crc::new(),
-            jobs: Some(jobs),
-            under_way: VecDeque::new(),
-            workers,
-        })
+        let block = Vec::with_capacity(BLOCK);
+        Ok(GzipWriter { sink, block, jobs: Some(jobs), under_way: VecDeque::new(), workers })
     }
 
-    /// Ends the member and returns the sink.
+    /// Ends the last member and returns the sink.
     pub(super) fn finish(mut self) -> io::Result<W> {
-        self.start_block(true)?;
+        self.start_block()?;
         while !self.under_way.is_empty() {
             self.take_block()?;
         }
-        self.sink.write_all(&self.crc.sum().to_le_bytes())?;
-        self.sink.write_all(&self.crc.amount().to_le_bytes())?;
         self.jobs = None;
         for worker in self.workers {
             worker.join().map_err(|_| io::Error::other("a compressing thread panicked"))?;
@@ -79,24 +59,21 @@ impl<W: Write> GzipWriter<W> {
     }
 
     /// Hands a block to the threads; when they have enough to do, waits for the oldest.
-    fn start_block(&mut self, is_last: bool) -> io::Result<()> {
+    fn start_block(&mut self) -> io::Result<()> {
         if self.under_way.len() >= 2 * self.workers.len() {
             self.take_block()?;
         }
-        let block = Arc::new(std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK)));
-        let previous = std::mem::replace(&mut self.previous, block.clone());
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
         let (answer, receiver) = sync_channel(1);
         let jobs = self.jobs.as_ref().ok_or_else(threads_are_gone)?;
-        jobs.send(Job { block, previous, is_last, answer }).map_err(|_| threads_are_gone())?;
+        jobs.send(Job { block, answer }).map_err(|_| threads_are_gone())?;
         self.under_way.push_back(receiver);
         Ok(())
     }
 
     fn take_block(&mut self) -> io::Result<()> {
         let Some(receiver) = self.under_way.pop_front() else { return Ok(()) };
-        let deflated = receiver.recv().map_err(|_| threads_are_gone())??;
-        self.crc.combine(&deflated.crc);
-        self.sink.write_all(&deflated.bytes)
+        self.sink.write_all(&receiver.recv().map_err(|_| threads_are_gone())??)
     }
 }
 
@@ -104,7 +81,7 @@ impl<W: Write> Write for GzipWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A full block waits for more, so that the last one is never empty but for an empty input.
         if self.block.len() == BLOCK && !bytes.is_empty() {
-            self.start_block(false)?;
+            self.start_block()?;
         }
         let n = bytes.len().min(BLOCK - self.block.len());
         self.block.extend_from_slice(&bytes[..n]);
@@ -121,7 +98,7 @@ fn threads_are_gone() -> io::Error {
 }
 
 /// What each thread does until no more jobs can come.
-fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
+fn work(queue: &Mutex<Receiver<Job>>, mut compressor: Compressor) {
     loop {
         let job = match queue.lock() {
             Ok(queue) => queue.recv(),
@@ -129,34 +106,16 @@ fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
         };
         let Ok(job) = job else { return };
         // Whoever no longer waits for the answer has failed elsewhere.
-        let _ = job.answer.send(deflate(&job, level));
+        let _ = job.answer.send(member(&mut compressor, &job.block));
     }
 }
 
-/// Each block gets a state of its own: one that was reset remembers enough to choose other matches.
-fn deflate(job: &Job, level: u32) -> io::Result<Deflated> {
-    let mut compress = Compress::new(Compression::new(level), false);
-    let window = &job.previous[job.previous.len().saturating_sub(WINDOW)..];
-    if !window.is_empty() {
-        compress.set_dictionary(window)?;
-    }
-    let flush = if job.is_last { FlushCompress::Finish } else { FlushCompress::Sync };
-    let mut bytes = Vec::with_capacity(job.block.len() / 2 + 1024);
-    loop {
-        bytes.reserve(16 << 10);
-        let n_taken = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
-        let rest = job.block.get(n_taken..).unwrap_or(&[]);
-        let status = compress.compress_vec(rest, &mut bytes, flush)?;
-        let is_flushed = compress.total_in() == job.block.len() as u64 && bytes.len() < bytes.capacity();
-        match status {
-            Status::StreamEnd => break,
-            Status::Ok | Status::BufError if !job.is_last && is_flushed => break,
-            Status::Ok | Status::BufError => {}
-        }
-    }
-    let mut crc = Crc::new();
-    crc.update(&job.block);
-    Ok(Deflated { bytes, crc })
+/// A member has no name, no time and an unknown system: nothing of where and when it was made.
+fn member(compressor: &mut Compressor, block: &[u8]) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; compressor.gzip_compress_bound(block.len())];
+    let n = compressor.gzip_compress(block, &mut bytes).map_err(io::Error::other)?;
+    bytes.truncate(n);
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -185,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn it_is_one_member_that_any_reader_understands() {
+    fn it_is_a_file_that_readers_of_members_understand() {
         for n_bytes in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 77] {
             let bytes = prose(n_bytes);
             let mut read = Vec::new();
             let gzip = compressed(&bytes, 2);
-            flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut read).unwrap();
+            flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut read).unwrap();
             assert!(read == bytes, "{n_bytes}");
         }
     }
@@ -208,9 +167,8 @@ mod tests {
     #[test]
     fn cutting_into_blocks_costs_next_to_nothing() {
         let bytes = prose(8 * BLOCK);
-        let mut whole = flate2::write::GzEncoder::new(Vec::new(), Compression::new(6));
-        whole.write_all(&bytes).unwrap();
-        let n_whole = whole.finish().unwrap().len();
+        let mut compressor = Compressor::new(CompressionLvl::new(6).unwrap());
+        let n_whole = member(&mut compressor, &bytes).unwrap().len();
         assert!(compressed(&bytes, 2).len() < n_whole + n_whole / 200);
     }
 
@@ -218,8 +176,8 @@ mod tests {
     fn a_sink_that_is_full_is_an_error() {
         struct Full;
         impl Write for Full {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                if bytes.len() == 10 { Ok(10) } else { Err(io::ErrorKind::StorageFull.into()) }
+            fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
             }
             fn flush(&mut self) -> io::Result<()> {
                 Ok(())

@@ -157,7 +157,7 @@ Options:
                                        ESTALEIRO_CACHE_MAX=]
       --keep-failed                    Keep the root of a RUN that fails, and say where it is
       --compression <NAME[:LEVEL]>     How layers are compressed: gzip[:1-9] or zstd[:1-19]; all but
-                                       old Dockers read zstd [default: gzip:6]
+                                       old Dockers read zstd [default: gzip:5]
       --cache-from <IMAGE>             Another image, put by estaleiro, whose layers may be used
                                        again: a reference or oci:DIR[:TAG]; may be repeated
       --sign-key <FILE>                Sign image and documents with this key, as cosign does; its
