@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::resume_unwind;
 use std::str::FromStr;
+use std::thread::{self, ScopedJoinHandle};
 
 use super::{Document, cyclonedx, spdx, spdx3};
 use crate::digest::Digest;
@@ -112,30 +114,48 @@ impl fmt::Display for Format {
     }
 }
 
+/// Makes a form of an account that others have, which bears the account's name.
+type Maker = fn(&Document, &str) -> Vec<u8>;
+
 impl Document {
     /// Returns the account in this form: the same bytes for the same account.
     ///
     /// # Errors
     /// When the account has no such form, which is a mistake in its types.
     pub fn view(&self, format: Format) -> Result<Vec<u8>, serde_saphyr::ser_error::Error> {
-        Ok(self.form(format, self.to_yaml()?.as_bytes()))
+        let yaml = self.to_yaml()?.into_bytes();
+        Ok(match format.maker() {
+            None => yaml,
+            Some(make) => make(self, &uuid(&yaml)),
+        })
     }
 
-    /// Returns the account in these forms, estaleiro's own first.
+    /// Returns the account in these forms, estaleiro's own first; the others are made at the same time.
     ///
     /// # Errors
     /// As [`Document::view`].
     pub fn views(&self, formats: &Formats) -> Result<Vec<(Format, Vec<u8>)>, serde_saphyr::ser_error::Error> {
-        let yaml = self.to_yaml()?;
-        Ok(formats.iter().map(|format| (format, self.form(format, yaml.as_bytes()))).collect())
+        let yaml = self.to_yaml()?.into_bytes();
+        let name = &uuid(&yaml);
+        let makers = formats.iter().filter_map(|format| Some((format, format.maker()?)));
+        let others: Vec<(Format, Vec<u8>)> = thread::scope(|scope| {
+            let making = makers.map(|(format, make)| (format, scope.spawn(move || make(self, name))));
+            let making: Vec<_> = making.collect();
+            let join = |form: ScopedJoinHandle<'_, Vec<u8>>| form.join().unwrap_or_else(|e| resume_unwind(e));
+            making.into_iter().map(|(format, form)| (format, join(form))).collect()
+        });
+        Ok([(Format::Yaml, yaml)].into_iter().chain(others).collect())
     }
+}
 
-    fn form(&self, format: Format, yaml: &[u8]) -> Vec<u8> {
-        match format {
-            Format::Yaml => yaml.to_vec(),
-            Format::Cyclonedx => cyclonedx::view(self, &uuid(yaml)),
-            Format::Spdx => spdx::view(self, &uuid(yaml)),
-            Format::Spdx3 => spdx3::view(self, &uuid(yaml)),
+impl Format {
+    /// Returns what makes this form; estaleiro's own is what the others are made of.
+    fn maker(self) -> Option<Maker> {
+        match self {
+            Format::Yaml => None,
+            Format::Cyclonedx => Some(cyclonedx::view),
+            Format::Spdx => Some(spdx::view),
+            Format::Spdx3 => Some(spdx3::view),
         }
     }
 }

@@ -137,15 +137,17 @@ async fn is_whole(
         },
     };
     match &artifact.content {
-        Content::Bytes(bytes) if is_same => registry.has_blob(&Digest::of(bytes)).await,
+        Content::Blob(blob) if is_same => registry.has_blob(&blob.descriptor().digest).await,
         // They were looked for before.
-        Content::Blobs(_) | Content::Bytes(_) => Ok(is_same),
+        Content::Blobs(_) | Content::Blob(_) => Ok(is_same),
     }
 }
 
 fn holds(manifest: &Manifest, artifact: &Artifact) -> bool {
     match &artifact.content {
-        Content::Bytes(bytes) => manifest.layers.iter().map(|layer| layer.digest).eq([Digest::of(bytes)]),
+        Content::Blob(blob) => {
+            manifest.layers.iter().map(|layer| layer.digest).eq([blob.descriptor().digest])
+        }
         Content::Blobs(blobs) => manifest.layers == *blobs,
     }
 }

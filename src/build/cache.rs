@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::{join, try_join_all};
@@ -25,7 +25,7 @@ use super::world::World;
 use crate::bom::BomDelta;
 use crate::digest::Digest;
 use crate::layer::SkeletonDelta;
-use crate::oci::{Descriptor, History, Image, Layer, Manifest, canonical_json};
+use crate::oci::{Descriptor, History, Image, Layer, Manifest};
 use crate::progress::Progress;
 use crate::registry::{self, Artifact, Location, Registry};
 use crate::store::Store;
@@ -60,9 +60,11 @@ pub struct VertexRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CacheRecord {
     /// What each vertex of the image changed.
-    pub vertices: Vec<VertexRecord>,
+    #[serde(with = "shared")]
+    pub vertices: Vec<Arc<VertexRecord>>,
     /// What must be known of its base.
-    pub bases: Vec<Base>,
+    #[serde(with = "shared")]
+    pub bases: Vec<Arc<Base>>,
     /// What each was made from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Parts>,
@@ -78,8 +80,13 @@ pub struct CacheRecord {
 impl CacheRecord {
     /// Returns the record as an artifact: the same bytes for the same record.
     pub fn artifact(&self) -> Artifact {
-        Artifact::new(MEDIA_TYPE, canonical_json(self))
+        Artifact::new(MEDIA_TYPE, json(self))
     }
+}
+
+/// Returns the text of a record, whose types tell their fields in an order: sorting what is large takes longer than the rest.
+fn json(record: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(record).expect("a record has a JSON form")
 }
 
 /// Reads the cache record of the image that the first of the `tags` stands for that there is; whatever is amiss with it makes it count as absent.
@@ -178,17 +185,17 @@ impl CacheRecord {
 
     /// Returns the layers that it names.
     pub fn layers(&self) -> BTreeSet<Digest> {
-        self.vertices.iter().filter_map(VertexRecord::layer).map(|layer| layer.digest).collect()
+        self.vertices.iter().filter_map(|vertex| vertex.layer()).map(|layer| layer.digest).collect()
     }
 
     /// A record of another image must not lend it layers that this one's registry doesn't vouch for.
     fn check_is_of(&self, image: &Manifest) -> Result<()> {
         let layers: Vec<Digest> = image.layers.iter().map(|layer| layer.digest).collect();
-        let named = self.vertices.iter().filter_map(VertexRecord::layer);
+        let named = self.vertices.iter().filter_map(|vertex| vertex.layer());
         if let Some(foreign) = named.map(|layer| layer.digest).find(|layer| !layers.contains(layer)) {
             bail!("it names the layer {foreign}, which is none of the image's");
         }
-        let begins = |base: &Base| {
+        let begins = |base: &Arc<Base>| {
             let lowest: Vec<Digest> = base.image.layers.iter().map(|layer| layer.descriptor.digest).collect();
             layers.starts_with(&lowest)
         };
@@ -215,9 +222,10 @@ impl CacheRecord {
 }
 
 /// Returns the records that go along with an image: its registry has no layer but the image's own.
-pub fn of_image(records: Vec<VertexRecord>, image: &Image) -> Vec<VertexRecord> {
+pub fn of_image(records: Vec<Arc<VertexRecord>>, image: &Image) -> Vec<Arc<VertexRecord>> {
     let layers: BTreeSet<Digest> = image.layers.iter().map(|layer| layer.descriptor.digest).collect();
-    let is_its = |record: &VertexRecord| record.layer().is_none_or(|layer| layers.contains(&layer.digest));
+    let is_its =
+        |record: &Arc<VertexRecord>| record.layer().is_none_or(|layer| layers.contains(&layer.digest));
     records.into_iter().filter(is_its).collect()
 }
 
@@ -235,16 +243,18 @@ pub enum Fate {
 /// What earlier builds left of vertices, in the store and in a registry.
 pub struct Memory {
     store: Store,
-    recalled: BTreeMap<Digest, VertexRecord>,
+    recalled: BTreeMap<Digest, Arc<VertexRecord>>,
+    /// What was looked for in the store, so that it is read once.
+    stored: Mutex<BTreeMap<Digest, Option<Arc<VertexRecord>>>>,
     /// Whether nothing counts as known.
     is_forgetful: bool,
 }
 
 impl Memory {
     /// Returns what the store remembers, and what was recalled from a registry; nothing if it `is_forgetful`.
-    pub fn new(store: Store, recalled: Vec<VertexRecord>, is_forgetful: bool) -> Memory {
+    pub fn new(store: Store, recalled: Vec<Arc<VertexRecord>>, is_forgetful: bool) -> Memory {
         let recalled = recalled.into_iter().map(|record| (record.key, record)).collect();
-        Memory { store, recalled, is_forgetful }
+        Memory { store, recalled, stored: Mutex::default(), is_forgetful }
     }
 
     /// Whether no registry recalls anything.
@@ -280,7 +290,7 @@ impl Memory {
         is_worth_remembering(&vertex.op) && !self.is_forgetful && is_known()
     }
 
-    fn known(&self, key: &Digest) -> Option<(VertexRecord, Fate)> {
+    fn known(&self, key: &Digest) -> Option<(Arc<VertexRecord>, Fate)> {
         if self.is_forgetful {
             return None;
         }
@@ -288,10 +298,15 @@ impl Memory {
         self.stored(key).map(|record| (record, Fate::Stored)).or_else(recalled)
     }
 
-    fn stored(&self, key: &Digest) -> Option<VertexRecord> {
-        let bytes = self.store.record(RECORD, key)?;
-        let record = serde_json::from_slice(&bytes).ok();
-        record.filter(|record: &VertexRecord| record.key == *key && self.has_layer(record))
+    fn stored(&self, key: &Digest) -> Option<Arc<VertexRecord>> {
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = stored.entry(*key).or_insert_with(|| self.read(key).map(Arc::new));
+        record.clone().filter(|record| self.has_layer(record))
+    }
+
+    fn read(&self, key: &Digest) -> Option<VertexRecord> {
+        let record: Option<VertexRecord> = serde_json::from_slice(&self.store.record(RECORD, key)?).ok();
+        record.filter(|record| record.key == *key)
     }
 
     fn has_layer(&self, record: &VertexRecord) -> bool {
@@ -307,7 +322,7 @@ pub struct Caching<E> {
     causes: BTreeMap<Digest, String>,
     progress: Progress,
     fates: Mutex<Vec<(String, Fate)>>,
-    records: Mutex<BTreeMap<Digest, VertexRecord>>,
+    records: Mutex<BTreeMap<Digest, Arc<VertexRecord>>>,
 }
 
 impl<E: Executor> Caching<E> {
@@ -329,24 +344,24 @@ impl<E: Executor> Caching<E> {
     }
 
     /// Returns how each remembered vertex came to be, and what is to be remembered of it.
-    pub fn finish(self) -> (Vec<(String, Fate)>, Vec<VertexRecord>) {
+    pub fn finish(self) -> (Vec<(String, Fate)>, Vec<Arc<VertexRecord>>) {
         let fates = self.fates.into_inner().unwrap_or_default();
         let records = self.records.into_inner().unwrap_or_default();
         (fates, records.into_values().collect())
     }
 
     /// Returns what is known of a vertex, fit for the image if its layer becomes one of that.
-    fn fit(&self, record: VertexRecord, is_shipped: bool) -> Result<VertexRecord> {
+    fn fit(&self, record: Arc<VertexRecord>, is_shipped: bool) -> Result<Arc<VertexRecord>> {
         if !is_shipped || !record.is_draft {
             return Ok(record);
         }
         let layer = record.layer.as_ref().map(|layer| self.inner.ship(layer)).transpose()?;
-        let record = VertexRecord { layer, is_draft: false, ..record };
-        self.memory.store.set_record(RECORD, &record.key, &canonical_json(&record))?;
-        Ok(record)
+        let record = VertexRecord { layer, is_draft: false, ..VertexRecord::clone(&record) };
+        self.memory.store.set_record(RECORD, &record.key, &json(&record))?;
+        Ok(record.into())
     }
 
-    fn note(&self, vertex: &Vertex, record: VertexRecord, fate: Fate) {
+    fn note(&self, vertex: &Vertex, record: Arc<VertexRecord>, fate: Fate) {
         if let Ok(mut fates) = self.fates.lock() {
             fates.push((vertex.title(), fate));
         }
@@ -378,9 +393,9 @@ impl<E: Executor> Executor for Caching<E> {
         let outcome = self.inner.execute(vertex, key, inputs)?;
         if let Outcome::Delta(delta) = &outcome {
             let record = VertexRecord::new(*key, delta, inputs.is_shipped);
-            self.memory.store.set_record(RECORD, key, &canonical_json(&record))?;
+            self.memory.store.set_record(RECORD, key, &json(&record))?;
             task.advance(record.layer().map_or(0, |layer| layer.size));
-            self.note(vertex, record, Fate::Built);
+            self.note(vertex, record.into(), Fate::Built);
         }
         task.done("built");
         Ok(outcome)
@@ -450,5 +465,24 @@ impl VertexRecord {
     /// Returns the layer's descriptor, where there is one.
     pub fn layer(&self) -> Option<&Descriptor> {
         self.layer.as_ref().map(|layer| &layer.descriptor)
+    }
+}
+
+/// What several hold, written as if each held its own.
+mod shared {
+    use super::{Arc, Deserialize, Serialize};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        shared: &[Arc<T>],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(shared.iter().map(Arc::as_ref))
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Arc<T>>, D::Error> {
+        Ok(Vec::<T>::deserialize(deserializer)?.into_iter().map(Arc::new).collect())
     }
 }

@@ -43,7 +43,9 @@ pub mod worker;
 pub mod world;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::panic::resume_unwind;
+use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -144,7 +146,7 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     Violations::check(policy::before_building(&policies, pinned, &graph))?;
     let Locked { lock, base, images, question, is_taken_over: _ } = locked;
     let base_is_known = base.as_ref().is_none_or(|base| recalled.bases.contains(base));
-    let places = product.places(base.as_ref(), world);
+    let places = product.places(base.as_deref(), world);
     let work =
         Work { request, world, registry: &registry, known_at, base, images, lock: &lock, question, places };
     let parts = cause::parts(&graph);
@@ -157,12 +159,13 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let (graph, bom) = (std::mem::take(&mut solved.graph), std::mem::take(&mut solved.snapshot.bom));
     let document = bom::Document { graph, ..bom::Document::new(bom, subject) };
     judge(&policies, &document, &solved.snapshot)?;
-    let views = document.views(&product.bom_formats(request))?;
-    let digest = views.first().map(|(_, yaml)| Digest::of(yaml)).context("internal error: no account")?;
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
-    let (published, shipped) = work.publish(&product, &solved, views, &record).await?;
+    let documents = work.documents(&document, &product.bom_formats(request), &record)?;
+    let digest = documents.first().and_then(Artifact::blob).map(|account| account.descriptor().digest);
+    let (published, shipped) = work.publish(&product, &solved, documents).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
-    Ok(Built { document, published, fates: solved.fates, bom: digest, lock, was_known })
+    let bom = digest.context("internal error: no account")?;
+    Ok(Built { document, published, fates: solved.fates, bom, lock, was_known })
 }
 
 /// Pins what is floating and plans what is done. An earlier answer counts while all that its packages are for is known:
@@ -276,7 +279,7 @@ struct Work<'a> {
     registry: &'a Registry,
     /// Where the layers lie that are known from earlier images.
     known_at: Vec<BlobSource>,
-    base: Option<Base>,
+    base: Option<Arc<Base>>,
     images: Images,
     lock: &'a Lock,
     /// The digest of the question that the lock's packages answer.
@@ -289,7 +292,7 @@ struct Solved {
     snapshot: Snapshot,
     blobs: Blobs,
     fates: Vec<(String, Fate)>,
-    records: Vec<VertexRecord>,
+    records: Vec<Arc<VertexRecord>>,
     /// How it was built, for the account.
     graph: Vec<bom::Vertex>,
 }
@@ -338,7 +341,7 @@ impl Work<'_> {
         if snapshot.image.layers.is_empty() && matches!(self.request.recipe, Recipe::Dockerfile(_)) {
             snapshot = self.with_an_empty_layer(snapshot)?;
         }
-        let graph = graph.account(&records.iter().filter_map(VertexRecord::key_and_layer).collect());
+        let graph = graph.account(&records.iter().filter_map(|record| record.key_and_layer()).collect());
         Ok(Solved { snapshot, blobs, fates, records, graph })
     }
 
@@ -354,10 +357,10 @@ impl Work<'_> {
     }
 
     /// Returns what the next build may believe of this one.
-    fn record(&self, records: Vec<VertexRecord>, image: &Image, parts: Vec<Parts>) -> CacheRecord {
+    fn record(&self, records: Vec<Arc<VertexRecord>>, image: &Image, parts: Vec<Parts>) -> CacheRecord {
         let has_archive_epoch = self.request.lock.is_none()
             && self.world.source_date_epoch.is_none()
-            && self.base.as_ref().and_then(Base::created).is_none();
+            && self.base.as_deref().and_then(Base::created).is_none();
         CacheRecord {
             vertices: cache::of_image(records, image),
             parts,
@@ -390,24 +393,35 @@ impl Work<'_> {
         })
     }
 
-    /// Publishes the image with its account, lock, record and sources.
+    /// Returns what is attached to the image: account, lock and record, in this order.
+    fn documents(
+        &self,
+        document: &bom::Document,
+        formats: &bom::Formats,
+        record: &CacheRecord,
+    ) -> Result<Vec<Artifact>> {
+        let lock = self.lock;
+        let (views, record) = thread::scope(|scope| {
+            let record = scope.spawn(|| record.artifact());
+            (document.views(formats), record.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let views = views?
+            .into_iter()
+            .map(|(format, bytes)| (format.file_name(), Artifact::new(format.media_type(), bytes)));
+        let lock_file = Artifact::new(lock::MEDIA_TYPE, lock.to_json());
+        let others = [("estaleiro.lock", lock_file), ("cache.json", record)];
+        Ok(views.chain(others).map(|(title, artifact)| titled(artifact, title, lock.epoch)).collect())
+    }
+
+    /// Publishes the image with its documents and sources.
     async fn publish(
         &self,
         product: &Product,
         solved: &Solved,
-        views: Vec<(bom::Format, Vec<u8>)>,
-        record: &CacheRecord,
+        documents: Vec<Artifact>,
     ) -> Result<(Published, Shipped)> {
         let (lock, world) = (self.lock, self.world);
         let locked = lock.platform(&self.request.platform)?;
-        let views = views
-            .into_iter()
-            .map(|(format, bytes)| (format.file_name(), Artifact::new(format.media_type(), bytes)));
-        let others = [
-            ("estaleiro.lock", Artifact::new(lock::MEDIA_TYPE, lock.to_json())),
-            ("cache.json", record.artifact()),
-        ];
-        let artifacts = views.chain(others).map(|(title, artifact)| titled(artifact, title, lock.epoch));
         let sources = product.sources(locked);
         let shipped = match &sources {
             Some(sources) => sources.push(self.registry, &self.places, world).await?,
@@ -416,7 +430,7 @@ impl Work<'_> {
         let publication = Publication {
             image: &solved.snapshot.image,
             annotations: annotations(locked),
-            artifacts: artifacts.collect(),
+            artifacts: documents,
             sources: sources.as_ref().and_then(|sources| sources.bundle(&shipped, created(lock.epoch))),
             is_unchanged: solved.fates.iter().all(|(_, fate)| *fate != Fate::Built),
             provenance: self.provenance(&solved.snapshot.image)?,
@@ -460,7 +474,7 @@ impl Work<'_> {
     async fn sources(&self) -> Result<Vec<BlobSource>> {
         let mut sources = self.known_at.clone();
         let locked = self.lock.platform(&self.request.platform)?;
-        let is_known = |base: &Base| self.images.iter().any(|known| known.digest == base.digest);
+        let is_known = |base: &Arc<Base>| self.images.iter().any(|known| known.digest == base.digest);
         if let (Some(base), Some(locked)) = (self.base.as_ref().filter(|base| !is_known(base)), &locked.base)
         {
             let location = Location::Remote(locked.name.parse()?);

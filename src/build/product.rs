@@ -2,6 +2,7 @@
 //! its own way; the rest of the walk is the same.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
@@ -127,7 +128,7 @@ pub(super) struct Defined {
 pub(super) struct Locked {
     pub(super) lock: Lock,
     /// The image that the product is built upon.
-    pub(super) base: Option<Base>,
+    pub(super) base: Option<Arc<Base>>,
     /// Those that stages are built upon, or take files from.
     pub(super) images: Images,
     /// The digest of the question that its packages answer.
@@ -270,7 +271,7 @@ impl Defined {
         let Resolved { lock, base, question, is_taken_over } = made;
         let lock = match given {
             Some(_) => lock,
-            None => with(lock, &pinned, base.as_ref(), world),
+            None => with(lock, &pinned, base.as_deref(), world),
         };
         Ok(Locked { lock, base, images: pinned.images, question, is_taken_over })
     }
@@ -315,7 +316,7 @@ async fn use_lock(
     request: &Request,
     subject: &Subject<'_>,
     world: &World,
-) -> Result<Option<Base>> {
+) -> Result<Option<Arc<Base>>> {
     let (definition, locked) = (subject.definition, lock.platform(&request.platform)?);
     lock::check::is_of(definition, &subject.steps, locked)?;
     lock::debs::check(&definition.image.apt, locked, &request.context, &world.store)?;
@@ -325,6 +326,6 @@ async fn use_lock(
         }
         (definition::Base::Scratch | definition::Base::Image(_), _) => None,
     };
-    lock::check::is_complete(definition, locked, base.as_ref())?;
+    lock::check::is_complete(definition, locked, base.as_deref())?;
     Ok(base)
 }

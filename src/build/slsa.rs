@@ -17,7 +17,7 @@ use crate::bom::Dockerfile;
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Reference};
 use crate::redact;
-use crate::registry::{Artifact, Content, Registry};
+use crate::registry::{Artifact, Registry};
 use crate::signing::{Envelope, Resource, SigningKey, Statement};
 
 /// What a statement about it says.
@@ -148,10 +148,7 @@ pub fn artifact(statement: &Statement, key: Option<&SigningKey>) -> Artifact {
 
 /// Returns the envelope that a document is, if it is signed.
 pub fn envelope(artifact: &Artifact) -> Option<Envelope> {
-    match &artifact.content {
-        Content::Bytes(bytes) => Envelope::parse(bytes),
-        Content::Blobs(_) => None,
-    }
+    Envelope::parse(artifact.blob()?.bytes())
 }
 
 /// Returns what the last build attached. With a key, only what that signed counts.

@@ -1,7 +1,7 @@
 //! From a graph to a snapshot: every vertex once, after those it needs, as many at a time as there are processors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -131,6 +131,8 @@ struct State {
     is_known: Vec<bool>,
     /// Whether the image continues what the vertex yields, by its place.
     is_shipped: Vec<bool>,
+    /// How many vertices have yet to read what the vertex yields, by its place.
+    n_readers: Vec<usize>,
     error: Option<anyhow::Error>,
 }
 
@@ -139,34 +141,40 @@ enum Place {
     Waiting,
     UnderWay,
     // Shared with the vertices that read it while others are being written down.
-    Done(std::sync::Arc<Yield>),
+    Done(Arc<Yield>),
+    /// The last one that reads it has it.
+    HandedOver,
 }
 
 impl Solving {
     fn new(graph: &Graph, knows: &dyn Fn(VertexId) -> bool) -> Solving {
         let needed = needed(graph, knows);
-        let is_known = needed.iter().map(|need| *need == Need::Known).collect();
+        let is_known: Vec<bool> = needed.iter().map(|need| *need == Need::Known).collect();
+        let mut n_readers = vec![0; needed.len()];
+        let wanted = graph.vertices().filter(|(id, _)| needed[id.index()] != Need::None);
+        let read = wanted.flat_map(|(id, vertex)| reads(vertex, is_known[id.index()]));
+        read.for_each(|id| n_readers[id.index()] += 1);
         let place = |need: Need| match need {
             Need::None => Place::NotNeeded,
             Need::Known | Need::Done => Place::Waiting,
         };
         let places = needed.into_iter().map(place).collect();
-        let mut is_shipped = vec![false; graph.vertices().count()];
+        let mut is_shipped = vec![false; n_readers.len()];
         let last = graph.vertices().last().map(|(id, _)| id);
         let parents = |id: &VertexId| graph.vertex(*id).parent;
         std::iter::successors(last, parents).for_each(|id| is_shipped[id.index()] = true);
-        let state = State { places, is_known, is_shipped, error: None };
+        let state = State { places, is_known, is_shipped, n_readers, error: None };
         Solving { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn work(&self, graph: &Graph, keys: &[Digest], executor: &dyn Executor) {
         while let Some(ready) = self.take(graph) {
-            let vertex = graph.vertex(ready.id);
-            let execution = || run(vertex, &keys[ready.id.index()], &ready, executor);
+            let (id, vertex) = (ready.id, graph.vertex(ready.id));
+            let execution = || run(vertex, &keys[id.index()], ready, executor);
             // Whoever waits for this vertex must hear of a panic too, or they would wait for ever.
             let result = catch_unwind(AssertUnwindSafe(execution))
                 .unwrap_or_else(|_| Err(anyhow!("internal error: it panicked")));
-            self.settle(ready.id, result.with_context(|| vertex.failed()));
+            self.settle(id, result.with_context(|| vertex.failed()));
         }
     }
 
@@ -180,7 +188,7 @@ impl Solving {
                 return None;
             }
             if let Some(ready) = graph.vertices().find_map(|(id, vertex)| state.ready(id, vertex)) {
-                state.places[ready.id.index()] = Place::UnderWay;
+                state.begin(&ready, graph.vertex(ready.id));
                 return Some(ready);
             }
             state = self.changed.wait(state).expect("no thread panics while it holds the table");
@@ -190,7 +198,7 @@ impl Solving {
     fn settle(&self, id: VertexId, result: Result<Yield>) {
         let mut state = self.state.lock().expect("no thread panics while it holds the table");
         match result {
-            Ok(yielded) => state.places[id.index()] = Place::Done(std::sync::Arc::new(yielded)),
+            Ok(yielded) => state.places[id.index()] = Place::Done(Arc::new(yielded)),
             Err(error) => {
                 state.error.get_or_insert(error);
             }
@@ -204,11 +212,8 @@ impl Solving {
             return Err(error);
         }
         match state.places.swap_remove(target.index()) {
-            Place::Done(yielded) => match &*yielded {
-                Yield::Snapshot(snapshot) => Ok((**snapshot).clone()),
-                Yield::Material(_) => Err(anyhow!("internal error: the graph ends in a file")),
-            },
-            Place::NotNeeded | Place::Waiting | Place::UnderWay => {
+            Place::Done(yielded) => own(yielded).context("internal error: the graph ends in a file"),
+            Place::NotNeeded | Place::Waiting | Place::UnderWay | Place::HandedOver => {
                 Err(anyhow!("internal error: the graph was not solved"))
             }
         }
@@ -218,8 +223,8 @@ impl Solving {
 /// A vertex that can be begun, with what it needs.
 struct Ready {
     id: VertexId,
-    parent: Option<std::sync::Arc<Yield>>,
-    mounts: Vec<std::sync::Arc<Yield>>,
+    parent: Option<Arc<Yield>>,
+    mounts: Vec<Arc<Yield>>,
     is_shipped: bool,
 }
 
@@ -237,29 +242,54 @@ impl State {
         Some(Ready { id, parent, mounts, is_shipped: self.is_shipped[id.index()] })
     }
 
-    fn done(&self, id: VertexId) -> Option<std::sync::Arc<Yield>> {
+    fn done(&self, id: VertexId) -> Option<Arc<Yield>> {
         match &self.places[id.index()] {
             Place::Done(yielded) => Some(yielded.clone()),
-            Place::NotNeeded | Place::Waiting | Place::UnderWay => None,
+            Place::NotNeeded | Place::Waiting | Place::UnderWay | Place::HandedOver => None,
+        }
+    }
+
+    /// Notes that a vertex is under way, which keeps alone what nobody else will read.
+    fn begin(&mut self, ready: &Ready, vertex: &Vertex) {
+        self.places[ready.id.index()] = Place::UnderWay;
+        for id in reads(vertex, self.is_known[ready.id.index()]) {
+            self.n_readers[id.index()] -= 1;
+            if self.n_readers[id.index()] == 0 {
+                self.places[id.index()] = Place::HandedOver;
+            }
         }
     }
 }
 
-fn run(vertex: &Vertex, key: &Digest, ready: &Ready, executor: &dyn Executor) -> Result<Yield> {
+/// Returns the vertices whose yield a vertex reads; one that is known does without its mounts.
+fn reads(vertex: &Vertex, is_known: bool) -> impl Iterator<Item = VertexId> {
+    let mounts = if is_known { &[][..] } else { &vertex.mounts };
+    vertex.parent.into_iter().chain(mounts.iter().copied())
+}
+
+fn run(vertex: &Vertex, key: &Digest, ready: Ready, executor: &dyn Executor) -> Result<Yield> {
     let parent = match ready.parent.as_deref() {
         Some(Yield::Snapshot(snapshot)) => Some(&**snapshot),
         Some(Yield::Material(_)) => return Err(anyhow!("internal error: a file is no parent")),
         None => None,
     };
-    let mounts = ready.mounts.iter().map(std::sync::Arc::as_ref).collect();
+    let mounts = ready.mounts.iter().map(Arc::as_ref).collect();
     let inputs = Inputs { parent, mounts, is_shipped: ready.is_shipped };
     match executor.execute(vertex, key, &inputs)? {
         Outcome::Base(snapshot) => Ok(Yield::Snapshot(snapshot)),
         Outcome::Material(material) => Ok(Yield::Material(material)),
         Outcome::Delta(delta) => {
-            let parent = parent.ok_or_else(|| anyhow!("internal error: a change without a parent"))?;
-            Ok(Yield::Snapshot(Box::new(parent.clone().then(*delta)?)))
+            let parent = ready.parent.ok_or_else(|| anyhow!("internal error: a change without a parent"))?;
+            Ok(Yield::Snapshot(Box::new(own(parent)?.then(*delta)?)))
         }
+    }
+}
+
+/// Returns a snapshot as one's own: it is copied only where somebody else reads it, too.
+fn own(yielded: Arc<Yield>) -> Result<Snapshot> {
+    match Arc::try_unwrap(yielded).unwrap_or_else(|shared| (*shared).clone()) {
+        Yield::Snapshot(snapshot) => Ok(*snapshot),
+        Yield::Material(_) => Err(anyhow!("internal error: a file is no image")),
     }
 }
 

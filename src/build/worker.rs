@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
@@ -53,7 +53,7 @@ pub struct Worker {
     /// The files that a definition may name.
     pub context: Context,
     /// What is known of the base.
-    pub base: Option<Base>,
+    pub base: Option<Arc<Base>>,
     /// The images that stages are built upon, or take files from.
     pub images: Images,
     /// Tells how it goes.
@@ -174,17 +174,17 @@ impl Worker {
         base_image.add_sources(op.sources.iter().map(install::account_of_source));
         let keys = base.keys();
         let licence_texts = base.licences.texts.clone();
-        let Found { components, incomplete } = base.found;
+        let Found { components, incomplete } = base.found.clone();
         let base_image = Some(base_image);
         let delta =
             BomDelta { base_image, keys, licence_texts, components, incomplete, ..BomDelta::default() };
         let layers = base.image.layers.iter().map(|layer| LayerAccount::of_base(layer.diff_id)).collect();
         let bom = Bom { layers, ..Bom::default().then(delta) };
-        Ok(Snapshot { image: base.image, bom, skeleton: base.skeleton })
+        Ok(Snapshot { image: base.image.clone(), bom, skeleton: base.skeleton.clone() })
     }
 
     /// Loads an image that the lock knows by its configuration alone.
-    fn image(&self, op: &Pull) -> Result<Base> {
+    fn image(&self, op: &Pull) -> Result<Arc<Base>> {
         let known = self.images.iter().find(|image| image.digest == op.digest);
         let known = known.ok_or_else(|| anyhow!("internal error: {} is not locked", op.name))?;
         let (store, progress) = (&self.store, &self.progress);

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::referrers::{self, Artifact, Content, Referrer};
+use super::referrers::{self, Artifact, Blob, Referrer};
 use super::{Error, N_PARALLEL, Place, Reason, Registry, Result};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest, media_type};
@@ -35,25 +36,22 @@ impl Registry {
 
     /// Pushes what artifacts hold, before they are attached.
     pub async fn push_contents(&self, artifacts: impl Iterator<Item = &Artifact>) -> Result<()> {
-        let mut blobs: BTreeMap<&[u8], &str> = BTreeMap::new();
+        let mut blobs: BTreeMap<&Digest, &Blob> = BTreeMap::new();
+        let mut are_any = false;
         for artifact in artifacts {
-            blobs.insert(referrers::EMPTY, media_type::EMPTY);
-            if let Content::Bytes(bytes) = &artifact.content {
-                blobs.insert(bytes, &artifact.media_type);
-            }
+            are_any = true;
+            blobs.extend(artifact.blob().map(|blob| (&blob.descriptor().digest, blob)));
         }
-        let pushes: Vec<_> =
-            blobs.into_iter().map(|(bytes, media_type)| self.push_content(media_type, bytes)).collect();
-        stream::iter(pushes).buffer_unordered(N_PARALLEL).try_collect().await
-    }
-
-    async fn push_content(&self, media_type: &str, bytes: &[u8]) -> Result<()> {
         // All artifacts have the empty one: mostly it is there.
-        let pushed = match bytes == referrers::EMPTY {
-            true => self.push_bytes(media_type, bytes).await,
-            false => self.push_new_bytes(media_type, bytes).await,
+        let empty = async {
+            match are_any {
+                true => self.push_bytes(media_type::EMPTY, referrers::EMPTY).await.map(drop),
+                false => Ok(()),
+            }
         };
-        pushed.map(|_| ())
+        let pushes: Vec<_> = blobs.into_values().map(|blob| self.push_new_blob(blob)).collect();
+        let pushes = stream::iter(pushes).buffer_unordered(N_PARALLEL).try_collect::<()>();
+        try_join(empty, pushes).await.map(drop)
     }
 
     /// Attaches the manifests of artifacts that were made elsewhere, and whose blobs are here, to what they refer to.

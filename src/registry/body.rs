@@ -43,6 +43,12 @@ impl From<PathBuf> for Source {
     }
 }
 
+impl From<Bytes> for Source {
+    fn from(bytes: Bytes) -> Source {
+        Source::Bytes(bytes)
+    }
+}
+
 impl From<Vec<u8>> for Source {
     fn from(bytes: Vec<u8>) -> Source {
         Source::Bytes(bytes.into())

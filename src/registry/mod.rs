@@ -32,7 +32,7 @@ pub use access::Access;
 pub use error::{Error, Reason};
 pub use incoming::Incoming;
 pub use location::{InvalidLocation, Location};
-pub use referrers::{Artifact, Content, signature_tag, signature_tags, subject_of_tag};
+pub use referrers::{Artifact, Blob, Content, signature_tag, signature_tags, subject_of_tag};
 pub use section::{Section, whole_file};
 
 use crate::digest::Digest;
@@ -223,14 +223,13 @@ impl Registry {
     }
 
     /// Pushes a small blob that was only just made, so that it isn't looked for first.
-    pub async fn push_new_bytes(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
-        let blob = Descriptor::of(media_type, bytes);
+    pub async fn push_new_blob(&self, blob: &Blob) -> Result<()> {
+        let (descriptor, bytes) = (blob.descriptor(), blob.bytes());
         let pushed = match &self.place {
-            Place::Remote(remote) => remote.push_new(&blob, &bytes.to_vec().into()).await,
-            Place::Layout(layout) => layout.put_bytes(&blob, bytes),
+            Place::Remote(remote) => remote.push_new(descriptor, &bytes.clone().into()).await,
+            Place::Layout(layout) => layout.put_bytes(descriptor, bytes),
         };
-        pushed.map_err(Error::of("push", self.named(&blob.digest.to_string())))?;
-        Ok(blob)
+        pushed.map(drop).map_err(Error::of("push", self.named(&descriptor.digest.to_string())))
     }
 
     /// Puts a manifest or index, exactly these bytes, under a tag or its own digest.

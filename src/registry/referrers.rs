@@ -3,6 +3,7 @@
 //! See the OCI image specification, "Guidelines for Artifact Usage", and the OCI distribution
 //! specification, "Referrers Tag Schema". What an artifact says is nobody's business here.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Reason;
@@ -29,9 +30,33 @@ pub struct Artifact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// One blob, whose media type is also the artifact's type.
-    Bytes(Vec<u8>),
+    Blob(Blob),
     /// Blobs that are in the repository already, each with its remarks.
     Blobs(Vec<Descriptor>),
+}
+
+/// Bytes and what describes them, which is worked out once: accounts are large. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    descriptor: Descriptor,
+    bytes: Bytes,
+}
+
+impl Blob {
+    /// Returns the blob of these bytes.
+    pub fn new(media_type: &str, bytes: Vec<u8>) -> Blob {
+        Blob { descriptor: Descriptor::of(media_type, &bytes), bytes: bytes.into() }
+    }
+
+    /// Returns the descriptor of its bytes.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Returns its bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
 }
 
 /// An artifact as it is put: its entry in the list of referrers, and its manifest.
@@ -46,14 +71,23 @@ pub(super) struct Referrer {
 impl Artifact {
     /// Returns an artifact of one blob, without remarks.
     pub fn new(media_type: impl Into<String>, bytes: Vec<u8>) -> Artifact {
-        let (media_type, content) = (media_type.into(), Content::Bytes(bytes));
+        let media_type = media_type.into();
+        let content = Content::Blob(Blob::new(&media_type, bytes));
         Artifact { media_type, content, annotations: Annotations::new(), replace: false }
+    }
+
+    /// Returns the blob that it holds, where that isn't in the repository already.
+    pub fn blob(&self) -> Option<&Blob> {
+        match &self.content {
+            Content::Blob(blob) => Some(blob),
+            Content::Blobs(_) => None,
+        }
     }
 
     /// Returns its blobs.
     pub fn layers(&self) -> Vec<Descriptor> {
         match &self.content {
-            Content::Bytes(bytes) => vec![Descriptor::of(&self.media_type, bytes)],
+            Content::Blob(blob) => vec![blob.descriptor.clone()],
             Content::Blobs(blobs) => blobs.clone(),
         }
     }

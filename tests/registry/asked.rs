@@ -1,6 +1,7 @@
 //! What is asked, and in which order.
 
 use super::*;
+use estaleiro::registry::Blob;
 
 #[tokio::test]
 async fn a_blob_is_looked_for_then_mounted_then_uploaded_in_one_piece() {
@@ -112,8 +113,8 @@ async fn a_small_blob_goes_with_the_first_request_where_that_is_taken() {
         .await;
         let registry = open(&fake.host, "app", &access());
         for bytes in CONTENTS {
-            registry.push_new_bytes("x", bytes).await.unwrap();
-            registry.push_new_bytes("x", bytes).await.unwrap();
+            registry.push_new_blob(&Blob::new("x", bytes.to_vec())).await.unwrap();
+            registry.push_new_blob(&Blob::new("x", bytes.to_vec())).await.unwrap();
         }
         let lines = fake.lines();
         assert_eq!(lines.len(), n_asked, "{status}: {lines:#?}");
@@ -133,7 +134,7 @@ async fn only_a_large_blob_is_looked_for_before_it_is_sent() {
             _ => answer(201),
         })
         .await;
-        open(&fake.host, "app", &access()).push_new_bytes("x", &vec![0; size]).await.unwrap();
+        open(&fake.host, "app", &access()).push_new_blob(&Blob::new("x", vec![0; size])).await.unwrap();
         let asked = fake.asked();
         assert!(asked.iter().map(|asked| asked.method.as_str()).eq(expected.iter().copied()), "{size}");
     }
@@ -147,7 +148,7 @@ async fn a_small_blob_whose_request_breaks_is_sent_as_everybody_does() {
         _ => answer(201),
     })
     .await;
-    open(&fake.host, "app", &access()).push_new_bytes("x", b"a document").await.unwrap();
+    open(&fake.host, "app", &access()).push_new_blob(&Blob::new("x", b"a document".to_vec())).await.unwrap();
     let asked = fake.asked();
     assert!(asked.iter().map(|asked| asked.method.as_str()).eq(["POST", "POST", "PUT"]));
 }

@@ -115,7 +115,11 @@ impl Cargo {
         Ok(())
     }
 
-    async fn push_and_pull(&self, registry: &TestRegistry, access: &Access) -> Result<(), estaleiro::registry::Error> {
+    async fn push_and_pull(
+        &self,
+        registry: &TestRegistry,
+        access: &Access,
+    ) -> Result<(), estaleiro::registry::Error> {
         let host = registry.host();
         let image = self.push(&open(&host, "team/app", access)).await?;
         self.pull(&open(&host, "team/app", access), &image).await

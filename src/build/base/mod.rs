@@ -12,6 +12,7 @@ mod os_release;
 pub mod others;
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -141,7 +142,7 @@ impl Base {
 struct Place<'a> {
     digest: Digest,
     registry: &'a Registry,
-    known: &'a [Base],
+    known: &'a [Arc<Base>],
     store: &'a Store,
     progress: &'a Progress,
 }
@@ -153,11 +154,11 @@ struct Place<'a> {
 pub async fn load(
     digest: Digest,
     asked: Account,
-    known: &[Base],
+    known: &[Arc<Base>],
     registry: &Registry,
     store: &Store,
     progress: &Progress,
-) -> Result<Base> {
+) -> Result<Arc<Base>> {
     let last = known.iter().find(|base| base.digest == digest && base.kind == RECORD);
     let asked = match (asked, last) {
         (Account::Any, Some(last)) => Account::Pinned(last.account()),
@@ -173,7 +174,7 @@ pub async fn load(
 
 impl Place<'_> {
     /// Takes over the newest account, if there is one that is believed.
-    async fn newest(&self) -> Result<Base> {
+    async fn newest(&self) -> Result<Arc<Base>> {
         let taken = match account::find(self.registry, &self.digest, None).await {
             Ok(None) => return self.read().await,
             Ok(Some(found)) => self.take_over(&found).await,
@@ -189,7 +190,7 @@ impl Place<'_> {
     }
 
     /// Takes over the account that a lock names, and no other.
-    async fn pinned(&self, account: Digest) -> Result<Base> {
+    async fn pinned(&self, account: Digest) -> Result<Arc<Base>> {
         if let Some(base) = self.recall(Some(account)) {
             return Ok(base);
         }
@@ -201,7 +202,7 @@ impl Place<'_> {
         taken.await.with_context(what)
     }
 
-    async fn take_over(&self, found: &Descriptor) -> Result<Base> {
+    async fn take_over(&self, found: &Descriptor) -> Result<Arc<Base>> {
         if let Some(base) = self.recall(Some(found.digest)) {
             return Ok(base);
         }
@@ -211,7 +212,7 @@ impl Place<'_> {
     }
 
     /// Reads the base's layers.
-    async fn read(&self) -> Result<Base> {
+    async fn read(&self) -> Result<Arc<Base>> {
         match self.recall(None) {
             Some(base) => Ok(base),
             None => self.keep(self.look(Depth::Insides).await?),
@@ -229,18 +230,20 @@ impl Place<'_> {
     }
 
     /// What one repository says of a base counts for builds into that repository, not for all of this machine's.
-    fn recall(&self, account: Option<Digest>) -> Option<Base> {
+    fn recall(&self, account: Option<Digest>) -> Option<Arc<Base>> {
         let record = self.store.record(RECORD, &key(&self.digest, account));
-        let is_it =
-            |base: &&Base| (base.digest, base.account()) == (self.digest, account) && base.kind == RECORD;
+        let is_it = |base: &&Arc<Base>| {
+            (base.digest, base.account()) == (self.digest, account) && base.kind == RECORD
+        };
         record
             .and_then(|record| serde_json::from_slice(&record).ok())
+            .map(Arc::new)
             .or_else(|| self.known.iter().find(is_it).cloned())
     }
 
-    fn keep(&self, base: Base) -> Result<Base> {
+    fn keep(&self, base: Base) -> Result<Arc<Base>> {
         self.store.set_record(RECORD, &key(&self.digest, base.account()), &serde_json::to_vec(&base)?)?;
-        Ok(base)
+        Ok(base.into())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::try_join_all;
@@ -70,7 +71,7 @@ pub struct Resolved {
     /// The lock.
     pub lock: Lock,
     /// What is known of the base.
-    pub base: Option<Base>,
+    pub base: Option<Arc<Base>>,
     /// The digest of the question that it answers, where there is one that may be asked again.
     pub question: Option<Digest>,
     /// Whether the answer was known.
@@ -84,7 +85,7 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<Resolved> {
         definition::Base::Scratch => None,
         definition::Base::Image(reference) => Some(load_base(&reference.value, None, subject, world).await?),
     };
-    let loaded = base.as_ref().map(|(_, base)| base);
+    let loaded = base.as_ref().map(|(_, base)| &**base);
     let apt = &subject.definition.image.apt;
     let mut pinned = PlatformLock {
         platform: subject.platform.clone(),
@@ -193,7 +194,7 @@ pub async fn load_base(
     locked: Option<&LockedBase>,
     subject: &Subject<'_>,
     world: &World,
-) -> Result<(LockedBase, Base)> {
+) -> Result<(LockedBase, Arc<Base>)> {
     let registry = world.open(&Location::Remote(reference.clone())).await?;
     let digest = match locked {
         Some(locked) => locked.digest,

@@ -1,5 +1,7 @@
 //! Pinning what stages name: images, and files from afar.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 
 use super::downloads::shown;
@@ -24,7 +26,7 @@ pub async fn lock(
     request: &Request,
     recalled: &CacheRecord,
     world: &World,
-) -> Result<(Lock, Option<Base>, Images)> {
+) -> Result<(Lock, Option<Arc<Base>>, Images)> {
     let given = match &request.lock {
         Some(lock) => Some(lock.platform(&request.platform)?),
         None => None,
@@ -58,8 +60,8 @@ pub async fn lock(
         return Ok((lock.clone(), base, images));
     }
     let asked_for = stages.epoch.or(world.source_date_epoch);
-    let epoch = asked_for.unwrap_or_else(|| epoch(base.as_ref(), &images));
-    let locked = platform_lock(stages, request, &images, base.as_ref());
+    let epoch = asked_for.unwrap_or_else(|| epoch(base.as_deref(), &images));
+    let locked = platform_lock(stages, request, &images, base.as_deref());
     let locked = PlatformLock { files, repositories, ..locked };
     Ok((Lock::new(epoch, vec![locked]), base, images))
 }
