@@ -1,8 +1,10 @@
 //! The build's context: a directory whose files a definition may name, and nothing outside it.
 
 mod scan;
+mod sums;
 
 pub use scan::{Scan, Wanted};
+pub use sums::Sums;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,7 +20,6 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat
 
 use super::graph::SourceFile;
 use super::selection::Selection;
-use crate::digest::{Digest, Hasher};
 
 /// A selection takes no more.
 const MOST_ENTRIES: usize = 1_000_000;
@@ -31,6 +32,8 @@ pub struct Context {
     directory: String,
     /// Others that the build may read from, by their names.
     named: BTreeMap<String, Context>,
+    /// What is remembered of its files.
+    sums: Sums,
 }
 
 /// What of the context a selection takes, by paths relative to its directory, sorted.
@@ -47,12 +50,18 @@ pub struct Tree {
 impl Context {
     /// Returns the context at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Context {
-        Context { root: root.into(), directory: String::new(), named: BTreeMap::new() }
+        let (directory, named, sums) = (String::new(), BTreeMap::new(), Sums::default());
+        Context { root: root.into(), directory, named, sums }
     }
 
     /// Returns it with others, by their names.
     pub fn beside(self, named: BTreeMap<String, Context>) -> Context {
         Context { named, ..self }
+    }
+
+    /// Returns it with a memory for what its files hold.
+    pub fn remembering(self, sums: Sums) -> Context {
+        Context { sums, ..self }
     }
 
     /// Returns the context of this name; without one, this.
@@ -66,7 +75,7 @@ impl Context {
     pub fn below(&self, directory: &str) -> Context {
         let names = [self.directory.as_str(), directory].into_iter().flat_map(|path| path.split('/'));
         let names: Vec<&str> = names.filter(|name| !name.is_empty() && *name != ".").collect();
-        Context { directory: names.join("/"), ..Context::new(&self.root) }
+        Context { directory: names.join("/"), sums: self.sums.clone(), ..Context::new(&self.root) }
     }
 
     /// Returns which directory of the whole it is; empty for the whole.
@@ -127,7 +136,8 @@ impl Context {
     pub fn source(&self, path: &str) -> Result<(SourceFile, bool)> {
         let file = self.open(path)?;
         let is_executable = file.metadata()?.permissions().mode() & 0o111 != 0;
-        let (digest, size) = hash(file).with_context(|| format!("cannot read {path} in the context"))?;
+        let read = self.sums.of_file(file);
+        let (digest, size) = read.with_context(|| format!("cannot read {path} in the context"))?;
         Ok((SourceFile { path: path.to_owned(), digest, size }, is_executable))
     }
 
@@ -229,17 +239,6 @@ impl Context {
 
 fn open_in(root: &OwnedFd, path: &[u8], flags: OFlags, how: ResolveFlags) -> io::Result<File> {
     Ok(File::from(openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)?))
-}
-
-fn hash(mut file: File) -> io::Result<(Digest, u64)> {
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
 }
 
 fn names_in(directory: &File, path: &str) -> Result<Vec<String>> {

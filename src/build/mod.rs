@@ -182,7 +182,7 @@ async fn pin_and_plan(
         let past = Past { recalled, kept: Kept::new(), is_anew, is_first };
         let locked = product.lock(request, past, world).await?;
         let locked = Locked { lock: unless_the_same(locked.lock, recalled), ..locked };
-        let graph = product.graph(request, &locked)?.compressed(request.compression);
+        let graph = product.graph(request, &locked, world)?.compressed(request.compression);
         if !locked.is_taken_over || !memory.lacks_packages(&graph) {
             return Ok((locked, graph));
         }
@@ -262,7 +262,7 @@ pub async fn update_lock(request: &Request, kept: Kept, world: &World) -> Result
 pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
     let product = Product::read(request, &world.progress)?;
     let locked = lock_alone(&product, request, Kept::new(), world).await?;
-    product.graph(request, &locked)
+    product.graph(request, &locked, world)
 }
 
 /// Makes a lock of which nothing is built: no earlier image counts.
@@ -353,7 +353,8 @@ impl Work<'_> {
     }
 
     fn context(&self) -> Context {
-        self.request.context.clone().beside(self.request.recipe.directories())
+        let context = self.request.context.clone().remembering(self.world.sums.clone());
+        context.beside(self.request.recipe.directories())
     }
 
     /// Returns what the next build may believe of this one.

@@ -174,16 +174,17 @@ impl Product {
         }
     }
 
-    pub(super) fn graph(&self, request: &Request, locked: &Locked) -> Result<Graph> {
+    pub(super) fn graph(&self, request: &Request, locked: &Locked, world: &World) -> Result<Graph> {
+        let context = &request.context.clone().remembering(world.sums.clone());
         let lock = locked.lock.platform(&request.platform)?;
         match self {
             Product::Image(defined) => {
-                let (context, images) = (&request.context, &locked.images);
-                let known = plan::Known { lock, epoch: locked.lock.epoch, context, images };
+                let (epoch, images) = (locked.lock.epoch, &locked.images);
+                let known = plan::Known { lock, epoch, context, images };
                 plan::plan(&defined.definition, &defined.steps, &known)
             }
             Product::Stage(stages) => {
-                stages::plan(stages, lock, locked.lock.epoch, &locked.images, &request.context)
+                stages::plan(stages, lock, locked.lock.epoch, &locked.images, context)
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use super::base::Facts;
+use super::context::Sums;
 use super::lock::logins::Login;
 use super::lock::seen;
 use super::machine;
@@ -27,6 +28,8 @@ use crate::transport::{Client, Options};
 pub struct World {
     /// Holds blobs and records between builds.
     pub store: Store,
+    /// Digests of files that were read before.
+    pub sums: Sums,
     /// Fetches from archives.
     pub fetcher: Fetcher,
     /// Tells people.
@@ -129,6 +132,7 @@ impl World {
         let client = Client::new(&Options { ca_certs: settings.ca_certs, ..Options::default() })?;
         Ok(World {
             fetcher: Fetcher::new(client, store.clone(), progress.clone()),
+            sums: Sums::of(&store),
             store,
             progress,
             accesses: settings.accesses,

@@ -17,7 +17,7 @@ use rustix::fs::{
     AtFlags, Dir, FileType, OFlags, ResolveFlags, Stat, fstat, major, minor, readlinkat, statat,
 };
 
-use super::{Context, MOST_ENTRIES, hash, reason};
+use super::{Context, MOST_ENTRIES, Sums, reason};
 use crate::build::graph::{ContextEntry, ContextKind, ContextTree};
 use crate::build::tree::{self, Form, Match, Pick};
 use crate::digest::Digest;
@@ -190,11 +190,11 @@ impl<'a> Scan<'a> {
         let files: Vec<(&[u8], u64)> =
             taken.iter().filter(is_new).map(|(path, found)| (path.as_slice(), found.size())).collect();
         let next = AtomicUsize::new(0);
-        let root = &self.root;
+        let (root, sums) = (&self.root, &self.context.sums);
         let work = || {
             let indexes = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
             let mine = indexes.map_while(|index| files.get(index));
-            mine.map(|&(path, size)| Ok((path.to_vec(), hashed(root, path, size)?)))
+            mine.map(|&(path, size)| Ok((path.to_vec(), hashed(root, path, size, sums)?)))
                 .collect::<Result<Vec<_>>>()
         };
         let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
@@ -336,11 +336,11 @@ fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> io::Result<File> {
     super::open_in(root, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
 }
 
-fn hashed(root: &OwnedFd, path: &[u8], expected_size: u64) -> Result<Digest> {
+fn hashed(root: &OwnedFd, path: &[u8], expected_size: u64, sums: &Sums) -> Result<Digest> {
     let name = text(path);
     let opened = open(root, path, OFlags::RDONLY | OFlags::NONBLOCK);
     let file = opened.map_err(|error| anyhow!("cannot open {name} in the context: {}", reason(&error)))?;
-    let (digest, size) = hash(file).with_context(|| format!("cannot read {name} in the context"))?;
+    let (digest, size) = sums.of_file(file).with_context(|| format!("cannot read {name} in the context"))?;
     match size == expected_size {
         true => Ok(digest),
         false => bail!("cannot read {name} in the context: it changed meanwhile\nhint: run the build again"),
