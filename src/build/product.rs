@@ -183,9 +183,7 @@ impl Product {
                 let known = plan::Known { lock, epoch, context, images };
                 plan::plan(&defined.definition, &defined.steps, &known)
             }
-            Product::Stage(stages) => {
-                stages::plan(stages, lock, locked.lock.epoch, &locked.images, context)
-            }
+            Product::Stage(stages) => stages::plan(stages, lock, locked.lock.epoch, &locked.images, context),
         }
     }
 
