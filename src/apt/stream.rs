@@ -61,9 +61,14 @@ impl Text {
     /// # Errors
     /// When it is no text, or none of fields.
     pub(super) fn paragraph(&self) -> io::Result<Result<Paragraph<'_>, deb822::Error>> {
-        let text = std::str::from_utf8(&self.bytes).map_err(io::Error::other)?;
+        let text = std::str::from_utf8(&self.bytes).map_err(|_| self.no_text())?;
         let paragraph = deb822::paragraphs_from(text, self.line).next();
         paragraph.ok_or_else(|| io::Error::other("a paragraph is empty"))
+    }
+
+    fn no_text(&self) -> io::Error {
+        let problem = format!("the paragraph at line {} is not UTF-8", self.line);
+        io::Error::new(io::ErrorKind::InvalidData, problem)
     }
 }
 

@@ -304,7 +304,7 @@ const INDEXES: [Row; 20] = [
         "no text",
         |it| it.index("", b"Package: jq\nVersion: \xff\n".to_vec()),
         Well,
-        "stream did not contain valid UTF-8",
+        "cannot read packages index: the paragraph at line 1 is not UTF-8",
     ),
     row(
         "without a digest",

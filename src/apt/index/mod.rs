@@ -412,7 +412,7 @@ mod tests {
                 b"# comment\n",
                 "cannot read packages index: cannot read control data at line 1: a comment is not allowed here",
             ),
-            (b"Package: \xff\n", "cannot read packages index: invalid utf-8"),
+            (b"Package: \xff\n", "cannot read packages index: the paragraph at line 1 is not UTF-8"),
         ] {
             let error = Index::read(text, "amd64", RepositoryId(0)).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");
