@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, Scope};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -81,12 +82,7 @@ pub fn solve(graph: &Graph, executor: &dyn Executor) -> Result<Snapshot> {
         graph.vertices().last().map(|(id, _)| id).ok_or_else(|| anyhow!("internal error: an empty graph"))?;
     let keys = graph.keys();
     let progress = Solving::new(graph, &|id| executor.knows(graph.vertex(id), &keys[id.index()]));
-    let n_threads = std::thread::available_parallelism().map_or(2, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..n_threads {
-            scope.spawn(|| progress.work(graph, &keys, executor));
-        }
-    });
+    thread::scope(|scope| progress.work(scope, graph, &keys, executor));
     progress.result(target)
 }
 
@@ -133,6 +129,9 @@ struct State {
     is_shipped: Vec<bool>,
     /// How many vertices have yet to read what the vertex yields, by its place.
     n_readers: Vec<usize>,
+    /// How many threads there are, and may be.
+    n_threads: usize,
+    most_threads: usize,
     error: Option<anyhow::Error>,
 }
 
@@ -163,12 +162,30 @@ impl Solving {
         let last = graph.vertices().last().map(|(id, _)| id);
         let parents = |id: &VertexId| graph.vertex(*id).parent;
         std::iter::successors(last, parents).for_each(|id| is_shipped[id.index()] = true);
-        let state = State { places, is_known, is_shipped, n_readers, error: None };
+        let state = State {
+            places,
+            is_known,
+            is_shipped,
+            n_readers,
+            n_threads: 1,
+            most_threads: thread::available_parallelism().map_or(2, usize::from),
+            error: None,
+        };
         Solving { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    fn work(&self, graph: &Graph, keys: &[Digest], executor: &dyn Executor) {
+    /// Executes vertices until none is left; another thread joins in where more than one can be begun.
+    fn work<'s>(
+        &'s self,
+        scope: &'s Scope<'s, '_>,
+        graph: &'s Graph,
+        keys: &'s [Digest],
+        executor: &'s dyn Executor,
+    ) {
         while let Some(ready) = self.take(graph) {
+            if self.has_work_for_another(graph) {
+                scope.spawn(move || self.work(scope, graph, keys, executor));
+            }
             let (id, vertex) = (ready.id, graph.vertex(ready.id));
             let execution = || run(vertex, &keys[id.index()], ready, executor);
             // Whoever waits for this vertex must hear of a panic too, or they would wait for ever.
@@ -193,6 +210,14 @@ impl Solving {
             }
             state = self.changed.wait(state).expect("no thread panics while it holds the table");
         }
+    }
+
+    fn has_work_for_another(&self, graph: &Graph) -> bool {
+        let mut state = self.state.lock().expect("no thread panics while it holds the table");
+        let joins = state.n_threads < state.most_threads
+            && graph.vertices().any(|(id, vertex)| state.ready(id, vertex).is_some());
+        state.n_threads += usize::from(joins);
+        joins
     }
 
     fn settle(&self, id: VertexId, result: Result<Yield>) {
@@ -305,6 +330,7 @@ mod tests {
     #[derive(Default)]
     struct Recorder {
         seen: Mutex<Vec<String>>,
+        threads: Mutex<Vec<thread::ThreadId>>,
         shipped: Mutex<Vec<String>>,
         fails_at: Option<&'static str>,
         panics_at: Option<&'static str>,
@@ -314,6 +340,7 @@ mod tests {
     impl Executor for Recorder {
         fn execute(&self, vertex: &Vertex, key: &Digest, inputs: &Inputs<'_>) -> Result<Outcome> {
             self.seen.lock().unwrap().push(vertex.title());
+            self.threads.lock().unwrap().push(thread::current().id());
             if inputs.is_shipped {
                 self.shipped.lock().unwrap().push(vertex.title());
             }
@@ -376,6 +403,17 @@ mod tests {
         seen.sort();
         assert_eq!(seen, ["context wanted", "scratch"]);
         assert_eq!(last_two, ["copy ", "link "]);
+    }
+
+    #[test]
+    fn what_goes_one_after_the_other_needs_no_thread_of_its_own() {
+        let mut graph = Graph::new(Platform::host(), 0);
+        let base = graph.add(Op::Scratch, None, vec![]);
+        let link = graph.add(Op::Change(Change::Symlinks(vec![])), Some(base), vec![]);
+        graph.add(Op::Change(Change::Remove(vec![])), Some(link), vec![]);
+        let recorder = Recorder::default();
+        solve(&graph, &recorder).unwrap();
+        assert_eq!(recorder.threads.into_inner().unwrap(), [thread::current().id(); 3]);
     }
 
     #[test]
