@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::build::definition::Diagnostics;
 use crate::build::lock::InvalidLock;
 use crate::progress::Progress;
-use crate::sandbox::Cancel;
+use crate::sandbox::{Cancel, hold_little_memory};
 
 /// What an answer that nobody takes is told as.
 const TO_STDOUT: &str = "cannot write to stdout";
@@ -43,6 +43,7 @@ fn run<F: Future<Output = Result<Vec<u8>>>>(
     progress: &Progress,
     verb: impl FnOnce(Cancel) -> F,
 ) -> Result<Vec<u8>> {
+    hold_little_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -14,6 +14,7 @@ mod groups;
 mod hosts;
 mod lines;
 mod listen;
+mod memory;
 mod mounts;
 mod namespaces;
 mod outcome;
@@ -31,6 +32,7 @@ use std::fmt;
 
 pub use command::{Exit, Mount, Network, Root, Run, Source, Stream, User};
 pub use hosts::{Host, InvalidHost, name_service};
+pub use memory::{give_back_memory, hold_little_memory};
 pub use user_namespace::enter_user_namespace;
 pub use watch::{Starting, Watch};
 
