@@ -75,16 +75,39 @@ impl Blobs {
 
     /// Returns a directory that holds the root of these layers. It is shared: nobody may write to it.
     pub fn root(&self, layers: &[Layer]) -> Result<PathBuf> {
-        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
-        let key = Digest::of(canonical_json(&("root", self.form(), diff_ids)));
-        if let Some(tree) = self.store.tree(&key) {
+        if let Some(tree) = self.store.tree(&self.root_key(layers)) {
             return Ok(tree);
         }
         let scratch = self.store.scratch()?;
         let root = scratch.path().join("root");
         layer::make_root(&root)?;
         self.unpack(layers, &root)?;
-        Ok(self.store.keep_tree(&key, &root)?)
+        Ok(self.store.keep_tree(&self.root_key(layers), &root)?)
+    }
+
+    /// Lets `look` read these layers. Where their root isn't there yet it is told of an empty one to unpack them into
+    /// meanwhile, and returns whether that holds all of them.
+    pub fn root_in_passing<T>(
+        &self,
+        layers: &[Layer],
+        look: impl FnOnce(Option<&Path>) -> Result<(T, bool)>,
+    ) -> Result<T> {
+        if self.store.tree(&self.root_key(layers)).is_some() {
+            return look(None).map(|(seen, _)| seen);
+        }
+        let scratch = self.store.scratch()?;
+        let root = scratch.path().join("root");
+        layer::make_root(&root)?;
+        let (seen, is_whole) = look(Some(&root))?;
+        if is_whole {
+            self.store.keep_tree(&self.root_key(layers), &root)?;
+        }
+        Ok(seen)
+    }
+
+    fn root_key(&self, layers: &[Layer]) -> Digest {
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+        Digest::of(canonical_json(&("root", self.form(), diff_ids)))
     }
 
     /// Returns a directory for each of these layers, lowest first, in the form that overlay mounts take; two layers that

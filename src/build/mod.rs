@@ -19,6 +19,7 @@ pub mod licences;
 pub mod lock;
 pub mod machine;
 pub mod ops;
+pub mod pieces;
 pub mod plan;
 pub mod policy;
 pub mod prebuilt;

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::pieces;
 use crate::digest::HashingReader;
 use crate::inside::Found;
 use crate::layer::{self, Entry, Kind, Skeleton};
 use crate::oci::Layer;
-use crate::store::Store;
+use crate::store::{Scratch, Store};
 
 /// No more than this is read of a file; a dpkg status of 5,000 packages has 8 MB, rpm's database of them 150 MB.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -54,40 +55,19 @@ impl View {
     /// # Errors
     /// When a layer can't be read, or isn't what its diff ID says.
     pub fn of(layers: &[Layer], store: &Store, ask: &dyn Fn(&Entry) -> Ask) -> Result<View> {
-        View::read(layers, store, ask, None)
-    }
-
-    /// As [`View::of`]; every file is looked into.
-    pub fn with_insides(layers: &[Layer], store: &Store, ask: &dyn Fn(&Entry) -> Ask) -> Result<View> {
-        let scratch = store.scratch()?;
-        View::read(layers, store, ask, Some(scratch.path()))
-    }
-
-    fn read(
-        layers: &[Layer],
-        store: &Store,
-        ask: &dyn Fn(&Entry) -> Ask,
-        scratch: Option<&Path>,
-    ) -> Result<View> {
-        let mut view = View::default();
-        for layer in layers {
-            view.add(layer, store, ask, scratch)
-                .with_context(|| format!("cannot read layer {}", layer.descriptor.digest))?;
-        }
-        Ok(view)
+        Look { store, ask, has_insides: false, root: None }.at(layers).map(|(view, _)| view)
     }
 
     fn add(
         &mut self,
         layer: &Layer,
-        store: &Store,
+        tar: impl Read,
         ask: &dyn Fn(&Entry) -> Ask,
         scratch: Option<&Path>,
     ) -> Result<()> {
         let mut insides = Found::default();
         let mut found: BTreeMap<Vec<u8>, Seen> = BTreeMap::new();
-        let blob = BufReader::with_capacity(1 << 18, store.open_blob(&layer.descriptor.digest)?);
-        let mut tar = HashingReader::new(layer::decompress(blob)?);
+        let mut tar = HashingReader::new(tar);
         let delta = layer::scan(&mut tar, &mut |entry: &Entry, content: &mut dyn Read| {
             let asked = ask(entry);
             let mut bytes = Vec::new();
@@ -120,6 +100,63 @@ impl View {
     }
 }
 
+/// How layers are looked at.
+pub struct Look<'a> {
+    /// What has them.
+    pub store: &'a Store,
+    /// What is asked of them.
+    pub ask: &'a dyn Fn(&Entry) -> Ask,
+    /// Whether every file is looked into.
+    pub has_insides: bool,
+    /// An empty root that they are unpacked into meanwhile.
+    pub root: Option<&'a Path>,
+}
+
+impl Look<'_> {
+    /// Reads `layers`, lowest first; returns also whether the root holds all that they have.
+    ///
+    /// # Errors
+    /// When a layer can't be read, or isn't what its diff ID says; not when it can't be unpacked.
+    pub fn at(&self, layers: &[Layer]) -> Result<(View, bool)> {
+        let scratch = self.has_insides.then(|| self.store.scratch()).transpose()?;
+        let scratch = scratch.as_ref().map(Scratch::path);
+        let (mut view, mut is_unpacked) = (View::default(), self.root.is_some());
+        for layer in layers {
+            let root = self.root.filter(|_| is_unpacked);
+            let looked = self.look(layer, &mut view, root, scratch);
+            is_unpacked = looked.with_context(|| format!("cannot read layer {}", layer.descriptor.digest))?;
+        }
+        Ok((view, is_unpacked))
+    }
+
+    /// Decompresses a layer on one thread, looks at it on this one, and unpacks it on a third.
+    fn look(
+        &self,
+        layer: &Layer,
+        view: &mut View,
+        root: Option<&Path>,
+        scratch: Option<&Path>,
+    ) -> Result<bool> {
+        let blob = BufReader::with_capacity(1 << 18, self.store.open_blob(&layer.descriptor.digest)?);
+        let plain = layer::decompress(blob)?;
+        let (taker, tar) = pieces::channel();
+        std::thread::scope(|scope| {
+            let mut takers = vec![taker];
+            let unpacking = root.map(|root| {
+                let (taker, tar) = pieces::channel();
+                takers.push(taker);
+                scope.spawn(move || layer::apply(tar, root).is_ok())
+            });
+            let decompressing = scope.spawn(move || pieces::hand_out(plain, takers));
+            let seen = view.add(layer, tar, self.ask, scratch);
+            // What is wrong with the bytes is told rather than what that did to the archive.
+            decompressing.join().map_err(|_| anyhow!("internal error: the decompressing panicked"))??;
+            seen?;
+            Ok(unpacking.is_some_and(|unpacking| unpacking.join().unwrap_or(false)))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +182,8 @@ mod tests {
             layer(&store, "c.egg-info", NOTE, &["a.egg-info"]),
             layer(&store, "b.egg-info", b"Name: bar\nVersion: 2\n", &[]),
         ];
-        let view = View::with_insides(&layers, &store, &|_| Ask::Nothing).unwrap();
+        let look = Look { store: &store, ask: &|_| Ask::Nothing, has_insides: true, root: None };
+        let (view, _) = look.at(&layers).unwrap();
         let mut told: Vec<String> =
             view.found.components.iter().map(|one| format!("{} {}", one.path, one.purl)).collect();
         told.sort();

@@ -187,8 +187,15 @@ impl Worker {
     fn image(&self, op: &Pull) -> Result<Arc<Base>> {
         let known = self.images.iter().find(|image| image.digest == op.digest);
         let known = known.ok_or_else(|| anyhow!("internal error: {} is not locked", op.name))?;
-        let (store, progress) = (&self.store, &self.progress);
-        self.waiter.wait(base::load(op.digest, Account::Pinned(None), &[], &known.registry, store, progress))
+        let place = base::Place {
+            digest: op.digest,
+            registry: &known.registry,
+            known: &[],
+            root: None,
+            store: &self.store,
+            progress: &self.progress,
+        };
+        self.waiter.wait(place.load(Account::Pinned(None)))
     }
 
     fn install_beside(&self, op: &Install, others: &[LockedPackage], inputs: &Inputs<'_>) -> Result<Delta> {

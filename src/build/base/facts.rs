@@ -1,6 +1,7 @@
 //! Small files of a root, as its layers have them. Nothing is unpacked.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -10,8 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::os_release::OsRelease;
 use super::others::{self, Listed};
 use crate::bom::Package;
+use crate::build::blobs::Blobs;
 use crate::build::licences;
-use crate::build::view::{Ask, View};
+use crate::build::view::{Ask, Look, View};
 use crate::debian::{self, status};
 use crate::inside::Found;
 use crate::layer::{Entry, Kind, Skeleton};
@@ -101,21 +103,16 @@ pub(super) struct Looked {
     pub(super) found: Found,
 }
 
-/// Reads layers of the store.
-pub(super) async fn look_into(layers: &[Layer], store: &Store, depth: Depth) -> Result<Looked> {
-    let (layers, store) = (layers.to_vec(), store.clone());
+/// Reads layers of the store; with `root` they are unpacked in passing, and their root is kept there.
+pub(super) async fn look_into(
+    layers: &[Layer],
+    store: &Store,
+    depth: Depth,
+    root: Option<&Blobs>,
+) -> Result<Looked> {
+    let (layers, store, root) = (layers.to_vec(), store.clone(), root.cloned());
     tokio::task::spawn_blocking(move || {
-        let copyrights = licences::Bounded::default();
-        let is_listed = |entry: &Entry| is_fact(entry) || others::is_list(&entry.path);
-        let ask = |entry: &Entry| match is_listed(entry) || depth == Depth::Insides && copyrights.wants(entry)
-        {
-            true => Ask::Content,
-            false => Ask::Nothing,
-        };
-        let view = match depth {
-            Depth::Lists => View::of(&layers, &store, &ask)?,
-            Depth::Insides => View::with_insides(&layers, &store, &ask)?,
-        };
+        let view = view(&layers, &store, depth, root.as_ref())?;
         let facts = facts_of(&view)?;
         let mut licences = licences::of_view(&view, &facts.installed()?);
         let Listed { packages: others, texts, incomplete } = others::of_view(&view)?;
@@ -125,6 +122,22 @@ pub(super) async fn look_into(layers: &[Layer], store: &Store, depth: Depth) -> 
         Ok(Looked { facts, skeleton, others, licences, found })
     })
     .await?
+}
+
+fn view(layers: &[Layer], store: &Store, depth: Depth, root: Option<&Blobs>) -> Result<View> {
+    let copyrights = licences::Bounded::default();
+    let is_listed = |entry: &Entry| is_fact(entry) || others::is_list(&entry.path);
+    let ask = |entry: &Entry| match is_listed(entry) || depth == Depth::Insides && copyrights.wants(entry) {
+        true => Ask::Content,
+        false => Ask::Nothing,
+    };
+    let look = |root: Option<&Path>| {
+        Look { store, ask: &ask, has_insides: depth == Depth::Insides, root }.at(layers)
+    };
+    match root {
+        Some(blobs) => blobs.root_in_passing(layers, look),
+        None => look(None).map(|(view, _)| view),
+    }
 }
 
 /// A keyring, or an os-release, may be a link to another file that was seen.

@@ -26,6 +26,7 @@ pub use os_release::OsRelease;
 
 use facts::{Depth, Looked};
 
+use super::blobs::Blobs;
 use super::licences;
 use super::time::parse_rfc3339;
 use crate::bom::{self, Document};
@@ -138,41 +139,40 @@ impl Base {
     }
 }
 
-/// Where a base is had.
-struct Place<'a> {
-    digest: Digest,
-    registry: &'a Registry,
-    known: &'a [Arc<Base>],
-    store: &'a Store,
-    progress: &'a Progress,
-}
-
-/// Loads what must be known of the base with this digest: from the store, from `known`, else by pulling it.
-///
-/// # Errors
-/// When it can't be pulled or read, or when the account that is asked for isn't there or isn't believed.
-pub async fn load(
-    digest: Digest,
-    asked: Account,
-    known: &[Arc<Base>],
-    registry: &Registry,
-    store: &Store,
-    progress: &Progress,
-) -> Result<Arc<Base>> {
-    let last = known.iter().find(|base| base.digest == digest && base.kind == RECORD);
-    let asked = match (asked, last) {
-        (Account::Any, Some(last)) => Account::Pinned(last.account()),
-        (asked, _) => asked,
-    };
-    let place = Place { digest, registry, known, store, progress };
-    match asked {
-        Account::Any => place.newest().await,
-        Account::Pinned(None) => place.read().await,
-        Account::Pinned(Some(account)) => place.pinned(account).await,
-    }
+/// Which base is to be loaded, and where it is had.
+pub struct Place<'a> {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Where it may be pulled from.
+    pub registry: &'a Registry,
+    /// What earlier builds knew of bases.
+    pub known: &'a [Arc<Base>],
+    /// If its root will be needed: what keeps it. Layers that are read are unpacked in passing then.
+    pub root: Option<&'a Blobs>,
+    /// What keeps it, and what is known of it.
+    pub store: &'a Store,
+    /// Is told what is pulled.
+    pub progress: &'a Progress,
 }
 
 impl Place<'_> {
+    /// Loads what must be known of the base: from the store, from what is known, else by pulling it.
+    ///
+    /// # Errors
+    /// When it can't be pulled or read, or when the account that is asked for isn't there or isn't believed.
+    pub async fn load(&self, asked: Account) -> Result<Arc<Base>> {
+        let last = self.known.iter().find(|base| base.digest == self.digest && base.kind == RECORD);
+        let asked = match (asked, last) {
+            (Account::Any, Some(last)) => Account::Pinned(last.account()),
+            (asked, _) => asked,
+        };
+        match asked {
+            Account::Any => self.newest().await,
+            Account::Pinned(None) => self.read().await,
+            Account::Pinned(Some(account)) => self.pinned(account).await,
+        }
+    }
+
     /// Takes over the newest account, if there is one that is believed.
     async fn newest(&self) -> Result<Arc<Base>> {
         let taken = match account::find(self.registry, &self.digest, None).await {
@@ -223,7 +223,7 @@ impl Place<'_> {
         let (image, sha512) =
             image::pull_image(&self.digest, self.registry, self.store, self.progress).await?;
         let Looked { facts, skeleton, others, licences, found } =
-            facts::look_into(&image.layers, self.store, depth).await?;
+            facts::look_into(&image.layers, self.store, depth, self.root).await?;
         let (kind, digest) = (RECORD.into(), self.digest);
         let sha512 = Some(sha512);
         Ok(Base { kind, digest, sha512, image, facts, skeleton, others, licences, found, taken_over: None })

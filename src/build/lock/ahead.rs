@@ -13,12 +13,22 @@ use crate::build::wait::Waiter;
 use crate::oci::Reference;
 use crate::registry::Location;
 
-/// Unpacks the root that packages will be put upon. Where an earlier image is known, they may be known, too, and the root
-/// isn't needed.
-pub(super) async fn root(subject: &Subject<'_>, base: Option<&Base>, world: &World) {
+/// Returns what keeps the root that packages will be put upon. Where an earlier image is known, they may be known, too, and
+/// it isn't needed.
+pub(super) fn keeper_of_root(subject: &Subject<'_>, world: &World) -> Option<Blobs> {
     let is_needed = subject.is_first && wish::adds_packages(subject.definition);
-    if let (definition::Base::Image(reference), Some(base), true) =
-        (&subject.definition.image.base, base, is_needed)
+    let blobs = || {
+        // Nothing is waited for: the layers are there when they are looked at.
+        let (_, waiter) = Waiter::new();
+        Blobs::new(world.store.clone(), world.progress.clone(), waiter, Vec::new())
+    };
+    is_needed.then(blobs)
+}
+
+/// Unpacks the root that packages will be put upon, if that wasn't done when it was looked at.
+pub(super) async fn root(subject: &Subject<'_>, base: Option<&Base>, world: &World) {
+    if let (definition::Base::Image(reference), Some(base), Some(_)) =
+        (&subject.definition.image.base, base, keeper_of_root(subject, world))
     {
         let _ = unpack(base, &reference.value, world).await;
     }

@@ -201,8 +201,16 @@ pub async fn load_base(
         None => base::pin("base image", &registry, reference, subject.platform).await?,
     };
     let asked = locked.map_or(Account::Any, |locked| Account::Pinned(locked.account));
-    let (store, progress) = (&world.store, &world.progress);
-    let base = base::load(digest, asked, &subject.recalled.bases, &registry, store, progress).await?;
+    let root = ahead::keeper_of_root(subject, world);
+    let place = base::Place {
+        digest,
+        registry: &registry,
+        known: &subject.recalled.bases,
+        root: root.as_ref(),
+        store: &world.store,
+        progress: &world.progress,
+    };
+    let base = place.load(asked).await?;
     let name = Reference { digest: None, ..reference.clone() }.to_string();
     Ok((LockedBase { name, digest, account: base.account(), sources: Vec::new() }, base))
 }

@@ -3,13 +3,13 @@
 
 mod pipe;
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::pieces;
 use crate::digest::HashingReader;
 use crate::layer::{self, Entry, Kind, Unpack};
 use crate::oci::{Descriptor, Image, Layer};
@@ -19,9 +19,6 @@ use pipe::{PipeReader, PipeWriter};
 
 /// How many layers are downloaded at a time.
 const N_PARALLEL: usize = 4;
-/// How large the pieces are that decompressed bytes are handed over in, and how many of them wait.
-const PIECE: usize = 256 << 10;
-const N_PIECES: usize = 8;
 
 /// Unpacks the layers of `image` into `root`, which is made; what comes too early lies in `scratch` meanwhile.
 ///
@@ -76,59 +73,16 @@ fn unpack_all(layers: Vec<(Layer, PipeReader)>, root: &Path, rights: Rights) -> 
 }
 
 fn unpack_one(layer: &Layer, reader: PipeReader, root: &Path, rights: Rights) -> Result<()> {
-    let (sender, receiver) = sync_channel(N_PIECES);
-    std::thread::scope(|scope| {
-        let decompressing = scope.spawn(move || decompress(reader, &sender));
-        let mut tar = HashingReader::new(Pieces { receiver, current: Vec::new(), n_taken: 0 });
-        let unpacked = layer::unpack_with(&mut tar, root, Unpack::LAYER, &mut |entry| rights.allow(entry));
-        let rest = match &unpacked {
-            Ok(()) => io::copy(&mut tar, &mut io::sink()).map(drop),
-            Err(_) => Ok(()),
-        };
-        let (pieces, diff_id, _) = tar.finish();
-        drop(pieces);
-        // What is wrong with the bytes is told rather than what that did to the archive.
-        decompressing.join().map_err(|_| anyhow!("internal error: the decompressing panicked"))??;
-        unpacked?;
-        rest?;
+    pieces::ahead(layer::decompress(reader)?, |pieces| {
+        let mut tar = HashingReader::new(pieces);
+        layer::unpack_with(&mut tar, root, Unpack::LAYER, &mut |entry| rights.allow(entry))?;
+        io::copy(&mut tar, &mut io::sink())?;
+        let (_, diff_id, _) = tar.finish();
         match diff_id == layer.diff_id {
             true => Ok(()),
             false => bail!("its content has the digest {diff_id}, the configuration says {}", layer.diff_id),
         }
     })
-}
-
-/// Decompresses a layer until its end, or until nobody wants it.
-fn decompress(reader: PipeReader, pieces: &SyncSender<Vec<u8>>) -> Result<()> {
-    let mut plain = layer::decompress(reader)?;
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        plain.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
-        if piece.is_empty() || pieces.send(piece).is_err() {
-            return Ok(());
-        }
-    }
-}
-
-/// The decompressed bytes, on another thread.
-struct Pieces {
-    receiver: Receiver<Vec<u8>>,
-    current: Vec<u8>,
-    n_taken: usize,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.n_taken == self.current.len() {
-            // At the end, or where it broke, which the other thread tells.
-            (self.current, self.n_taken) = (self.receiver.recv().unwrap_or_default(), 0);
-        }
-        let rest = &self.current[self.n_taken..];
-        let n = buffer.len().min(rest.len());
-        buffer[..n].copy_from_slice(&rest[..n]);
-        self.n_taken += n;
-        Ok(n)
-    }
 }
 
 /// What may be made of a layer's entries here.

@@ -44,10 +44,17 @@ pub async fn lock(
     let evaluated = stages.evaluate(&images)?;
     let base = match stages.base(&evaluated, &images) {
         Some(known) => {
-            let (store, progress) = (&world.store, &world.progress);
             let locked = given.and_then(|locked| locked.base.as_ref());
             let asked = locked.map_or(Account::Any, |locked| Account::Pinned(locked.account));
-            Some(base::load(known.digest, asked, &recalled.bases, &known.registry, store, progress).await?)
+            let place = base::Place {
+                digest: known.digest,
+                registry: &known.registry,
+                known: &recalled.bases,
+                root: None,
+                store: &world.store,
+                progress: &world.progress,
+            };
+            Some(place.load(asked).await?)
         }
         None => None,
     };
