@@ -64,11 +64,12 @@ pub enum Error {
     },
 }
 
-/// Returns those source packages of an index that are wanted, each once.
+/// Returns those source packages of an index that are wanted, each once; once all are found, the rest isn't read.
 pub fn find(mut reader: impl BufRead, wanted: &WantedSources) -> Result<Vec<SourcePackage>, Error> {
+    let n_wanted: usize = wanted.values().map(Vec::len).sum();
     let mut found: Vec<SourcePackage> = Vec::new();
     let mut text = Text::default();
-    while text.read(&mut reader)? {
+    while found.len() < n_wanted && text.read(&mut reader)? {
         let wanted = name_in(text.bytes()).and_then(|name| Some((name, wanted.get(name)?)));
         let Some((name, versions)) = wanted else { continue };
         let package = package(&text, name, versions)?;
@@ -179,6 +180,8 @@ mod tests {
         let text = entry("jq", "1") + &entry("jq", "2") + "\n\n" + &entry("jo", "1:1") + &entry("jq", "2");
         assert_eq!(names(&text, &[("jq", "2"), ("jo", "1:1"), ("jq", "3"), ("no", "1")]), ["jq 2", "jo 1:1"]);
         assert_eq!(names(text.trim_end(), &[("jq", "1")]), ["jq 1"]);
+        let broken_behind = entry("jq", "1") + "no field\n";
+        assert_eq!(names(&broken_behind, &[("jq", "1")]), ["jq 1"]);
     }
 
     #[test]
@@ -218,6 +221,6 @@ mod tests {
     #[test]
     fn a_paragraph_without_end_is_refused() {
         let endless = io::BufReader::new(io::repeat(b'x'));
-        assert!(find(endless, &WantedSources::new()).unwrap_err().to_string().contains("more than"));
+        assert!(find(endless, &wanted(&[("jq", "1")])).unwrap_err().to_string().contains("more than"));
     }
 }
