@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use estaleiro::digest::Digest;
 use serde_json::Value;
+use support::archive::Wrong;
 use support::image::a_base_that_unpacks;
 use support::{Archive, Deb, Key, ServedArchive, TestRegistry};
 
@@ -419,4 +421,28 @@ fn the_time_of_one_build_does_not_leak_into_the_next() {
     assert_ne!(dated, undated);
     fs::remove_dir_all(site.path("state")).unwrap();
     assert_eq!(site.build("elsewhere", &[]), undated);
+}
+
+/// Returns an archive whose index is a large one, and whose Release file is so large that it can't come slowly.
+fn large() -> Archive {
+    let random: String = (0..40_000_u32).map(|n| Digest::of(n.to_le_bytes()).hex()).collect();
+    let large = Deb::new("large", "1").field("X-Random", &random);
+    archive("stable").release_field("X-Long", &"x".repeat(12 << 20)).add(large).add(Deb::new("tool", "1"))
+}
+
+#[test]
+fn of_a_near_archive_the_index_comes_that_is_unpacked_soonest_and_nothing_else_differs() {
+    let packages = "/dists/stable/main/binary-amd64/Packages";
+    let near = large().wrong(Wrong::NoByHash).serve();
+    let site = site(&[&near], &[""]);
+    let locked = site.lock();
+    let asked = |form: &str| near.log().count("GET", &format!("{packages}{form}")) > 0;
+    assert!(asked(".gz") && !asked(".xz"), "{:?}", near.log().lines());
+    // What was read is known, in whichever form it came.
+    near.set(&format!("{packages}.gz")[1..], None);
+    assert_eq!(site.lock(), locked);
+    assert!(!asked(".xz"));
+    fs::remove_dir_all(site.path("state")).unwrap();
+    assert_eq!(site.lock(), locked);
+    assert!(asked(".xz"), "what is listed and isn't there is done without");
 }

@@ -181,12 +181,20 @@ impl Release {
 
     /// Returns an index by its path without ending, such as `Packages` in a flat repository.
     pub fn file(&self, path: &str) -> Option<IndexFile> {
-        let paths = ENDINGS.iter().map(|ending| format!("{path}{ending}"));
-        paths.into_iter().find_map(|path| {
-            let &(digest, size) = self.files.get(&path)?;
-            let by_hash = self.acquire_by_hash.then(|| by_hash(&path, &digest));
-            Some(IndexFile { path, by_hash, digest, size })
-        })
+        ENDINGS.iter().find_map(|ending| self.exactly(format!("{path}{ending}")))
+    }
+
+    /// Returns another form of an index that [`Release::file`] gave, if there is one: larger, and unpacked in a third of the time
+    /// and in little memory.
+    pub fn quicker(&self, file: &IndexFile) -> Option<IndexFile> {
+        let path = file.path.strip_suffix(".xz")?;
+        [".zst", ".gz"].into_iter().find_map(|ending| self.exactly(format!("{path}{ending}")))
+    }
+
+    fn exactly(&self, path: String) -> Option<IndexFile> {
+        let &(digest, size) = self.files.get(&path)?;
+        let by_hash = self.acquire_by_hash.then(|| by_hash(&path, &digest));
+        Some(IndexFile { path, by_hash, digest, size })
     }
 
     /// An archive that gives itself no name cannot give itself a false one.

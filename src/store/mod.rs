@@ -161,6 +161,29 @@ impl Store {
         self.write_whole(&path, bytes)
     }
 
+    /// Opens the record of `kind` under `key`: one that is read in parts.
+    pub fn open_record(&self, kind: &str, key: &Digest) -> Option<File> {
+        let path = self.record_path(kind, key);
+        prune::touch(&path);
+        File::open(path).ok()
+    }
+
+    /// Keeps as a record of `kind` under `key` what `write` writes into a file: one that no memory should hold whole.
+    pub fn write_record<E: From<Error>>(
+        &self,
+        kind: &str,
+        key: &Digest,
+        write: impl FnOnce(File) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let path = self.record_path(kind, key);
+        let parent = self.root().join("records").join(kind);
+        fs::create_dir_all(&parent).map_err(Error::io("create", &parent))?;
+        let scratch = self.scratch()?;
+        let temporary = scratch.path().join("whole");
+        write(File::create(&temporary).map_err(Error::io("create", &temporary))?)?;
+        Ok(fs::rename(&temporary, &path).map_err(Error::io("write", &path))?)
+    }
+
     /// Returns the directory tree kept under `key`, where there is one.
     pub fn tree(&self, key: &Digest) -> Option<PathBuf> {
         let path = self.root().join("trees").join(key.hex());
@@ -299,6 +322,19 @@ mod tests {
         assert_eq!(store.record("vertex", &key), None);
         store.set_record("vertex", &key, b"{}").unwrap();
         assert_eq!(store.record("vertex", &key).unwrap(), b"{}");
+
+        assert!(store.open_record("index", &key).is_none());
+        let refused = store.write_record("index", &key, |mut file| {
+            file.write_all(b"hal").map_err(Error::io("write", Path::new("it")))?;
+            Err(Error::Mismatch { expected: "more".into(), got: "less".into() })
+        });
+        assert!(refused.is_err() && store.open_record("index", &key).is_none());
+        store
+            .write_record("index", &key, |mut file| {
+                file.write_all(b"whole").map_err(Error::io("write", Path::new("it")))
+            })
+            .unwrap();
+        assert_eq!(io::read_to_string(store.open_record("index", &key).unwrap()).unwrap(), "whole");
 
         let scratch = store.scratch().unwrap();
         fs::create_dir_all(scratch.path().join("root/etc")).unwrap();

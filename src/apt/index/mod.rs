@@ -6,7 +6,7 @@ pub(super) mod mentions;
 mod record;
 
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use super::stream::Text;
@@ -14,6 +14,7 @@ use crate::debian::Version;
 use crate::debian::deb822::{self, Paragraph};
 use crate::debian::package::{self, Package, RelationError};
 use crate::digest::Digest;
+pub use record::Kept;
 use record::{Record, Writer};
 
 /// Larger than any package, so that a hostile number stays a number.
@@ -62,6 +63,9 @@ pub enum Error {
     /// It can't be read or unpacked, or is no text.
     #[error("cannot read packages index: {0}")]
     Unreadable(String),
+    /// What was read of it can't be kept.
+    #[error("cannot keep packages index: {0}")]
+    Unkept(String),
     /// It is longer than any index.
     #[error("cannot read packages index: it is longer than {LONGEST} bytes")]
     TooLong,
@@ -93,46 +97,33 @@ impl Index {
     /// Reads the text of a `Packages` file, and keeps what can be installed on `architecture`: its own packages and
     /// those for all.
     pub fn parse(text: &str, architecture: &str, repository: RepositoryId) -> Result<Index, Error> {
-        Index::read(text.as_bytes(), architecture, repository)
+        let record = Index::record(text.as_bytes(), architecture, Vec::new())?;
+        Ok(Index::load(record, repository).expect("what was just written is a record"))
     }
 
-    /// Reads a `Packages` file as [`Index::parse`] does, a paragraph at a time.
-    pub fn read(
-        mut reader: impl BufRead,
-        architecture: &str,
-        repository: RepositoryId,
-    ) -> Result<Index, Error> {
-        let (mut writer, mut text, mut n_bytes) = (Writer::new(), Text::default(), 0);
+    /// Reads a `Packages` file as [`Index::parse`] does, a paragraph at a time, and writes to `output` a record of it, which
+    /// is quick to load.
+    pub fn record<W: Write>(mut reader: impl BufRead, architecture: &str, output: W) -> Result<W, Error> {
+        let (mut writer, mut text, mut n_bytes) = (Writer::new(output), Text::default(), 0);
         while text.read(&mut reader)? {
             n_bytes += text.bytes().len() as u64;
             if n_bytes > LONGEST {
                 return Err(Error::TooLong);
             }
             let paragraph = text.paragraph()??;
-            let package = read_candidate(&paragraph, repository)?.package;
+            let package = read_candidate(&paragraph, RepositoryId(0))?.package;
             if *package.architecture == *architecture || &*package.architecture == "all" {
                 writer.add(&package, &paragraph, architecture)?;
             }
         }
-        let record = Record::load(writer.finish()).expect("what was just written is a record");
-        Ok(Index {
-            record: Arc::new(record),
-            repository,
-            component: Arc::default(),
-            pin: DEFAULT_PIN,
-            is_of_files: false,
-        })
+        writer.finish().map_err(|error| Error::unkept(&error))
     }
 
-    /// Reads what [`Index::to_record`] gave; none if it is damaged or of another version.
-    pub fn from_record(bytes: Vec<u8>, repository: RepositoryId) -> Option<Index> {
-        let record = Arc::new(Record::load(bytes)?);
+    /// Loads a record that [`Index::record`] wrote; none if it is damaged or of another version. It is read from where it is
+    /// kept when a package is asked for.
+    pub fn load(kept: impl Kept + 'static, repository: RepositoryId) -> Option<Index> {
+        let record = Arc::new(Record::load(Box::new(kept))?);
         Some(Index { record, repository, component: Arc::default(), pin: DEFAULT_PIN, is_of_files: false })
-    }
-
-    /// Returns a form that is quick to read again.
-    pub fn to_record(&self) -> &[u8] {
-        self.record.bytes()
     }
 
     /// Sets the priority of its packages.
@@ -217,6 +208,12 @@ impl Index {
     /// Returns how many names are mentioned.
     pub fn n_mentions(&self) -> u32 {
         self.record.n_mentions()
+    }
+}
+
+impl Error {
+    fn unkept(error: &io::Error) -> Error {
+        Error::Unkept(error.to_string())
     }
 }
 
@@ -335,9 +332,13 @@ mod tests {
 
     /// Packages written as `Package: …` with what is needed to fetch them.
     fn index(packages: &[&str]) -> Index {
+        Index::load(record(packages), RepositoryId(0)).unwrap()
+    }
+
+    fn record(packages: &[&str]) -> Vec<u8> {
         let rest = format!("Filename: pool/x.deb\nSize: 1\nSHA256: {HEX}\n\n");
         let text: String = packages.iter().map(|fields| format!("{fields}\n{rest}")).collect();
-        Index::parse(&text, "amd64", RepositoryId(0)).unwrap()
+        Index::record(text.as_bytes(), "amd64", Vec::new()).unwrap()
     }
 
     const WORLD: [&str; 5] = [
@@ -348,32 +349,23 @@ mod tests {
         "Package: a\nVersion: 1\nArchitecture: amd64",
     ];
 
-    fn shown(index: &Index) -> Vec<String> {
-        (0..index.len()).map(|number| format!("{:?}", index.candidate(number))).collect()
-    }
-
     #[test]
     fn a_record_tells_what_its_index_told() {
         let index = index(&WORLD);
-        let again = Index::from_record(index.to_record().to_vec(), RepositoryId(0)).unwrap();
-        assert_eq!(shown(&again), shown(&index));
-        for index in [index, again] {
-            let names: Vec<_> =
-                index.by_name().map(|n| (index.name(n), index.version(n).to_string())).collect();
-            assert_eq!(
-                names,
-                [("a", "2:1-1"), ("a", "1"), ("b", "1"), ("b", "2")].map(|(n, v)| (n, v.to_owned()))
-            );
-            assert_eq!(index.essential().collect::<Vec<_>>(), [1]);
-            let provisions = |name: &str| -> Vec<_> {
-                index.provisions(name).map(|(by, version)| (by, version.map(|it| it.to_string()))).collect()
-            };
-            assert_eq!(provisions("v"), [(1, Some("3".to_owned())), (2, None)]);
-            assert_eq!((provisions("w"), provisions("a")), (vec![(1, None)], vec![]));
-            let mentions = ["b", "z", "a:any", "é", "a", "v", "w", "c"].map(|name| index.mention(name));
-            assert_eq!(mentions, [Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), None]);
-            assert_eq!(index.n_mentions(), 7);
-        }
+        let names: Vec<_> = index.by_name().map(|n| (index.name(n), index.version(n).to_string())).collect();
+        assert_eq!(
+            names,
+            [("a", "2:1-1"), ("a", "1"), ("b", "1"), ("b", "2")].map(|(n, v)| (n, v.to_owned()))
+        );
+        assert_eq!(index.essential().collect::<Vec<_>>(), [1]);
+        let provisions = |name: &str| -> Vec<_> {
+            index.provisions(name).map(|(by, version)| (by, version.map(|it| it.to_string()))).collect()
+        };
+        assert_eq!(provisions("v"), [(1, Some("3".to_owned())), (2, None)]);
+        assert_eq!((provisions("w"), provisions("a")), (vec![(1, None)], vec![]));
+        let mentions = ["b", "z", "a:any", "é", "a", "v", "w", "c"].map(|name| index.mention(name));
+        assert_eq!(mentions, [Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), None]);
+        assert_eq!(index.n_mentions(), 7);
     }
 
     #[test]
@@ -390,14 +382,14 @@ mod tests {
             format!("Package: p{n}\nVersion: {n}\nArchitecture: all\nDepends: {depends}last")
         };
         let paragraphs: Vec<String> = (0..1000).map(paragraph).collect();
-        let many = index(&paragraphs.iter().map(String::as_str).collect::<Vec<_>>());
-        let again = Index::from_record(many.to_record().to_vec(), RepositoryId(0)).unwrap();
+        let many = record(&paragraphs.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(many.len() < paragraphs.concat().len() / 2, "pages are packed");
+        let many = Index::load(many, RepositoryId(0)).unwrap();
         for (number, paragraph) in paragraphs.iter().enumerate() {
             let alone = index(&[paragraph]).candidate(0);
-            assert_eq!(format!("{:?}", again.candidate(number)), format!("{alone:?}"));
-            assert_eq!(again.version(number).to_string(), number.to_string());
+            assert_eq!(format!("{:?}", many.candidate(number)), format!("{alone:?}"));
+            assert_eq!(many.version(number).to_string(), number.to_string());
         }
-        assert!(many.to_record().len() < paragraphs.concat().len() / 2, "pages are packed");
     }
 
     #[test]
@@ -414,15 +406,15 @@ mod tests {
             ),
             (b"Package: \xff\n", "cannot read packages index: the paragraph at line 1 is not UTF-8"),
         ] {
-            let error = Index::read(text, "amd64", RepositoryId(0)).unwrap_err().to_string();
+            let error = Index::record(text, "amd64", Vec::new()).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");
         }
     }
 
     #[test]
     fn a_record_that_is_damaged_or_of_another_version_is_none() {
-        let record = index(&WORLD).to_record().to_vec();
-        let load = |bytes: &[u8]| Index::from_record(bytes.to_vec(), RepositoryId(0));
+        let record = record(&WORLD);
+        let load = |bytes: &[u8]| Index::load(bytes.to_vec(), RepositoryId(0));
         assert!(load(&record).is_some());
         for at in 0..record.len() {
             let mut damaged = record.clone();

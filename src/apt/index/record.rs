@@ -1,21 +1,24 @@
-//! An index as bytes that are quick to load: pages and names in front, behind them tables of words that point into those.
+//! An index as bytes that are quick to load: pages in front, behind them names and tables of words that point into those.
 //!
-//! Sixty thousand paragraphs are read once and written down: without what nobody decides by, sorted by name, with
-//! what they provide and mention. The paragraphs stand on pages, each packed by itself; whoever loads the bytes
-//! unpacks no page but those of packages that are asked for. Where the bytes are kept is decided elsewhere; those that
-//! are damaged, or of another format, are no record.
+//! Sixty thousand paragraphs are read once and written down, in one go: without what nobody decides by, sorted by name,
+//! with what they provide and mention. The paragraphs stand on pages, each packed by itself, and stay where the bytes are
+//! kept; whoever loads a record reads no page but those of packages that are asked for. Where the bytes are kept is decided
+//! elsewhere; those that are damaged, or of another format, are no record.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::io::{self, Write};
 use std::ops::Range;
 
-use super::mentions;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::{Error, mentions};
 
 use crate::debian::Version;
 use crate::debian::deb822::Paragraph;
-use crate::debian::package::{Package, RelationError};
+use crate::debian::package::Package;
 
 /// Raised whenever what stands in the bytes changes.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const MAGIC: &[u8; 8] = b"aptindex";
 /// In the place of a version's beginning: there is none.
 const NONE: u32 = u32::MAX;
@@ -57,17 +60,48 @@ const PROVISIONS: usize = 3;
 const MENTIONS: usize = 4;
 /// The pages: where one begins and how long it is, and how long unpacked.
 const PAGES: usize = 5;
-/// The magic, the format, a checksum; then how many rows each table has, and bytes the names and the pages.
-const HEADER: usize = CHECKED + 4 * (WIDTHS.len() + 2);
-/// Where that begins which the checksum is of.
-const CHECKED: usize = MAGIC.len() + 4 * 2;
+/// How many lengths there are: how many rows each table has, how many bytes the names and the pages.
+const N_LENGTHS: usize = WIDTHS.len() + 2;
+/// What stands at the end: those lengths, the magic, the format, and a checksum of all that is before it.
+const FOOTER: usize = 4 * N_LENGTHS + MAGIC.len() + 4 * 2;
+/// How much is checked at a time, in bytes.
+const PIECE: usize = 64 << 10;
+
+/// Where the bytes of a record are kept.
+pub trait Kept: Send + Sync {
+    /// Returns how many there are.
+    ///
+    /// # Errors
+    /// When that can't be found out.
+    fn n_bytes(&self) -> io::Result<u64>;
+
+    /// Reads those from `start` on.
+    ///
+    /// # Errors
+    /// When they can't be read, or there are fewer.
+    fn read_at(&self, start: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+impl Kept for Vec<u8> {
+    fn n_bytes(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
+    fn read_at(&self, start: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let rest = usize::try_from(start).ok().and_then(|start| self.get(start..));
+        let bytes = rest.and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
 
 /// An index, loaded.
 pub(super) struct Record {
+    kept: Box<dyn Kept>,
+    /// Names and tables.
     bytes: Vec<u8>,
+    n_names: usize,
     tables: [Table; WIDTHS.len()],
-    names: Range<usize>,
-    pages: Range<usize>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -78,27 +112,33 @@ struct Table {
 
 impl Record {
     /// Loads what [`Writer::finish`] wrote; none if it is damaged or of another format.
-    pub(super) fn load(bytes: Vec<u8>) -> Option<Record> {
-        let header = bytes.get(..HEADER)?;
-        let is_ours = header.starts_with(MAGIC) && word_at(&bytes, 8) == FORMAT;
-        if !is_ours || word_at(&bytes, CHECKED - 4) != checksum(&bytes[CHECKED..]) {
+    pub(super) fn load(kept: Box<dyn Kept>) -> Option<Record> {
+        let n_bytes = kept.n_bytes().ok()?;
+        let mut footer = [0; FOOTER];
+        let end = n_bytes.checked_sub(FOOTER as u64)?;
+        kept.read_at(end, &mut footer).ok()?;
+        let (lengths, mark) = footer.split_at(4 * N_LENGTHS);
+        if !mark.starts_with(MAGIC) || word_at(mark, MAGIC.len()) != FORMAT {
             return None;
         }
-        let n_rows = |number: usize| word_at(&bytes, CHECKED + 4 * number) as usize;
-        let pages = HEADER..HEADER.checked_add(n_rows(WIDTHS.len() + 1))?;
-        let names = pages.end..pages.end.checked_add(n_rows(WIDTHS.len()))?;
+        let length = |nth: usize| word_at(lengths, 4 * nth) as usize;
+        let (n_names, n_pages) = (length(WIDTHS.len()), length(WIDTHS.len() + 1));
         let mut tables = [Table::default(); WIDTHS.len()];
-        let mut start = names.end;
-        for (number, table) in tables.iter_mut().enumerate() {
-            *table = Table { start, n_rows: n_rows(number) };
-            start = start.checked_add(table.n_rows.checked_mul(4 * WIDTHS[number])?)?;
+        let mut start = n_names;
+        for (nth, table) in tables.iter_mut().enumerate() {
+            *table = Table { start, n_rows: length(nth) };
+            start = start.checked_add(table.n_rows.checked_mul(4 * WIDTHS[nth])?)?;
         }
-        (start == bytes.len()).then_some(Record { bytes, tables, names, pages })
-    }
-
-    /// Returns the bytes, to be kept.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        if (n_pages as u64).checked_add(start as u64)? != end {
+            return None;
+        }
+        let mut crc = checksum_of_pages(&*kept, n_pages).ok()?;
+        let mut bytes = vec![0; start];
+        kept.read_at(n_pages as u64, &mut bytes).ok()?;
+        crc.update(&bytes);
+        crc.update(&footer[..FOOTER - 4]);
+        let is_whole = word_at(mark, MAGIC.len() + 4) == crc.sum();
+        is_whole.then_some(Record { kept, bytes, n_names, tables })
     }
 
     /// Returns how many packages there are.
@@ -117,9 +157,9 @@ impl Record {
     /// What was written was packed, and the checksum holds: nothing is lost where it can't be unpacked.
     fn page(&self, page: usize) -> Option<Vec<u8>> {
         let [start, length, unpacked] = [0, 1, 2].map(|column| self.word(PAGES, page, column) as usize);
-        let start = self.pages.start + start;
-        let packed = self.bytes.get(start..start + length)?;
-        zstd::bulk::decompress(packed, unpacked.min(LONGEST_PAGE)).ok()
+        let mut packed = vec![0; length];
+        self.kept.read_at(start as u64, &mut packed).ok()?;
+        zstd::bulk::decompress(&packed, unpacked.min(LONGEST_PAGE)).ok()
     }
 
     /// Returns the name of a package.
@@ -181,8 +221,8 @@ impl Record {
 
     /// What was written was text, and the checksum holds: nothing is lost by the defaults.
     fn text(&self, start: u32, length: u32) -> &str {
-        let start = self.names.start + start as usize;
-        let bytes = self.bytes.get(start..start + length as usize).unwrap_or_default();
+        let names = &self.bytes[..self.n_names];
+        let bytes = names.get(start as usize..start as usize + length as usize).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 }
@@ -192,10 +232,14 @@ fn word_at(bytes: &[u8], at: usize) -> u32 {
     word.map_or(0, u32::from_le_bytes)
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
+fn checksum_of_pages(kept: &dyn Kept, n_bytes: usize) -> io::Result<flate2::Crc> {
+    let (mut crc, mut piece) = (flate2::Crc::new(), vec![0; PIECE]);
+    for start in (0..n_bytes).step_by(PIECE) {
+        let piece = &mut piece[..PIECE.min(n_bytes - start)];
+        kept.read_at(start as u64, piece)?;
+        crc.update(piece);
+    }
+    Ok(crc)
 }
 
 /// Returns the first number for which `is_before` does not hold.
@@ -212,31 +256,37 @@ fn partition_point(range: Range<usize>, is_before: impl Fn(usize) -> bool) -> us
 }
 
 /// A record in the making.
-pub(super) struct Writer {
+pub(super) struct Writer<W> {
+    output: W,
+    crc: flate2::Crc,
     entries: Vec<[u32; 7]>,
     essential: Vec<[u32; 1]>,
     provisions: Vec<[u32; 5]>,
-    mentions: HashMap<Box<str>, [u32; 3]>,
+    /// Found by the names that they point at.
+    mentions: HashTable<[u32; 3]>,
+    hasher: DefaultHashBuilder,
     names: String,
     /// The page that is being written.
     page: String,
     pages: Vec<[u32; 3]>,
-    /// What will be the record: room for its header, and the pages so far.
-    bytes: Vec<u8>,
+    n_written: usize,
 }
 
-impl Writer {
-    /// Returns an empty one.
-    pub(super) fn new() -> Writer {
+impl<W: Write> Writer<W> {
+    /// Returns one that writes to `output`, the pages at once.
+    pub(super) fn new(output: W) -> Writer<W> {
         Writer {
+            output,
+            crc: flate2::Crc::new(),
             entries: Vec::new(),
             essential: Vec::new(),
             provisions: Vec::new(),
-            mentions: HashMap::new(),
+            mentions: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             names: String::new(),
             page: String::new(),
             pages: Vec::new(),
-            bytes: vec![0; HEADER],
+            n_written: 0,
         }
     }
 
@@ -246,7 +296,7 @@ impl Writer {
         package: &Package,
         paragraph: &Paragraph<'_>,
         architecture: &str,
-    ) -> Result<(), RelationError> {
+    ) -> Result<(), Error> {
         let entry = at(self.entries.len());
         let [name_start, name_length] = self.mention(&package.name);
         mentions::for_each(package, architecture, |name| {
@@ -261,14 +311,16 @@ impl Writer {
             self.essential.push([entry]);
         }
         let [version_start, version_length] = self.push(package.version.as_str());
-        let [page, start, length] = self.push_paragraph(package, paragraph);
+        let [page, start, length] =
+            self.push_paragraph(package, paragraph).map_err(|error| Error::unkept(&error))?;
         self.entries.push([page, start, length, name_start, name_length, version_start, version_length]);
         Ok(())
     }
 
-    /// Returns the record.
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        self.end_page();
+    /// Writes the rest, and returns where it went.
+    pub(super) fn finish(mut self) -> io::Result<W> {
+        self.end_page()?;
+        let n_pages = self.n_written;
         let names = std::mem::take(&mut self.names);
         let name_of = |start: u32, length: u32| &names[start as usize..][..length as usize];
         let mut by_name: Vec<[u32; 1]> = (0..at(self.entries.len())).map(|entry| [entry]).collect();
@@ -277,9 +329,10 @@ impl Writer {
             name_of(start, length)
         });
         self.provisions.sort_by_key(|[start, length, ..]| name_of(*start, *length));
-        let mut mentions: Vec<[u32; 3]> = std::mem::take(&mut self.mentions).into_values().collect();
+        let mut mentions: Vec<[u32; 3]> = std::mem::take(&mut self.mentions).into_iter().collect();
         mentions.sort_unstable_by_key(|[start, length, _]| name_of(*start, *length));
-        let n_rows = [
+        self.write(names.as_bytes())?;
+        let lengths = [
             self.entries.len(),
             by_name.len(),
             self.essential.len(),
@@ -287,27 +340,44 @@ impl Writer {
             mentions.len(),
             self.pages.len(),
             names.len(),
-            self.bytes.len() - HEADER,
+            n_pages,
         ];
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.extend_from_slice(names.as_bytes());
-        push_words(&mut bytes, &self.entries);
-        push_words(&mut bytes, &by_name);
-        push_words(&mut bytes, &self.essential);
-        push_words(&mut bytes, &self.provisions);
-        push_words(&mut bytes, &mentions);
-        push_words(&mut bytes, &self.pages);
-        bytes[CHECKED..HEADER].copy_from_slice(&n_rows.map(|n| at(n).to_le_bytes()).concat());
-        let checksum = checksum(&bytes[CHECKED..]).to_le_bytes();
-        let begin = [MAGIC, &FORMAT.to_le_bytes()[..], &checksum].concat();
-        bytes[..CHECKED].copy_from_slice(&begin);
-        bytes
+        let entries = std::mem::take(&mut self.entries);
+        self.write_rows(&entries)?;
+        self.write_rows(&by_name)?;
+        let essential = std::mem::take(&mut self.essential);
+        self.write_rows(&essential)?;
+        let provisions = std::mem::take(&mut self.provisions);
+        self.write_rows(&provisions)?;
+        self.write_rows(&mentions)?;
+        let pages = std::mem::take(&mut self.pages);
+        self.write_rows(&pages)?;
+        self.write_rows(&lengths.map(|n| [at(n)]))?;
+        self.write(MAGIC)?;
+        self.write_rows(&[[FORMAT]])?;
+        let checksum = self.crc.sum();
+        self.write_rows(&[[checksum]])?;
+        Ok(self.output)
+    }
+
+    fn write_rows<const N: usize>(&mut self, rows: &[[u32; N]]) -> io::Result<()> {
+        for rows in rows.chunks(PIECE / 4 / N) {
+            let bytes: Vec<u8> = rows.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+            self.write(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc.update(bytes);
+        self.n_written += bytes.len();
+        self.output.write_all(bytes)
     }
 
     /// Name and version come first.
-    fn push_paragraph(&mut self, package: &Package, paragraph: &Paragraph<'_>) -> [u32; 3] {
+    fn push_paragraph(&mut self, package: &Package, paragraph: &Paragraph<'_>) -> io::Result<[u32; 3]> {
         if self.page.len() >= PAGE {
-            self.end_page();
+            self.end_page()?;
         }
         let start = self.page.len();
         self.page.extend(["Package: ", &package.name, "\nVersion: ", package.version.as_str(), "\n"]);
@@ -315,14 +385,14 @@ impl Writer {
         for field in paragraph.fields().iter().filter(|field| is_kept(field.name)) {
             self.page.extend([field.name, ": ", &field.value, "\n"]);
         }
-        [at(self.pages.len()), at(start), at(self.page.len() - start)]
+        Ok([at(self.pages.len()), at(start), at(self.page.len() - start)])
     }
 
-    fn end_page(&mut self) {
-        let packed = zstd::bulk::compress(self.page.as_bytes(), LEVEL).expect("memory takes what is packed");
-        self.pages.push([at(self.bytes.len() - HEADER), at(packed.len()), at(self.page.len())]);
-        self.bytes.extend_from_slice(&packed);
+    fn end_page(&mut self) -> io::Result<()> {
+        let packed = zstd::bulk::compress(self.page.as_bytes(), LEVEL)?;
+        self.pages.push([at(self.n_written), at(packed.len()), at(self.page.len())]);
         self.page.clear();
+        self.write(&packed)
     }
 
     fn push(&mut self, text: &str) -> [u32; 2] {
@@ -332,27 +402,32 @@ impl Writer {
     }
 
     fn mention(&mut self, name: &str) -> [u32; 2] {
-        if let Some([start, length, _]) = self.mentions.get(name) {
-            return [*start, *length];
+        if let Some(known) = self.mentioned(name) {
+            return known;
         }
         let [start, length] = self.push(name);
-        self.mentions.insert(name.into(), [start, length, at(self.mentions.len())]);
+        let row = [start, length, at(self.mentions.len())];
+        let (names, hasher) = (&self.names, &self.hasher);
+        let hash = |row: &[u32; 3]| hasher.hash_one(text_of(names, row));
+        self.mentions.insert_unique(hash(&row), row, hash);
         [start, length]
+    }
+
+    fn mentioned(&self, name: &str) -> Option<[u32; 2]> {
+        let is_it = |row: &[u32; 3]| text_of(&self.names, row) == name;
+        self.mentions.find(self.hasher.hash_one(name), is_it).map(|[start, length, _]| [*start, *length])
     }
 
     /// With `:any` a name is mentioned as another one.
     fn place_of(&mut self, name: &str) -> [u32; 2] {
-        match self.mentions.get(name) {
-            Some([start, length, _]) => [*start, *length],
-            None => self.push(name),
-        }
+        self.mentioned(name).unwrap_or_else(|| self.push(name))
     }
+}
+
+fn text_of<'n>(names: &'n str, [start, length, _]: &[u32; 3]) -> &'n str {
+    &names[*start as usize..][..*length as usize]
 }
 
 fn at(n: usize) -> u32 {
     u32::try_from(n).expect("an index is much shorter than 4 GiB, and nothing in a record is longer")
-}
-
-fn push_words<const N: usize>(bytes: &mut Vec<u8>, rows: &[[u32; N]]) {
-    bytes.extend(rows.iter().flatten().flat_map(|word| word.to_le_bytes()));
 }

@@ -1,23 +1,29 @@
 //! Repositories read: a verified Release file, and the packages that its indexes list.
 
 use std::collections::BTreeSet;
-use std::io::BufReader;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::future::try_join_all;
+use tokio::task::spawn_blocking;
 
 use super::places::Places;
 use super::trust::{Author, Trust};
 use super::{LockedSuite, seen};
-use crate::apt::index::{DEFAULT_PIN, Index, RepositoryId};
+use crate::apt::index::{DEFAULT_PIN, Index, Kept, RepositoryId};
 use crate::apt::keyring::{self, Keyring, Proofs, Verified, VerifyError};
 use crate::apt::release::{IndexFile, Release};
 use crate::apt::sources::Repository;
 use crate::bom;
+use crate::build::pieces;
 use crate::digest::Digest;
 use crate::fetch::{self, Compression, Fetcher, Wanted};
 use crate::oci::canonical_json;
 use crate::redact;
+use crate::sandbox::give_back_memory;
 use crate::store::Store;
 
 /// Indexes as they are kept, by what they were read from.
@@ -28,6 +34,10 @@ const PROOFS: &str = "proofs-1";
 const LARGEST_RELEASE: u64 = 16 << 20;
 /// No index is larger, packed or unpacked; Debian's main has 50 MB.
 const LARGEST_INDEX: u64 = 256 << 20;
+/// From so many bytes on it matters how an index is packed.
+const LARGE_INDEX: u64 = 1 << 20;
+/// An archive whose Release file comes with so many bytes a second, the wait for the first one included, is near.
+const NEAR: f64 = 4e6;
 
 /// A suite whose Release file was verified.
 pub struct Suite {
@@ -39,6 +49,8 @@ pub struct Suite {
     pub locked: LockedSuite,
     /// The keys that signed it.
     pub keys: Vec<bom::Key>,
+    /// Whether it is near: more bytes of it cost less than unpacking fewer.
+    pub is_near: bool,
 }
 
 /// What it takes to believe a repository.
@@ -64,7 +76,8 @@ impl Desk<'_> {
     pub async fn open(&self, repository: &Repository, author: Author) -> Result<Suite> {
         let error = || format!("cannot use repository {}", shown(repository));
         let trusted = self.trust.keys_for(repository, author)?;
-        let (verified, digest) = self.release(repository, &trusted.keyring).await.with_context(error)?;
+        let Signed { verified, digest, is_near } =
+            self.release(repository, &trusted.keyring).await.with_context(error)?;
         let release = Release::parse(&verified.text).with_context(error)?;
         release.check(&repository.suite, self.now, &repository.validity).with_context(error)?;
         let keys: Vec<bom::Key> = verified.signers.iter().map(|signer| trusted.account(signer)).collect();
@@ -82,22 +95,23 @@ impl Desk<'_> {
             seen::check(&locked, self.store, self.last).with_context(error)?;
             seen::remember(&locked, self.store)?;
         }
-        Ok(Suite { repository: repository.clone(), release, locked, keys })
+        Ok(Suite { repository: repository.clone(), release, locked, keys, is_near })
     }
 
-    /// Returns what an InRelease file says or, where there is none, a Release file with its signature beside it; and
-    /// the digest of that file.
-    async fn release(&self, repository: &Repository, keyring: &Keyring) -> Result<(Verified, Digest)> {
+    /// Returns what an InRelease file says or, where there is none, a Release file with its signature beside it.
+    async fn release(&self, repository: &Repository, keyring: &Keyring) -> Result<Signed> {
+        let asked = Instant::now();
         let bytes = match self.text(repository, "InRelease").await {
             Err(error) if error.is_not_found() => return self.detached(repository, keyring).await,
             bytes => bytes?,
         };
+        let is_near = bytes.len() as f64 > NEAR * asked.elapsed().as_secs_f64();
         let digest = Digest::of(&bytes);
         let verify = |keyring: &Keyring| keyring::verify_inrelease(&bytes, keyring, self.now);
-        Ok((self.verified(&digest, keyring, verify)?, digest))
+        Ok(Signed { verified: self.verified(&digest, keyring, verify)?, digest, is_near })
     }
 
-    async fn detached(&self, repository: &Repository, keyring: &Keyring) -> Result<(Verified, Digest)> {
+    async fn detached(&self, repository: &Repository, keyring: &Keyring) -> Result<Signed> {
         let document =
             self.text(repository, "Release").await.map_err(|error| match error.is_not_found() {
                 true => anyhow!("{error}, and no InRelease\nhint: check URI and suite"),
@@ -109,7 +123,7 @@ impl Desk<'_> {
         })?;
         let digest = Digest::of(&document);
         let verify = |keyring: &Keyring| keyring::verify_detached(&document, &signature, keyring, self.now);
-        Ok((self.verified(&digest, keyring, verify)?, digest))
+        Ok(Signed { verified: self.verified(&digest, keyring, verify)?, digest, is_near: false })
     }
 
     /// Verifies a Release file; no signature is computed that was before, and whether it counts is judged anew.
@@ -142,10 +156,9 @@ impl Desk<'_> {
             check_size(suite, &file)?;
             let name = format!("{} {component}", suite.repository.suite).trim_end().to_owned();
             components.push(component);
-            let wanted = self.wanted(suite, &file, name);
             let architecture = architecture.to_owned();
             let reading = Reading { file, architecture, repository: id, store: self.store.clone() };
-            read.push(reading.index(wanted, self.fetcher));
+            read.push(reading.index(suite, name, self));
         }
         let indexes = try_join_all(read).await?;
         let indexes = indexes
@@ -155,13 +168,38 @@ impl Desk<'_> {
         Ok(indexes.collect())
     }
 
-    /// Returns an index of a suite as something to be fetched.
-    pub fn wanted(&self, suite: &Suite, file: &IndexFile, name: String) -> Wanted {
+    /// Brings an index of a suite into the store, and returns in which form: of an archive that is near, one that is
+    /// larger and unpacked sooner. They are the same text, and it is known by the digest of the smallest.
+    pub async fn bring(
+        &self,
+        suite: &Suite,
+        file: &IndexFile,
+        name: &str,
+    ) -> Result<IndexFile, fetch::Error> {
+        let quick = suite.release.quicker(file).filter(|_| suite.is_near && file.size > LARGE_INDEX);
+        if let (Some(quick), false) = (quick, self.store.contains(&file.digest)) {
+            // Not every form that a Release file lists is there.
+            if self.fetcher.blob(&self.wanted(suite, &quick, name.to_owned())).await.is_ok() {
+                return Ok(quick);
+            }
+        }
+        self.fetcher.blob(&self.wanted(suite, file, name.to_owned())).await?;
+        Ok(file.clone())
+    }
+
+    fn wanted(&self, suite: &Suite, file: &IndexFile, name: String) -> Wanted {
         let base = suite_uri(&suite.repository);
         let paths = file.by_hash.iter().chain([&file.path]).map(|path| format!("{base}{path}"));
         let uris = paths.flat_map(|uri| self.places.of(&suite.repository.uri, &uri)).collect();
         Wanted { name, uris, digest: file.digest, size: Some(file.size) }
     }
+}
+
+/// A Release file that was verified.
+struct Signed {
+    verified: Verified,
+    digest: Digest,
+    is_near: bool,
 }
 
 /// One index, on its way.
@@ -175,36 +213,43 @@ struct Reading {
 
 impl Reading {
     /// Once read, an index is kept in a form that is quick to load, and is neither fetched nor read again.
-    async fn index(self, wanted: Wanted, fetcher: &Fetcher) -> Result<Index> {
-        if let Some(known) = self.clone().blocking(Reading::remembered).await? {
+    async fn index(self, suite: &Suite, name: String, desk: &Desk<'_>) -> Result<Index> {
+        let remembered = self.clone();
+        if let Some(known) = spawn_blocking(move || remembered.remembered()).await? {
             return Ok(known);
         }
-        fetcher.blob(&wanted).await?;
-        let read = self.blocking(Reading::read).await?;
-        read.with_context(|| format!("cannot read the packages index {}", wanted.name))
+        let came = desk.bring(suite, &self.file, &name).await?;
+        let read = spawn_blocking(move || self.read(&came)).await?;
+        read.with_context(|| format!("cannot read the packages index {name}"))
     }
 
-    async fn blocking<T: Send + 'static>(self, work: fn(Reading) -> T) -> Result<T> {
-        Ok(tokio::task::spawn_blocking(move || work(self)).await?)
+    fn remembered(&self) -> Option<Index> {
+        Index::load(self.store.open_record(INDEX, &self.key())?, self.repository)
     }
 
-    fn remembered(self) -> Option<Index> {
-        Index::from_record(self.store.record(INDEX, &self.key())?, self.repository)
-    }
-
-    fn read(self) -> Result<Index> {
-        let blob = BufReader::with_capacity(1 << 17, self.store.open_blob(&self.file.digest)?);
-        let text = fetch::decompress(blob, &self.file.path, LARGEST_INDEX)?;
-        let text = BufReader::with_capacity(1 << 17, text);
-        let index = Index::read(text, &self.architecture, self.repository)?;
-        self.store.set_record(INDEX, &self.key(), index.to_record())?;
-        Ok(index)
+    fn read(&self, came: &IndexFile) -> Result<Index> {
+        let text = fetch::decompress(self.store.open_blob(&came.digest)?, &came.path, LARGEST_INDEX)?;
+        self.store.write_record(INDEX, &self.key(), |file| {
+            pieces::ahead(text, |text| Ok(Index::record(text, &self.architecture, file).map(drop)?))
+        })?;
+        give_back_memory();
+        self.remembered().context("internal error: an index that was just read is not there")
     }
 
     /// What the bytes of a file say depends on how they are packed, and whom they are read for.
     fn key(&self) -> Digest {
         let Reading { file, architecture, .. } = self;
         Digest::of(format!("{} {:?} {architecture}", file.digest, Compression::of(&file.path)))
+    }
+}
+
+impl Kept for File {
+    fn n_bytes(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, start: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(buffer, start)
     }
 }
 

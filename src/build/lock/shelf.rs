@@ -4,7 +4,6 @@
 //! again. Which sources are wanted, and what follows when one can't be had, is decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufReader;
 
 use anyhow::{Context as _, Result};
 
@@ -13,6 +12,7 @@ use super::archive::{Desk, Suite};
 use crate::apt::index::pool_uri;
 use crate::apt::release::IndexFile;
 use crate::apt::source_index::{self, SourceFile, SourcePackage, WantedSources};
+use crate::build::pieces;
 use crate::fetch;
 use crate::oci::canonical_json;
 use crate::redact;
@@ -82,9 +82,9 @@ async fn ask(
         return Ok(answers);
     }
     let shown = format!("{} {}", suite.repository.suite, file.path);
-    desk.fetcher.blob(&desk.wanted(suite, file, shown.clone())).await?;
-    let (read_store, read_file, read_open) = (store.clone(), file.clone(), open.clone());
-    let read = tokio::task::spawn_blocking(move || read(&read_store, &read_file, &read_open));
+    let came = desk.bring(suite, file, &shown).await?;
+    let (read_store, read_open) = (store.clone(), open.clone());
+    let read = tokio::task::spawn_blocking(move || read(&read_store, &came, &read_open));
     let packages = read.await?.with_context(|| format!("cannot look for sources in {shown}"))?;
     answers.extend(open.iter().map(|name| (key(name), Vec::new())));
     answers.extend(packages.into_iter().map(|(name, package)| (key(&name), package.files)));
@@ -97,9 +97,8 @@ fn read(store: &Store, file: &IndexFile, names: &[SourceName]) -> Result<Vec<(So
     for (name, version) in names {
         wanted.entry(name.clone()).or_default().push(version.parse()?);
     }
-    let blob = BufReader::with_capacity(1 << 17, store.open_blob(&file.digest)?);
-    let text = BufReader::with_capacity(1 << 17, fetch::decompress(blob, &file.path, LARGEST_INDEX)?);
-    let packages = source_index::find(text, &wanted)?;
+    let text = fetch::decompress(store.open_blob(&file.digest)?, &file.path, LARGEST_INDEX)?;
+    let packages = pieces::ahead(text, |text| Ok(source_index::find(text, &wanted)?))?;
     let named = packages.into_iter().filter_map(|package| {
         let is_it = |(name, version): &&SourceName| {
             *name == package.name
