@@ -18,14 +18,16 @@ mod scores;
 mod sort;
 mod sweep;
 mod universe;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cache::{Cache, Node, PackageId};
 pub use error::Unsatisfiable;
 use marker::{Marker, Mode, Way};
-use problem::{Problem, Walk};
+use problem::Problem;
 pub use universe::{CandidateId, Universe};
+use walk::Walk;
 
 use crate::debian::{Installed, Version};
 

@@ -3,13 +3,12 @@
 //! This follows apt 2.6's `pkgProblemResolver` step by step. It goes from the package that counts most to the one
 //! that counts least and takes away, keeps or removes what is in the way of each; what was asked for stays.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::collections::BTreeSet;
 
 use super::cache::{Kind, Node, PackageId};
 use super::marker::{Group, Marker, Mode, Time, Way};
 use super::scores::{self, Scores};
-use super::sort;
+use super::walk::Walk;
 
 /// How often all packages are gone through.
 const MOST_ROUNDS: usize = 20;
@@ -522,73 +521,4 @@ enum Verdict {
     NextTarget,
     NoTarget,
     Done,
-}
-
-/// A way through all packages in a fixed order, those included that turn up meanwhile.
-pub(super) struct Walk {
-    /// The place of each name, where it does not follow from the name.
-    places: Option<HashMap<Box<str>, usize>>,
-    known: BTreeMap<Place, PackageId>,
-    n_known: usize,
-    last: Option<Place>,
-}
-
-type Place = (usize, usize, Box<str>);
-
-impl Walk {
-    /// The order in which apt keeps its packages.
-    pub(super) fn by_hash(marker: &Marker<'_>) -> Walk {
-        let mut walk = Walk { places: None, known: BTreeMap::new(), n_known: 0, last: None };
-        walk.look(marker);
-        walk
-    }
-
-    /// The order of the scores, the highest first.
-    fn by_score(marker: &Marker<'_>, scores: &Scores) -> Walk {
-        let cache = &marker.cache;
-        let mut names = cache.universe.mentioned_names(cache.installed_packages());
-        names.sort_by(|a, b| sort::hash_key(a).cmp(&sort::hash_key(b)));
-        let score = |name: &str| cache.known_id(name).map_or(0, |package| scores.of(package));
-        let mut order: Vec<(i32, usize)> =
-            names.iter().enumerate().map(|(place, name)| (score(name), place)).collect();
-        sort::sort(&mut order, |a, b| a.0 > b.0);
-        let mut places = HashMap::with_capacity(names.len());
-        for (place, (_, index)) in order.into_iter().enumerate() {
-            places.insert(std::mem::take(&mut names[index]), place);
-        }
-        let mut walk = Walk { places: Some(places), known: BTreeMap::new(), n_known: 0, last: None };
-        walk.look(marker);
-        walk
-    }
-
-    /// Goes back to the beginning.
-    pub(super) fn begin(&mut self) {
-        self.last = None;
-    }
-
-    /// Takes in the packages that were not known before.
-    fn look(&mut self, marker: &Marker<'_>) {
-        for index in self.n_known..marker.cache.len() {
-            let package = marker.cache.nth(index);
-            let name = marker.cache.name(package);
-            let place = match &self.places {
-                None => {
-                    let (bucket, length, ..) = sort::hash_key(name);
-                    (bucket as usize, length, name.into())
-                }
-                Some(places) => (places.get(name).copied().unwrap_or(usize::MAX), 0, name.into()),
-            };
-            self.known.insert(place, package);
-        }
-        self.n_known = marker.cache.len();
-    }
-
-    pub(super) fn next(&mut self, marker: &Marker<'_>) -> Option<PackageId> {
-        self.look(marker);
-        let after = self.last.as_ref().map_or(Unbounded, Excluded);
-        let (place, package) = self.known.range((after, Unbounded)).next()?;
-        let package = *package;
-        self.last = Some(place.clone());
-        Some(package)
-    }
 }

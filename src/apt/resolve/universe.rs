@@ -2,7 +2,7 @@
 //!
 //! A package is read out of its index when somebody looks at it: of sixty thousand a build asks for some hundreds.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use super::error::Unsatisfiable;
@@ -203,18 +203,14 @@ impl Universe {
         provisions
     }
 
-    /// Returns every name that the indexes and some other packages mention, as often as apt has packages of that name.
-    pub(super) fn mentioned_names<'n>(&'n self, others: impl Iterator<Item = &'n Package>) -> Vec<Box<str>> {
-        let listed = self.indexes.iter().flat_map(Index::mentioned);
-        let mut names: HashSet<Box<str>> = listed.map(Box::from).collect();
+    /// Returns every name that the indexes and some other packages mention, some of them more than once.
+    pub(super) fn mentioned_names<'o>(&self, others: impl Iterator<Item = &'o Package>) -> Vec<Cow<'_, str>> {
+        let mut names: Vec<Cow<'_, str>> =
+            self.indexes.iter().flat_map(Index::mentioned).map(Cow::Borrowed).collect();
         for package in others {
-            mentions::for_each(package, &self.architecture, |name| {
-                if !names.contains(name) {
-                    names.insert(name.into());
-                }
-            });
+            mentions::for_each(package, &self.architecture, |name| names.push(Cow::Owned(name.to_owned())));
         }
-        names.into_iter().collect()
+        names
     }
 
     /// Returns a number that is lower the earlier a candidate's name is mentioned in the indexes.
