@@ -282,7 +282,11 @@ mod tests {
             digest: Digest::of("app"),
             size: 3,
             mode: "0755".into(),
-            source: FileSource { git: Some(git), tarball: Some(tarball), ..FileSource::default() },
+            source: FileSource {
+                git: Some(Box::new(git)),
+                tarball: Some(Box::new(tarball)),
+                ..FileSource::default()
+            },
         }
     }
 

@@ -44,33 +44,34 @@ pub struct User {
     pub home: Option<String>,
 }
 
-/// Where a file came from: what it was taken out of, and what that was made from.
+/// Where a file came from: what it was taken out of, and what that was made from. Mostly one of these is told, and there
+/// are many files: what isn't told takes little room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSource {
     /// The repository and commit it was made from, as declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub git: Option<Git>,
+    pub git: Option<Box<Git>>,
     /// The address it was fetched from, as declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<Url>,
+    pub url: Option<Box<Url>>,
     /// The tarball it was taken out of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tarball: Option<Tarball>,
+    pub tarball: Option<Box<Tarball>>,
     /// The package it was taken out of, which isn't installed for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub package: Option<PackageFile>,
+    pub package: Option<Box<PackageFile>>,
     /// Its path in the build's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<ContextFile>,
+    pub context: Option<Box<ContextFile>>,
     /// The image that it was taken out of, or the stage of the Dockerfile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageFile>,
+    pub image: Option<Box<ImageFile>>,
     /// Whether its text stands in the Dockerfile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dockerfile: bool,
     /// The step that it was taken out of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<StepFile>,
+    pub step: Option<Box<StepFile>>,
 }
 
 /// A git commit.

@@ -10,6 +10,7 @@ mod cyclonedx;
 mod diff;
 mod document;
 mod drawing;
+mod each;
 mod file;
 mod graph;
 mod html;

@@ -71,14 +71,14 @@ impl Checkouts<'_> {
     /// Fills in what is known of a file's commit. Returns in which way the declaration is wrong, if it is.
     fn judge(&mut self, source: &mut FileSource, digest: &Digest, inputs: &StepInputs) -> Option<String> {
         let verdict = match (&source.context, &source.step) {
-            (Some(file), _) => self.of_file(file, digest, source.git.as_ref()),
-            (None, Some(made)) => self.of_step(made, source.git.as_ref()?, inputs),
+            (Some(file), _) => self.of_file(file, digest, source.git.as_deref()),
+            (None, Some(made)) => self.of_step(made, source.git.as_deref()?, inputs),
             (None, None) => None,
         };
-        let declared = source.git.as_mut();
+        let declared = source.git.as_deref_mut();
         match (verdict?, declared) {
             (Verdict::Verified(git), _) => {
-                source.git = Some(git);
+                source.git = Some(Box::new(git));
                 if let Some(file) = &mut source.context {
                     file.unversioned = false;
                 }

@@ -5,7 +5,9 @@
 //! writer of layers or packages makes them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
 use tar::Header;
 
@@ -57,6 +59,46 @@ pub fn members(
     read(tar, &mut |entry, content| visitor(entry, content).map_err(Error::Read))
 }
 
+/// As [`members`], of an archive that lies uncompressed in a file: the entries' content isn't read, and `visitor` learns
+/// where in the file it begins.
+pub fn lying_members(
+    file: &File,
+    visitor: &mut dyn FnMut(&Entry, u64) -> io::Result<()>,
+) -> Result<(), Error> {
+    let length = file.metadata().map_err(Error::Read)?.len();
+    let mut tar = Lying { file, at: 0 };
+    let mut n_entries = 0;
+    while let Some((entry, n_bytes)) = next_entry(&mut tar)? {
+        count(&mut n_entries)?;
+        visitor(&entry, tar.at).map_err(Error::Read)?;
+        let next = n_bytes.checked_add(padding(n_bytes)).and_then(|n_bytes| tar.at.checked_add(n_bytes));
+        tar.at = next.filter(|next| *next <= length).ok_or_else(|| Error::Read(ends_early()))?;
+    }
+    Ok(())
+}
+
+/// A file that is read without moving anybody's position in it.
+struct Lying<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for Lying<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buffer, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+fn count(n_entries: &mut u64) -> Result<(), Error> {
+    *n_entries += 1;
+    match *n_entries > MAX_ENTRIES {
+        true => Err(Error::Malformed(format!("it has more than {MAX_ENTRIES} entries"))),
+        false => Ok(()),
+    }
+}
+
 /// Shows each entry to `visitor`, then reads `tar` to its end.
 pub(super) fn read(
     mut tar: impl Read,
@@ -64,10 +106,7 @@ pub(super) fn read(
 ) -> Result<(), Error> {
     let mut n_entries = 0;
     while let Some((entry, n_bytes)) = next_entry(&mut tar)? {
-        n_entries += 1;
-        if n_entries > MAX_ENTRIES {
-            return Err(Error::Malformed(format!("it has more than {MAX_ENTRIES} entries")));
-        }
+        count(&mut n_entries)?;
         let mut content = Content { reader: &mut tar, n_left: n_bytes };
         visitor(&entry, &mut content)?;
         let n_left = content.n_left;

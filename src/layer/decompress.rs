@@ -1,12 +1,16 @@
 //! Undoing an archive's compression, told by its first bytes.
 
+use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::os::unix::fs::FileExt;
 
 use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
+/// How many bytes tell how an archive is compressed.
+const N_MAGIC: usize = 6;
 /// What a decoder of xz may use: `xz -9` needs 65 MiB, and nobody needs more.
 const XZ_MEMORY: u64 = 128 << 20;
 /// The largest window of zstd that is accepted, as a power of two: 128 MiB.
@@ -16,28 +20,52 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// none of them.
 pub fn decompress(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::new();
-    reader.by_ref().take(6).read_to_end(&mut magic)?;
-    let is_gzip = magic.starts_with(&[0x1f, 0x8b]);
-    let is_bzip2 = matches!(magic.as_slice(), [b'B', b'Z', b'h', b'1'..=b'9', b'1' | 0x17, ..]);
-    let is_xz = magic.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]);
-    let is_zstd = magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable(&magic);
+    reader.by_ref().take(N_MAGIC as u64).read_to_end(&mut magic)?;
+    let form = Form::of(&magic);
     let whole = Cursor::new(magic).chain(reader);
-    if is_gzip {
-        return Ok(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, whole))));
+    Ok(match form {
+        Form::Gzip => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, whole))),
+        Form::Bzip2 => Box::new(MultiBzDecoder::new(whole)),
+        Form::Xz => {
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+            Box::new(XzDecoder::new_stream(whole, stream))
+        }
+        Form::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::new(whole)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+        Form::Plain => Box::new(whole),
+    })
+}
+
+/// Whether [`decompress`] would leave a file's bytes as they are.
+pub fn is_plain(file: &File) -> io::Result<bool> {
+    let mut magic = [0; N_MAGIC];
+    let n = file.read_at(&mut magic, 0)?;
+    Ok(Form::of(&magic[..n]) == Form::Plain)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+    Plain,
+}
+
+impl Form {
+    fn of(magic: &[u8]) -> Form {
+        match magic {
+            [0x1f, 0x8b, ..] => Form::Gzip,
+            [b'B', b'Z', b'h', b'1'..=b'9', b'1' | 0x17, ..] => Form::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Form::Xz,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Form::Zstd,
+            _ if is_skippable(magic) => Form::Zstd,
+            _ => Form::Plain,
+        }
     }
-    if is_bzip2 {
-        return Ok(Box::new(MultiBzDecoder::new(whole)));
-    }
-    if is_xz {
-        let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
-        return Ok(Box::new(XzDecoder::new_stream(whole, stream)));
-    }
-    if is_zstd {
-        let mut decoder = zstd::stream::read::Decoder::new(whole)?;
-        decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-        return Ok(Box::new(decoder));
-    }
-    Ok(Box::new(whole))
 }
 
 /// A zstd file may begin with a frame that is no data, as eStargz and zstd:chunked have it.

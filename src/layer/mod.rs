@@ -37,10 +37,10 @@ use std::io;
 
 pub use apart::{Standing, unpack_apart};
 pub use apply::{Unpack, apply, make_root, unpack, unpack_with};
-pub use archive::{members, scan};
+pub use archive::{lying_members, members, scan};
 pub use compress::compress;
 pub use compression::{Compression, InvalidCompression};
-pub use decompress::decompress;
+pub use decompress::{decompress, is_plain};
 pub use entry::{Entry, Kind, Metadata};
 pub use inspect::look_in_passing;
 pub use moments::{Moment, Moments};

@@ -177,7 +177,7 @@ fn base_image() -> BaseImage {
         sources: vec![source()],
         files: vec![file(
             "/opt/of-the-base",
-            FileSource { package: Some(of_a_package()), ..FileSource::default() },
+            FileSource { package: Some(Box::new(of_a_package())), ..FileSource::default() },
         )],
         opened_packages: vec![added(package("opened", "4", ""))],
     }
@@ -278,20 +278,23 @@ fn git() -> Git {
 fn files() -> Vec<File> {
     // Whoever adds a field finds it missing here.
     let everything = FileSource {
-        git: Some(git()),
-        url: Some(url()),
-        tarball: Some(tarball()),
-        package: Some(of_a_package()),
-        context: Some(of_the_context()),
-        image: Some(of_an_image()),
+        git: Some(Box::new(git())),
+        url: Some(Box::new(url())),
+        tarball: Some(Box::new(tarball())),
+        package: Some(Box::new(of_a_package())),
+        context: Some(Box::new(of_the_context())),
+        image: Some(Box::new(of_an_image())),
         dockerfile: true,
-        step: Some(of_a_step()),
+        step: Some(Box::new(of_a_step())),
     };
     let sources = [
-        ("/opt/app", FileSource { git: Some(git()), ..FileSource::default() }),
+        ("/opt/app", FileSource { git: Some(Box::new(git())), ..FileSource::default() }),
         ("/opt/app.d/ä \"b\" <c>", everything),
-        ("/opt/of-the-context", FileSource { context: Some(of_the_context()), ..FileSource::default() }),
-        ("/opt/of-the-net", FileSource { url: Some(url()), ..FileSource::default() }),
+        (
+            "/opt/of-the-context",
+            FileSource { context: Some(Box::new(of_the_context())), ..FileSource::default() },
+        ),
+        ("/opt/of-the-net", FileSource { url: Some(Box::new(url())), ..FileSource::default() }),
     ];
     sources.map(|(path, source)| file(path, source)).into()
 }

@@ -164,5 +164,5 @@ fn what_is_in_an_archive_is_accounted_for_as_its_member() {
     assert_eq!(file.path, "/n/d/x");
     let digest = estaleiro::digest::Digest::of(&tar);
     let tarball = bom::Tarball { name: "a.tar".into(), digest, member: "d/x".into() };
-    assert_eq!(file.source.tarball, Some(tarball));
+    assert_eq!(file.source.tarball.as_deref(), Some(&tarball));
 }

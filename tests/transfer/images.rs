@@ -119,11 +119,11 @@ fn every_file_is_accounted_for_with_what_is_known_of_its_origin() {
     let mut bench = Bench::new("a, b = a").with_stage(&["made, copied, changed"]);
     let path = |name: &str| bench.layer_of_stage(0).join(name);
     let origin = |path: &str| FileSource {
-        context: Some(bom::ContextFile {
+        context: Some(Box::new(bom::ContextFile {
             path: path.into(),
             unversioned: true,
             ..bom::ContextFile::default()
-        }),
+        })),
         ..FileSource::default()
     };
     let file = |name: &str, digest| bom::File {
@@ -144,7 +144,8 @@ fn every_file_is_accounted_for_with_what_is_known_of_its_origin() {
         told("COPY a b /n/"),
         [("/n/a", "a"), ("/n/b", "b")].map(|(path, name)| (path.to_owned(), "0644".to_owned(), origin(name)))
     );
-    let image = |path: &str| Some(bom::ImageFile { name: "build".into(), path: format!("/{path}") });
+    let image =
+        |path: &str| Some(Box::new(bom::ImageFile { name: "build".into(), path: format!("/{path}") }));
     let files = told("COPY --from=build / /");
     let sources: Vec<FileSource> = files.into_iter().map(|(_, _, source)| source).collect();
     assert_eq!(

@@ -3,6 +3,7 @@
 mod properties;
 mod types;
 
+use super::each::Each;
 use super::parts::{Class, Inventory, Part, Supplier, Terms, Texts, is_address};
 use super::{Document, Key};
 use crate::digest::Digest;
@@ -21,8 +22,8 @@ pub(super) fn view(document: &Document, uuid: &str) -> Vec<u8> {
         serial_number: format!("urn:uuid:{uuid}"),
         version: 1,
         metadata: metadata(document, &inventory),
-        components: components(&inventory).into_iter().chain(document.keys.iter().map(key)).collect(),
-        dependencies: dependencies(&inventory),
+        components: Each::of(components(&inventory).chain(document.keys.iter().map(key))),
+        dependencies: Each::of(dependencies(&inventory)),
         compositions: compositions(&inventory),
     };
     let mut bytes = serde_json::to_vec(&bom).expect("these types have a JSON form");
@@ -43,18 +44,17 @@ fn metadata<'a>(document: &'a Document, inventory: &'a Inventory<'a>) -> Metadat
 }
 
 /// Parts stand in what holds them.
-fn components<'a>(inventory: &'a Inventory<'a>) -> Vec<Component<'a>> {
+fn components<'a>(inventory: &'a Inventory<'a>) -> impl Iterator<Item = Component<'a>> {
     let mut held = inventory.held_by();
     let own = held.remove(&None).unwrap_or_default();
-    let nested = own.into_iter().map(|part| {
+    own.into_iter().map(move |part| {
         let inside = held.remove(&Some(&*part.reference)).unwrap_or_default();
         let components = inside.into_iter().map(|part| component(part, &inventory.texts)).collect();
         Component { components, ..component(part, &inventory.texts) }
-    });
-    nested.collect()
+    })
 }
 
-fn dependencies<'a>(inventory: &'a Inventory<'a>) -> Vec<Dependency<'a>> {
+fn dependencies<'a>(inventory: &'a Inventory<'a>) -> impl Iterator<Item = Dependency<'a>> {
     let own = inventory.parts.iter().filter(|part| part.holder.is_none());
     let image = Dependency {
         reference: &inventory.image.reference,
@@ -64,7 +64,7 @@ fn dependencies<'a>(inventory: &'a Inventory<'a>) -> Vec<Dependency<'a>> {
         reference: &part.reference,
         depends_on: part.needs.iter().flatten().map(String::as_str).collect(),
     });
-    [image].into_iter().chain(parts).collect()
+    [image].into_iter().chain(parts)
 }
 
 /// Tells what holds just what is told of it, and what may hold more; what needs just what is told, and what may need more.

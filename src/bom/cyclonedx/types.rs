@@ -4,7 +4,7 @@ use serde::Serialize;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Bom<'a> {
+pub(super) struct Bom<'a, C: Serialize, D: Serialize> {
     #[serde(rename = "$schema")]
     pub(super) schema: &'static str,
     pub(super) bom_format: &'static str,
@@ -12,8 +12,10 @@ pub(super) struct Bom<'a> {
     pub(super) serial_number: String,
     pub(super) version: u32,
     pub(super) metadata: Metadata<'a>,
-    pub(super) components: Vec<Component<'a>>,
-    pub(super) dependencies: Vec<Dependency<'a>>,
+    /// Each a [`Component`].
+    pub(super) components: C,
+    /// Each a [`Dependency`].
+    pub(super) dependencies: D,
     pub(super) compositions: Vec<Composition<'a>>,
 }
 

@@ -6,6 +6,7 @@
 mod types;
 
 use super::Document;
+use super::each::Each;
 use super::parts::{Class, Inventory, Part, Supplier, Terms, is_address};
 use types::{Checksum, CreationInfo, ExternalRef, ExtractedLicense, Package, Relationship, Spdx};
 
@@ -22,8 +23,8 @@ pub(super) fn view(document: &Document, uuid: &str) -> Vec<u8> {
             created: &document.created,
             creators: [format!("Tool: {}", document.built_by.replacen(' ', "-", 1))],
         },
-        packages: inventory.all().map(package).collect(),
-        relationships: relationships(&inventory),
+        packages: Each::of(inventory.all().map(package)),
+        relationships: Each::of(relationships(&inventory)),
         extracted: extracted(&inventory),
     };
     let mut bytes = serde_json::to_vec(&spdx).expect("these types have a JSON form");
@@ -94,21 +95,21 @@ fn purpose(class: Class) -> Option<&'static str> {
     }
 }
 
-fn relationships(inventory: &Inventory<'_>) -> Vec<Relationship> {
+fn relationships(inventory: &Inventory<'_>) -> impl Iterator<Item = Relationship> {
     let image = &inventory.image.reference;
-    let relation = |from: &str, kind, to: &str| Relationship { from: id(from), kind, to: id(to) };
-    let mut relations = vec![relation("DOCUMENT", "DESCRIBES", image)];
-    for part in &inventory.parts {
+    let described = relation("DOCUMENT", "DESCRIBES", image);
+    let parts = inventory.parts.iter().flat_map(move |part| {
         let holder = part.holder.as_ref().unwrap_or(image);
-        relations.push(relation(holder, "CONTAINS", &part.reference));
-        match &part.needs {
-            Some(needs) => {
-                relations.extend(needs.iter().map(|need| relation(&part.reference, "DEPENDS_ON", need)));
-            }
-            None => relations.extend(unknown_needs(part)),
-        }
-    }
-    relations
+        let needs = part.needs.iter().flatten();
+        let needs = needs.map(|need| relation(&part.reference, "DEPENDS_ON", need));
+        let unknown = if part.needs.is_none() { unknown_needs(part) } else { None };
+        [relation(holder, "CONTAINS", &part.reference)].into_iter().chain(needs).chain(unknown)
+    });
+    [described].into_iter().chain(parts)
+}
+
+fn relation(from: &str, kind: &'static str, to: &str) -> Relationship {
+    Relationship { from: id(from), kind, to: id(to) }
 }
 
 fn unknown_needs(part: &Part<'_>) -> Option<Relationship> {

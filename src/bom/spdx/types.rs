@@ -6,7 +6,7 @@ use crate::digest::Digest;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Spdx<'a> {
+pub(super) struct Spdx<'a, P: Serialize, R: Serialize> {
     pub(super) spdx_version: &'static str,
     pub(super) data_license: &'static str,
     #[serde(rename = "SPDXID")]
@@ -15,8 +15,10 @@ pub(super) struct Spdx<'a> {
     #[serde(rename = "documentNamespace")]
     pub(super) namespace: String,
     pub(super) creation_info: CreationInfo<'a>,
-    pub(super) packages: Vec<Package<'a>>,
-    pub(super) relationships: Vec<Relationship>,
+    /// Each a [`Package`].
+    pub(super) packages: P,
+    /// Each a [`Relationship`].
+    pub(super) relationships: R,
     #[serde(rename = "hasExtractedLicensingInfos", skip_serializing_if = "Vec::is_empty")]
     pub(super) extracted: Vec<ExtractedLicense<'a>>,
 }

@@ -99,7 +99,7 @@ fn a_package_that_files_were_taken_from_stays_as_long_as_one_of_them() {
         digest: Digest::of(path),
         size: 1,
         mode: "0755".into(),
-        source: FileSource { package: Some(taken.clone()), ..FileSource::default() },
+        source: FileSource { package: Some(Box::new(taken.clone())), ..FileSource::default() },
     };
     let bom = Bom::default().then(BomDelta {
         files: vec![file("/a"), file("/b")],
@@ -238,7 +238,7 @@ fn what_a_bases_account_tells_of_a_file_goes_with_the_file() {
         digest: Digest::of(path),
         size: 1,
         mode: "0755".into(),
-        source: FileSource { package, ..FileSource::default() },
+        source: FileSource { package: package.map(Box::new), ..FileSource::default() },
     };
     let kept = BasePackage { signed_by: vec!["BB".into()], ..package("jq", "1").into() };
     let base = BaseImage {

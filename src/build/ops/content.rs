@@ -1,7 +1,7 @@
 //! The bytes of a file that is to be put into a layer, where they lie on disk. Nothing is open that isn't written.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Content {
     pub(super) fn write(&self, entry: &Entry, context: &Context, writer: &mut LayerWriter) -> Result<()> {
         let failed = || format!("cannot copy to /{}", String::from_utf8_lossy(&entry.path));
         let bytes = self.open(context).with_context(failed)?;
-        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, bytes.clone()));
+        let mut reader = HashingReader::new(bytes.clone());
         writer.lying(entry, bytes.place(), &mut reader).with_context(failed)?;
         let (_, digest, _) = reader.finish();
         match digest == self.digest {
@@ -75,7 +75,7 @@ impl Content {
                 }
                 Ok(Piece::whole(file))
             }
-            Place::Spool(file, start) => Ok(Piece { file: file.clone(), at: *start, end: start + self.size }),
+            Place::Spool(file, start) => Ok(Piece::of(file.clone(), *start, self.size)),
             Place::Root(stack, path) => match stack.find(path, LastLink::Kept)? {
                 Some(file) => Ok(Piece::whole(file.open()?)),
                 None => bail!(CHANGED),
@@ -96,6 +96,16 @@ impl Piece {
     /// Returns all of a file, however long it is.
     pub(super) fn whole(file: File) -> Piece {
         Piece { file: Arc::new(file), at: 0, end: u64::MAX }
+    }
+
+    /// Returns `size` bytes of a file.
+    pub(super) fn of(file: Arc<File>, at: u64, size: u64) -> Piece {
+        Piece { file, at, end: at.saturating_add(size) }
+    }
+
+    /// Returns the file, where it is one as a whole.
+    pub(super) fn as_whole(&self) -> Option<&Arc<File>> {
+        (self.at == 0 && self.end == u64::MAX).then_some(&self.file)
     }
 
     /// Returns the file, and where in it the part begins.

@@ -386,7 +386,7 @@ fn account_of(
             digest: package.sha256,
             member: member.to_owned(),
         };
-        return Ok(FileSource { package: Some(taken), ..FileSource::default() });
+        return Ok(FileSource { package: Some(Box::new(taken)), ..FileSource::default() });
     }
     let file = file_of(source, 0)?;
     let is_unversioned = origin.git.is_none() && origin.url.is_none();
@@ -401,25 +401,25 @@ fn account_of(
         member: member.to_owned(),
     });
     Ok(FileSource {
-        git: origin.git.clone(),
-        url: origin.url.clone(),
-        context: tarball.is_none().then_some(context),
-        tarball,
+        git: origin.git.clone().map(Box::new),
+        url: origin.url.clone().map(Box::new),
+        context: tarball.is_none().then_some(context).map(Box::new),
+        tarball: tarball.map(Box::new),
         ..FileSource::default()
     })
 }
 
 fn account_of_root(origin: &Origin, root: &CopiedRoot, member: &str) -> FileSource {
     let path = format!("/{member}");
-    let (git, url) = (origin.git.clone(), origin.url.clone());
+    let (git, url) = (origin.git.clone().map(Box::new), origin.url.clone().map(Box::new));
     match root {
         CopiedRoot::Step(step) => {
             let step = bom::StepFile { step: step.clone(), path };
-            FileSource { git, url, step: Some(step), ..FileSource::default() }
+            FileSource { git, url, step: Some(Box::new(step)), ..FileSource::default() }
         }
         CopiedRoot::Image { canonical_name, .. } => {
             let image = bom::ImageFile { name: canonical_name.clone(), path };
-            FileSource { image: Some(image), ..FileSource::default() }
+            FileSource { image: Some(Box::new(image)), ..FileSource::default() }
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn repository(op: &Repository, checkout: &Checkout, mut writer: LayerWriter)
                     verified: true,
                     ..bom::Git::default()
                 };
-                let source = FileSource { git: Some(git), ..FileSource::default() };
+                let source = FileSource { git: Some(Box::new(git)), ..FileSource::default() };
                 bom.files.push(bom::File { path: shown, digest, size, mode, source });
             }
         }

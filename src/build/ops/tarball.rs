@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::archives;
-use super::content::{CHANGED, Content, Place};
+use super::content::{CHANGED, Content, Piece, Place};
 use super::members::{Member, Members, Wanted};
 use crate::build::context::Context;
 use crate::build::graph::SourceFile;
@@ -141,6 +141,7 @@ pub(super) struct Spool {
     file: Arc<File>,
     path: PathBuf,
     length: u64,
+    buffer: Vec<u8>,
 }
 
 impl Spool {
@@ -148,23 +149,29 @@ impl Spool {
         let path = directory.join("spool");
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = file.with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Spool { file: Arc::new(file), path, length: 0 })
+        Ok(Spool { file: Arc::new(file), path, length: 0, buffer: vec![0; PIECE] })
     }
 
     pub(super) fn add(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<Content> {
-        let failed = || format!("cannot write {}", self.path.display());
-        let mut reader = HashingReader::new(content);
-        let mut piece = vec![0; PIECE];
-        loop {
-            match reader.read(&mut piece)? {
-                0 => break,
-                n => (&*self.file).write_all(&piece[..n]).with_context(failed)?,
-            }
-        }
-        let (_, digest, size) = reader.finish();
         let place = Place::Spool(self.file.clone(), self.length);
-        self.length += size;
+        let mut reader = HashingReader::new(content);
+        self.keep(&mut reader)?;
+        let (_, digest, size) = reader.finish();
         Ok(Content { place, size, digest, mode: entry.metadata.mode, mtime: entry.metadata.mtime })
+    }
+
+    /// Keeps bytes that are hashed later.
+    pub(super) fn keep(&mut self, content: &mut dyn Read) -> Result<Piece> {
+        let start = self.length;
+        loop {
+            let n = content.read(&mut self.buffer)?;
+            if n == 0 {
+                return Ok(Piece::of(self.file.clone(), start, self.length - start));
+            }
+            let written = (&*self.file).write_all(&self.buffer[..n]);
+            written.with_context(|| format!("cannot write {}", self.path.display()))?;
+            self.length += n as u64;
+        }
     }
 }
 

@@ -210,7 +210,8 @@ fn git(verified: bool) -> Git {
 
 fn file(path: &str, git: Option<Git>) -> File {
     let context = ContextFile { path: path.into(), unversioned: git.is_none(), ..ContextFile::default() };
-    let source = FileSource { git, context: Some(context), ..FileSource::default() };
+    let source =
+        FileSource { git: git.map(Box::new), context: Some(Box::new(context)), ..FileSource::default() };
     File { path: path.into(), digest: Digest::of(path), size: 1, mode: "0644".into(), source }
 }
 

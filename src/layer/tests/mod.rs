@@ -5,6 +5,7 @@ mod applying;
 mod comparing;
 mod lesser;
 mod looking;
+mod lying;
 mod since;
 mod skeletons;
 mod stacks;

@@ -1,9 +1,9 @@
 //! Archives that `ADD` unpacks: tar, as it is or compressed.
 //!
-//! An archive may be hostile. Nothing of it is unpacked to a path of its choosing: its files' bytes go into one spool,
-//! and where its links lead is told as if the target directory were `/`.
+//! An archive may be hostile. Nothing of it is unpacked to a path of its choosing: its files' bytes stay where they are, or
+//! go into one spool if it is compressed, and where its links lead is told as if the target directory were `/`.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow};
 use super::content::{Bytes, File, Opened};
 use super::landing::{Landing, shown};
 use crate::bom::{self, FileSource};
+use crate::build::ops::content::Piece;
 use crate::build::ops::tarball::{Spool, of_tarball};
 use crate::build::tree::{join, split};
 use crate::digest::Digest;
@@ -26,6 +27,9 @@ pub(super) fn is_one(bytes: Opened) -> bool {
     });
     has_entry || matches!(read, Err(layer::Error::Refused { .. }))
 }
+
+/// Returns where the content of a file of this size lies.
+type Keep<'a> = dyn FnMut(u64) -> Result<Piece> + 'a;
 
 /// An archive being unpacked.
 pub(super) struct Unpacking<'a> {
@@ -45,29 +49,32 @@ pub(super) struct Unpacking<'a> {
 
 impl Unpacking<'_> {
     pub(super) fn unpack(&self, bytes: Opened, landing: &mut Landing<'_>) -> Result<()> {
-        let spools = tempfile::Builder::new().prefix("archive-").tempdir_in(self.spools)?;
-        let mut spool = Spool::new(spools.path())?;
         let mut n_entries = 0;
         let mut outcome = Ok(());
-        let read = layer::members(layer::decompress(bytes)?, &mut |entry, content| {
+        let mut take = |entry: &Entry, keep: &mut Keep<'_>| {
             n_entries += 1;
             if outcome.is_ok() {
-                outcome = self.take(entry, n_entries, content, &mut spool, landing);
+                outcome = self.take(entry, n_entries, keep, landing);
             }
             Ok(())
-        });
+        };
+        let read = match bytes.as_whole_file().filter(|file| layer::is_plain(file).unwrap_or(false)) {
+            Some(file) => layer::lying_members(&file, &mut |entry, start| {
+                take(entry, &mut |size| Ok(Piece::of(file.clone(), start, size)))
+            }),
+            None => {
+                let spools = tempfile::Builder::new().prefix("archive-").tempdir_in(self.spools)?;
+                let mut spool = Spool::new(spools.path())?;
+                layer::members(layer::decompress(bytes)?, &mut |entry, content| {
+                    take(entry, &mut |_| spool.keep(content))
+                })
+            }
+        };
         outcome?;
         read.map_err(of_tarball)
     }
 
-    fn take(
-        &self,
-        entry: &Entry,
-        nth: u64,
-        content: &mut dyn Read,
-        spool: &mut Spool,
-        landing: &mut Landing<'_>,
-    ) -> Result<()> {
+    fn take(&self, entry: &Entry, nth: u64, keep: &mut Keep<'_>, landing: &mut Landing<'_>) -> Result<()> {
         if entry.path.is_empty() {
             return Ok(());
         }
@@ -81,8 +88,8 @@ impl Unpacking<'_> {
             self.owner.unwrap_or((landed.metadata.uid, landed.metadata.gid));
         landed.metadata.xattrs.retain(|name, _| name == b"security.capability");
         let file = match &entry.kind {
-            Kind::File { .. } => {
-                let bytes = Bytes::Spool(spool.add(entry, content)?);
+            Kind::File { size } => {
+                let bytes = Bytes::Tarball(keep(*size)?);
                 let source = self.source_of(&entry.path);
                 Some(File { bytes, source, identity: Some((self.n_taken, 0, nth)) })
             }
@@ -119,7 +126,7 @@ impl Unpacking<'_> {
         let name = of_context.or(self.source.url.as_ref().map(|url| &url.uri));
         let (Some(name), Some(digest)) = (name, self.digest) else { return self.source.clone() };
         let member = String::from_utf8_lossy(member).into_owned();
-        let tarball = Some(bom::Tarball { name: name.clone(), digest, member });
+        let tarball = Some(Box::new(bom::Tarball { name: name.clone(), digest, member }));
         FileSource { tarball, context: None, ..self.source.clone() }
     }
 }

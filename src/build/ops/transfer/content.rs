@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Cursor, Read};
+use std::fs;
+use std::io::{self, Cursor, Read};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::bom::FileSource;
 use crate::build::context::Context;
-use crate::build::ops::content::{CHANGED, Content, Piece};
+use crate::build::ops::content::{CHANGED, Piece};
 use crate::build::tree::split;
 use crate::digest::{Digest, HashingReader};
 use crate::layer::{Entry, LastLink, LayerWriter, Node, Stack};
@@ -36,8 +38,8 @@ pub(super) enum Bytes {
     Blob(Digest),
     /// In the Dockerfile.
     Text(String),
-    /// In a tarball, out of which they were taken.
-    Spool(Content),
+    /// In a tarball, or in a file with what was taken out of one.
+    Tarball(Piece),
     /// In another image.
     Image {
         /// Which of the vertex's mounts it is.
@@ -51,14 +53,16 @@ pub(super) enum Bytes {
 
 impl File {
     /// Returns where it comes from, once its bytes are known.
-    pub(super) fn source(&self, digest: Digest) -> FileSource {
-        match &self.bytes {
-            Bytes::Image { known: Some(known), .. } if *known != digest => {
-                FileSource { image: self.source.image.clone(), ..FileSource::default() }
+    pub(super) fn into_source(self, digest: Digest) -> FileSource {
+        match self.bytes {
+            Bytes::Image { known: Some(known), .. } if known != digest => {
+                FileSource { image: self.source.image, ..FileSource::default() }
             }
-            Bytes::Image { .. } | Bytes::Context(..) | Bytes::Blob(_) | Bytes::Text(_) | Bytes::Spool(_) => {
-                self.source.clone()
-            }
+            Bytes::Image { .. }
+            | Bytes::Context(..)
+            | Bytes::Blob(_)
+            | Bytes::Text(_)
+            | Bytes::Tarball(_) => self.source,
         }
     }
 }
@@ -68,7 +72,7 @@ impl Bytes {
     pub(super) fn digest(&self) -> Option<Digest> {
         match self {
             Bytes::Context(_, digest) | Bytes::Blob(digest) => Some(*digest),
-            Bytes::Text(_) | Bytes::Spool(_) | Bytes::Image { .. } => None,
+            Bytes::Text(_) | Bytes::Tarball(_) | Bytes::Image { .. } => None,
         }
     }
 }
@@ -80,6 +84,16 @@ pub(super) enum Opened {
     Lying(Piece),
     /// In memory.
     Text(Cursor<Vec<u8>>),
+}
+
+impl Opened {
+    /// Returns the file that holds them and nothing else.
+    pub(super) fn as_whole_file(&self) -> Option<Arc<fs::File>> {
+        match self {
+            Opened::Lying(piece) => piece.as_whole().cloned(),
+            Opened::Text(_) => None,
+        }
+    }
 }
 
 impl Read for Opened {
@@ -112,7 +126,7 @@ impl<'a> Places<'a> {
             Bytes::Context(path, _) => Piece::whole(self.context.open(path)?),
             Bytes::Blob(digest) => Piece::whole(self.store.open_blob(digest)?),
             Bytes::Text(text) => return Ok(Opened::Text(Cursor::new(text.clone().into_bytes()))),
-            Bytes::Spool(content) => content.open(self.context)?,
+            Bytes::Tarball(piece) => piece.clone(),
             Bytes::Image { mount, path, .. } => Piece::whole(self.open_in_image(*mount, path)?),
         };
         Ok(Opened::Lying(piece))
@@ -140,7 +154,7 @@ impl<'a> Places<'a> {
     pub(super) fn write(&self, entry: &Entry, bytes: &Bytes, writer: &mut LayerWriter) -> Result<Digest> {
         let failed = || format!("cannot copy to /{}", String::from_utf8_lossy(&entry.path));
         let opened = self.open(bytes).with_context(failed)?;
-        let mut reader = HashingReader::new(BufReader::with_capacity(1 << 17, opened.clone()));
+        let mut reader = HashingReader::new(opened.clone());
         let written = match &opened {
             Opened::Lying(piece) => writer.lying(entry, piece.place(), &mut reader),
             Opened::Text(_) => writer.entry(entry, &mut reader),
@@ -149,9 +163,11 @@ impl<'a> Places<'a> {
         let (_, digest, _) = reader.finish();
         match bytes {
             Bytes::Context(_, expected) if *expected != digest => bail!("{}: {CHANGED}", failed()),
-            Bytes::Context(..) | Bytes::Blob(_) | Bytes::Text(_) | Bytes::Spool(_) | Bytes::Image { .. } => {
-                Ok(digest)
-            }
+            Bytes::Context(..)
+            | Bytes::Blob(_)
+            | Bytes::Text(_)
+            | Bytes::Tarball(_)
+            | Bytes::Image { .. } => Ok(digest),
         }
     }
 }

@@ -138,7 +138,7 @@ impl Taken for Place<'_> {
             unversioned: true,
             ..bom::ContextFile::default()
         };
-        let source = FileSource { context: Some(context), ..FileSource::default() };
+        let source = FileSource { context: Some(Box::new(context)), ..FileSource::default() };
         Ok((Bytes::Context(self.index.tree.in_context(path), *digest), source))
     }
 }

@@ -79,7 +79,7 @@ impl Taken for Place<'_> {
         let Some(node) = &self.node else { bail!("internal error: no file of an image") };
         let path = format!("/{}", String::from_utf8_lossy(node.path()));
         let known = self.image.bom.files.get(&path);
-        let image = self.image.name.map(|name| bom::ImageFile { name: name.to_owned(), path });
+        let image = self.image.name.map(|name| Box::new(bom::ImageFile { name: name.to_owned(), path }));
         let source = known.map(|file| file.source.clone()).unwrap_or_default();
         let known = known.map(|file| file.digest);
         let bytes = Bytes::Image { mount: self.image.mount, path: node.path().to_vec(), known };

@@ -66,14 +66,6 @@ impl<'a> Landing<'a> {
         self.shared.insert(identity, metadata);
     }
 
-    /// Returns a file as its names agree on it.
-    pub(super) fn agreed(&self, landed: &Landed) -> Entry {
-        let identity = landed.file.as_ref().and_then(|file| file.identity);
-        let metadata = identity.and_then(|identity| self.shared.get(&identity));
-        let metadata = metadata.unwrap_or(&landed.entry.metadata);
-        Entry { metadata: metadata.clone(), ..landed.entry.clone() }
-    }
-
     /// Returns what stands at a path on which there is no link.
     pub(super) fn at(&self, path: &[u8]) -> Standing {
         if path.is_empty() {
@@ -184,17 +176,24 @@ impl<'a> Landing<'a> {
             .filter(|landed| !matches!(landed.entry.kind, Kind::Directory | Kind::Symlink { .. }))
     }
 
-    /// Returns what the layer holds, in the order of paths.
-    pub(super) fn landed(&self) -> impl Iterator<Item = &Landed> {
-        self.landed.values()
+    /// Returns what the layer holds, in the order of paths; each file as its names agree on it.
+    pub(super) fn into_landed(self) -> impl Iterator<Item = Landed> {
+        let Landing { landed, shared, .. } = self;
+        landed.into_values().map(move |mut landed| {
+            let identity = landed.file.as_ref().and_then(|file| file.identity);
+            if let Some(metadata) = identity.and_then(|identity| shared.get(&identity)) {
+                landed.entry.metadata.clone_from(metadata);
+            }
+            landed
+        })
     }
 
     /// Returns the directories in which nothing of the root is seen any more, in a layer's order.
-    pub(super) fn opaque(&self) -> Vec<&[u8]> {
+    pub(super) fn opaque(&self) -> Vec<Vec<u8>> {
         let is_directory = |path: &&Vec<u8>| {
             self.landed.get(*path).is_some_and(|landed| landed.entry.kind == Kind::Directory)
         };
-        let mut paths: Vec<&[u8]> = self.hidden.iter().filter(is_directory).map(Vec::as_slice).collect();
+        let mut paths: Vec<Vec<u8>> = self.hidden.iter().filter(is_directory).cloned().collect();
         paths.sort_by_key(|path| [path, &b"/"[..]].concat());
         paths
     }

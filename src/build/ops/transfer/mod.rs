@@ -159,7 +159,7 @@ impl<'a> Transferring<'a> {
     fn take_download(&mut self, name: &str, download: &Download, unpacks: bool) -> Result<()> {
         let bytes = Bytes::Blob(download.digest);
         let url = bom::Url { uri: download.uri.clone(), digest: download.digest };
-        let source = FileSource { url: Some(url), ..FileSource::default() };
+        let source = FileSource { url: Some(Box::new(url)), ..FileSource::default() };
         if unpacks && self.unpack(name.as_bytes(), &bytes, &source)? {
             return Ok(());
         }
@@ -310,36 +310,42 @@ impl<'a> Transferring<'a> {
         }
     }
 
-    fn write(&self, mut writer: LayerWriter) -> Result<Delta> {
+    /// Writes what has landed, and keeps of it only what the account tells.
+    fn write(self, mut writer: LayerWriter) -> Result<Delta> {
         let (mut bom, mut paths) = (BomDelta::default(), Paths::default());
         let mut first_names = BTreeMap::new();
-        for landed in self.landing.landed() {
-            let entry = &self.landing.agreed(landed);
-            paths.put(&entry.path, origin_of(landed));
+        let opaque = self.landing.opaque();
+        for landed in self.landing.into_landed() {
+            paths.put(&landed.entry.path, origin_of(&landed));
             if landed.replaces() {
-                bom.removed_paths.push(shown(&entry.path));
+                bom.removed_paths.push(shown(&landed.entry.path));
             }
-            let Some(file) = &landed.file else {
-                writer.entry(entry, &mut std::io::empty())?;
+            let Landed { entry, file, .. } = landed;
+            let Some(file) = file else {
+                writer.entry(&entry, &mut std::io::empty())?;
                 continue;
             };
-            let first = file.identity.and_then(|identity| first_names.get(&identity));
+            let identity = file.identity;
+            let first = identity.and_then(|identity| first_names.get(&identity));
             let account = match first {
                 Some((target, account)) => {
                     let kind = Kind::Hardlink { target: Vec::clone(target) };
                     writer.entry(&Entry { kind, ..entry.clone() }, &mut std::io::empty())?;
                     bom::File { path: shown(&entry.path), ..bom::File::clone(account) }
                 }
-                None => account_of(entry, file, self.places.write(entry, &file.bytes, &mut writer)?),
+                None => {
+                    let digest = self.places.write(&entry, &file.bytes, &mut writer)?;
+                    account_of(&entry, file, digest)
+                }
             };
-            if let (Some(identity), None) = (file.identity, first) {
-                first_names.insert(identity, (entry.path.clone(), account.clone()));
+            if let (Some(identity), None) = (identity, first) {
+                first_names.insert(identity, (entry.path, account.clone()));
             }
             bom.files.push(account);
         }
-        for path in self.landing.opaque() {
-            writer.opaque(path)?;
-            paths.remove(&[path, b"/"].concat(), Origin::Instruction { index: 0 });
+        for path in opaque {
+            writer.opaque(&path)?;
+            paths.remove(&[&path, &b"/"[..]].concat(), Origin::Instruction { index: 0 });
         }
         paths.delta(writer.finish()?, bom)
     }
@@ -354,8 +360,8 @@ fn origin_of(landed: &Landed) -> Origin {
     }
 }
 
-fn account_of(entry: &Entry, file: &File, digest: crate::digest::Digest) -> bom::File {
+fn account_of(entry: &Entry, file: File, digest: crate::digest::Digest) -> bom::File {
     let size = if let Kind::File { size } = entry.kind { size } else { 0 };
     let mode = format!("{:04o}", entry.metadata.mode);
-    bom::File { path: shown(&entry.path), digest, size, mode, source: file.source(digest) }
+    bom::File { path: shown(&entry.path), digest, size, mode, source: file.into_source(digest) }
 }
