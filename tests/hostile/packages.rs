@@ -181,7 +181,7 @@ fn a_script_sees_nothing_of_the_builders_environment() {
          DPKG_ROOT=\n\
          DPKG_RUNNING_VERSION=…\n\
          HOME=/root\n\
-         LC_ALL=C.UTF-8\n\
+         LC_CTYPE=C.UTF-8\n\
          PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
          PWD=/\n\
          SHLVL=1\n\

@@ -392,7 +392,8 @@ impl Running<'_> {
         [
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             ("HOME", "/root"),
-            ("LC_ALL", "C.UTF-8"),
+            // All else is as in C, and each program that starts would read the same from a dozen files.
+            ("LC_CTYPE", "C.UTF-8"),
             ("TERM", "dumb"),
             ("DEBIAN_FRONTEND", "noninteractive"),
             ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
