@@ -12,6 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::ahead::Ahead;
 use super::archives::Archive;
 use crate::debian::{self, Package, RelationField};
 use crate::layer::{self, Unpack};
@@ -27,19 +28,21 @@ fn merged_directories(architecture: &str) -> &'static [&'static str] {
     }
 }
 
-/// Lays out the Essential packages among `archives`, which are in the directory `laid_out`, in the empty directory `root`;
-/// returns their places.
-pub fn bootstrap(
+/// Lays out the Essential packages among `archives`, which are in the directory `laid_out` and come there `ahead`, in the
+/// empty directory `root`; returns their places.
+pub(super) fn bootstrap(
     root: &Path,
     architecture: &str,
     archives: &[Archive],
-    laid_out: &Path,
+    (laid_out, ahead): (&Path, &Ahead),
     task: &Task,
 ) -> Result<BTreeSet<usize>> {
     lay_out(root, architecture)?;
     let essential = essential(archives)?;
     for &index in &essential {
-        unpack(&laid_out.join(archives[index].file_name()), root)
+        let name = archives[index].file_name();
+        ahead.wait(&name);
+        unpack(&laid_out.join(name), root)
             .with_context(|| format!("cannot unpack {}", archives[index].name()))?;
         task.advance(archives[index].size);
     }

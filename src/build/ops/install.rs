@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::ahead::Ahead;
 use super::archives::{Archive, all, all_installed, from_nothing, in_order, lay_out, open_archives, rest};
 use super::debconf::{self, Questions};
 use super::ground::{Ground, Maker};
@@ -65,7 +66,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
         Some(_) => in_order(&archives, &all(&archives), site.installed)?,
         None => from_nothing(&archives)?,
     };
-    let _ahead = lay_out(&order, &scratch, site.sandbox)?;
+    let ahead = lay_out(&order, &scratch, site.sandbox)?;
     let preseed = Preseed::new(op, archives.iter(), site);
     let timeline = Timeline::new(scratch.path())?;
     let dpkg = Dpkg { site, scratch: &scratch, task: &task, preseed: &preseed, timeline: &timeline };
@@ -83,7 +84,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
         None => {
             let place = scratch.path().join("root");
             let run = dpkg.in_root(Root::Plain(place.clone()));
-            run.install_from_nothing(&archives, &place)?;
+            run.install_from_nothing(&archives, &place, &ahead)?;
             run.check_answered()?;
             run.mark(op, &archives)?;
             let moments = Moments::read(&place)?;
@@ -131,12 +132,12 @@ pub(super) fn install_beside(
 ) -> Result<(PathBuf, Vec<Withheld>, Paths)> {
     let installed = all_installed(essential.iter());
     let later = in_order(others, &all(others), &installed)?;
-    let _ahead = lay_out(&[from_nothing(essential)?, later].concat(), scratch, site.sandbox)?;
+    let ahead = lay_out(&[from_nothing(essential)?, later].concat(), scratch, site.sandbox)?;
     let task = site.progress.start("install");
     let preseed = Preseed::new(op, essential.iter().chain(others), site);
     let timeline = Timeline::new(scratch.path())?;
     let dpkg = Dpkg { site, scratch, task: &task, preseed: &preseed, timeline: &timeline };
-    dpkg.in_root(Root::Plain(lower.to_owned())).install_from_nothing(essential, lower)?;
+    dpkg.in_root(Root::Plain(lower.to_owned())).install_from_nothing(essential, lower, &ahead)?;
     let above = Dpkg { site: &Site { installed: &installed, ..*site }, ..dpkg };
     let mut ground = above.above(lower, &mut |run| {
         run.change(others, &[])?;
@@ -219,10 +220,10 @@ impl Preseed {
 }
 
 impl Running<'_> {
-    fn install_from_nothing(&self, archives: &[Archive], root: &Path) -> Result<()> {
+    fn install_from_nothing(&self, archives: &[Archive], root: &Path, ahead: &Ahead) -> Result<()> {
         let laid_out = self.at.scratch.path().join("archives");
-        let essential =
-            bootstrap::bootstrap(root, self.at.site.architecture, archives, &laid_out, self.at.task)?;
+        let (architecture, laid_out) = (self.at.site.architecture, (&*laid_out, ahead));
+        let essential = bootstrap::bootstrap(root, architecture, archives, laid_out, self.at.task)?;
         self.answer()?;
         let files = essential.iter().map(|&index| archives[index].file_name()).collect();
         self.run("--install", &["--force-depends"], files)?;
