@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use nix::libc;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
 
 use super::calls::{Call, Calls};
 
@@ -67,9 +69,12 @@ impl Memories {
         None
     }
 
-    /// Fills the buffer from an address.
+    /// Fills the buffer from an address; through a file where the caller is somebody else.
     pub(super) fn read(&mut self, calls: &Calls, call: &Call, address: u64, buffer: &mut [u8]) -> Option<()> {
-        self.with(calls, call, |memory| memory.read_exact_at(buffer, address))
+        match copy_from(call.thread, address, buffer) {
+            true => calls.waits(call).then_some(()),
+            false => self.with(calls, call, |memory| memory.read_exact_at(buffer, address)),
+        }
     }
 
     /// Writes to an address.
@@ -100,6 +105,13 @@ impl Memories {
         self.0.insert(call.thread, memory);
         answer
     }
+}
+
+/// Fills the buffer from a thread's memory; returns whether it could.
+fn copy_from(thread: i32, address: u64, buffer: &mut [u8]) -> bool {
+    let there = RemoteIoVec { base: address as usize, len: buffer.len() };
+    let copied = process_vm_readv(Pid::from_raw(thread), &mut [IoSliceMut::new(buffer)], &[there]);
+    copied == Ok(there.len)
 }
 
 fn open_memory(thread: i32) -> io::Result<File> {

@@ -34,7 +34,7 @@ pub use command::{Exit, Mount, Network, Root, Run, Source, Stream, User};
 pub use hosts::{Host, InvalidHost, name_service};
 pub use memory::{give_back_memory, hold_little_memory};
 pub use user_namespace::enter_user_namespace;
-pub use watch::{Starting, Watch};
+pub use watch::{Removing, Starting, Watch};
 
 /// What went wrong with the sandbox itself.
 #[derive(Debug, thiserror::Error)]

@@ -10,17 +10,21 @@ use super::callers::Memories;
 use super::calls::{Answer, Call, Calls};
 use super::filter::{ARCHITECTURE, FOREIGN_STARTS, NOTIFY, Rule};
 
-/// Is told of a path.
-type OfPath<'a> = &'a (dyn Fn(&[u8]) + Sync);
-
 /// Who watches a run. They are called in one thread, one after the other, and the command waits until they return.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// Is told of each program that is about to start.
     pub starts: &'a (dyn Fn(&mut Starting<'_>) + Sync),
-    /// Is told of each path that is about to be removed or renamed, as the caller names it; programs for another
-    /// architecture are not told of.
-    pub removals: Option<OfPath<'a>>,
+    /// Is told of each path that is about to be removed or renamed; programs for another architecture are not told of.
+    pub removals: Option<&'a (dyn Fn(&mut Removing<'_>) + Sync)>,
+}
+
+/// A path that is about to be removed or renamed.
+pub struct Removing<'a> {
+    calls: &'a Calls,
+    memories: &'a mut Memories,
+    call: &'a Call,
+    argument: usize,
 }
 
 /// A program that is about to start.
@@ -56,13 +60,11 @@ impl Watch<'_> {
         starts.into_iter().chain(removing).map(|call| Rule::new(call, NOTIFY)).collect()
     }
 
-    /// Tells of what a call is about to do; nothing where its path can't be read.
+    /// Tells of what a call is about to do; nothing of a program whose path can't be read.
     pub(super) fn tell(&self, calls: &Calls, memories: &mut Memories, call: &Call) {
         if let Some(index) = removed_path_of(call) {
-            if let (Some(removals), Some(path)) =
-                (self.removals, memories.string(calls, call, call.address_at(index)))
-            {
-                removals(&path);
+            if let Some(removals) = self.removals {
+                removals(&mut Removing { calls, memories, call, argument: index });
             }
         } else if let Some(program) = memories.string(calls, call, call.address_at(program_of(call))) {
             (self.starts)(&mut Starting { program, calls, memories, call });
@@ -74,6 +76,13 @@ impl Watch<'_> {
 pub(super) fn removed_path_of(call: &Call) -> Option<usize> {
     let known = REMOVING.iter().find(|(number, _)| *number == call.number)?;
     (call.architecture == ARCHITECTURE).then_some(known.1)
+}
+
+impl Removing<'_> {
+    /// Returns the path as the caller names it; none where it can't be read.
+    pub fn path(&mut self) -> Option<Vec<u8>> {
+        self.memories.string(self.calls, self.call, self.call.address_at(self.argument))
+    }
 }
 
 impl Starting<'_> {

@@ -21,7 +21,10 @@ fn told(sandbox: Sandbox, place: &Place, script: &str) -> (Exit, Vec<String>) {
     let (root, cancel) = (Root::Plain(place.path("root")), Cancel::new().unwrap());
     let watch = Watch {
         starts: &watch,
-        removals: Some(&|path| told.lock().unwrap().push(format!("- {}", String::from_utf8_lossy(path)))),
+        removals: Some(&|removing| {
+            let path = removing.path().unwrap();
+            told.lock().unwrap().push(format!("- {}", String::from_utf8_lossy(&path)));
+        }),
     };
     let exit = sandbox.run_watched(&root, &sh(script), watch, &cancel, &mut |_, _| {}).unwrap();
     (exit, told.into_inner().unwrap())

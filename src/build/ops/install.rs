@@ -27,7 +27,7 @@ use crate::build::lock::{LockedDeb, LockedPackage, LockedSource, LockedSourceFil
 use crate::debian::{Installed, Package};
 use crate::layer::{self, LayerWriter, Moments};
 use crate::progress::{Progress, Task};
-use crate::sandbox::{Cancel, Exit, Mount, Network, Root, Run, Sandbox, Watch};
+use crate::sandbox::{Cancel, Exit, Mount, Network, Removing, Root, Run, Sandbox, Watch};
 use crate::store::{Scratch, Store};
 
 /// Where the archives are seen in the sandbox, and nowhere else.
@@ -351,7 +351,7 @@ impl Running<'_> {
         let timeline = self.at.timeline;
         let is_dpkg = run.argv.first().is_some_and(|program| program == "dpkg");
         timeline.turn(if is_dpkg { Doer::Dpkg } else { Doer::Builder });
-        let removals = |path: &[u8]| timeline.see_removal(path);
+        let removals = |removing: &mut Removing<'_>| timeline.see_removal(|| removing.path());
         let watch = Watch {
             starts: &|starting| timeline.see(starting),
             removals: self.is_above.then_some(&removals),

@@ -10,7 +10,6 @@ use nix::libc;
 use super::furniture::Special;
 use super::sight::{Found, Last};
 use super::supervisor::Supervisor;
-use crate::sandbox::callers::identity;
 use crate::sandbox::calls::{Answer, Call};
 
 /// No value and no list is longer: xattr(7).
@@ -112,7 +111,7 @@ fn read(
 
 /// Makes a call for the caller.
 pub(super) fn act(call: &Call, found: &Found, act: impl FnOnce() -> i64) -> io::Result<i64> {
-    found.act(identity(call.thread)?, || Ok(Errno::result(act())?))
+    found.act(call.thread, || Ok(Errno::result(act())?))
 }
 
 /// Tells the caller how that went.

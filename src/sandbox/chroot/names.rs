@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::attributes::{act, answer, open_file};
+use super::sight::Sight;
 use super::supervisor::Supervisor;
 use crate::sandbox::calls::{Answer, Call};
 
@@ -17,10 +18,17 @@ type Name = (i32, u64);
 
 /// Decides about a file that is to be renamed or linked.
 pub(super) fn move_file(supervisor: &mut Supervisor<'_>, call: &Call, old: Name, new: Name) -> Answer {
-    let (Some(old), Some(new)) = (place(supervisor, call, old), place(supervisor, call, new)) else {
+    let (Some(old), Some(new)) = (read(supervisor, call, old), read(supervisor, call, new)) else {
         return Answer::Proceed;
     };
     let sight = &supervisor.sight;
+    let is_beside = (old.directory, &old.around) == (new.directory, &new.around);
+    if is_beside && !sight.may_be_mount_point(&old.name) && !sight.may_be_mount_point(&new.name) {
+        return Answer::Proceed;
+    }
+    let (Some(old), Some(new)) = (old.place(sight, call), new.place(sight, call)) else {
+        return Answer::Proceed;
+    };
     if sight.mount_points.contains(&old) || sight.mount_points.contains(&new) {
         return Answer::Error(libc::EBUSY);
     }
@@ -30,12 +38,25 @@ pub(super) fn move_file(supervisor: &mut Supervisor<'_>, call: &Call, old: Name,
     }
 }
 
-/// Returns where in the root a name stands or would stand.
-fn place(supervisor: &mut Supervisor<'_>, call: &Call, (directory, path): Name) -> Option<Vec<u8>> {
+/// A name in a directory, as the caller says it.
+struct Said {
+    directory: i32,
+    around: Vec<u8>,
+    name: Vec<u8>,
+}
+
+fn read(supervisor: &mut Supervisor<'_>, call: &Call, (directory, path): Name) -> Option<Said> {
     let path = supervisor.memories.string(&supervisor.calls, call, path)?;
     let (around, name) = parts(&path)?;
-    let around = supervisor.sight.place(call.thread, directory, &around)?;
-    Some([around.strip_suffix(b"/").unwrap_or(&around), b"/", &name].concat())
+    Some(Said { directory, around, name })
+}
+
+impl Said {
+    /// Returns where in the root the name stands or would stand.
+    fn place(&self, sight: &Sight, call: &Call) -> Option<Vec<u8>> {
+        let around = sight.place(call.thread, self.directory, &self.around)?;
+        Some([around.strip_suffix(b"/").unwrap_or(&around), b"/", &self.name].concat())
+    }
 }
 
 fn parts(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {

@@ -167,11 +167,11 @@ pub(super) fn disarmed(
     directory: i32,
     program: &[u8],
 ) -> Option<PathBuf> {
-    let who = identity(call.thread).ok()?;
-    if who.uid == 0 {
+    let (path, stat) = supervisor.sight.describe(call.thread, directory, program)?;
+    if stat.st_mode & (libc::S_ISUID | libc::S_ISGID) == 0 {
         return None;
     }
-    let (path, stat) = supervisor.sight.describe(call.thread, directory, program)?;
+    let who = identity(call.thread).ok().filter(|who| who.uid != 0)?;
     let becomes_user = stat.st_mode & libc::S_ISUID != 0 && stat.st_uid != who.uid;
     let becomes_group = stat.st_mode & libc::S_ISGID != 0 && stat.st_gid != who.gid;
     let path = PathBuf::from(OsString::from_vec(path));
@@ -185,7 +185,7 @@ fn act<T>(
     act: impl FnOnce(&CString) -> io::Result<T>,
 ) -> io::Result<T> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-    found.act(identity(call.thread)?, || act(&path))
+    found.act(call.thread, || act(&path))
 }
 
 fn last_of(flags: i32) -> Last {

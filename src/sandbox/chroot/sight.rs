@@ -11,7 +11,7 @@ use nix::libc;
 
 use super::furniture::{Markers, Shelves, Special, path_of};
 use super::kernel::{CALLER, LISTED};
-use crate::sandbox::callers::{Identity, as_user, below, identity, is_member};
+use crate::sandbox::callers::{as_user, below, identity, is_member};
 use crate::sandbox::syscall as sys;
 
 /// Special a caller can see.
@@ -137,6 +137,11 @@ impl Sight {
         around.max_by_key(|point| point.len()).map_or(b"", Vec::as_slice)
     }
 
+    /// Whether something of that name is a mount point, wherever it is.
+    pub(super) fn may_be_mount_point(&self, name: &[u8]) -> bool {
+        self.mount_points.iter().any(|point| point.ends_with(name))
+    }
+
     /// Returns where an open file of a thread lies in the root.
     pub(super) fn open_file(&self, thread: i32, number: i32) -> Option<Vec<u8>> {
         let link = below(thread, &format!("fd/{number}"));
@@ -185,11 +190,11 @@ impl Found {
         }
     }
 
-    /// Acts with the rights of the caller where the thing is of a process.
-    pub(super) fn act<T>(&self, who: Identity, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    /// Acts with the rights of the thread that calls where the thing is of a process.
+    pub(super) fn act<T>(&self, thread: i32, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match &self.what {
             Special::Own(_) | Special::OwnLink(_) | Special::Descriptor(_) | Special::Memory(_) => {
-                as_user(who, act)
+                as_user(identity(thread)?, act)
             }
             Special::Outside(_)
             | Special::Terminals

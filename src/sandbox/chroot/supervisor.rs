@@ -181,7 +181,6 @@ impl<'a> Supervisor<'a> {
     }
 
     fn opened(&mut self, call: &Call, found: &Found, flags: i32) -> io::Result<Option<OwnedFd>> {
-        let who = identity(call.thread)?;
         match &found.what {
             Special::Caller | Special::CallerThread => return Err(Errno::ELOOP.into()),
             Special::Process => return Ok(None),
@@ -199,7 +198,7 @@ impl<'a> Supervisor<'a> {
         let Some(place) = found.place() else { return Ok(None) };
         let kept = libc::O_ACCMODE | libc::O_APPEND | libc::O_PATH | libc::O_TRUNC | libc::O_DIRECTORY;
         let own = libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
-        let file = found.act(who, || open(&place, flags & kept | own))?;
+        let file = found.act(call.thread, || open(&place, flags & kept | own))?;
         if self.leads_out(&file)? {
             return Err(Errno::EACCES.into());
         }
@@ -249,17 +248,17 @@ impl<'a> Supervisor<'a> {
     }
 
     fn link_target(&self, call: &Call, found: &Found) -> io::Result<Option<Vec<u8>>> {
-        let who = identity(call.thread)?;
+        let process = || identity(call.thread).map(|who| who.process);
         let place = match &found.what {
-            Special::Caller => return Ok(Some(who.process.to_string().into_bytes())),
+            Special::Caller => return Ok(Some(process()?.to_string().into_bytes())),
             Special::CallerThread => {
-                return Ok(Some(format!("{}/task/{}", who.process, call.thread).into_bytes()));
+                return Ok(Some(format!("{}/task/{}", process()?, call.thread).into_bytes()));
             }
             Special::OwnLink(_) | Special::Descriptor(_) => found.place(),
             _ => None,
         };
         let Some(place) = place else { return Ok(None) };
-        let target = found.act(who, || fs::read_link(&place))?;
+        let target = found.act(call.thread, || fs::read_link(&place))?;
         let target = target.as_os_str().as_bytes();
         Ok(Some(self.sight.inside(target).unwrap_or_else(|| target.to_vec())))
     }

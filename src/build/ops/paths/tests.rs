@@ -203,10 +203,10 @@ fn what_was_removed_last_by_its_name_counts() {
     };
     assert_eq!(removed("x"), "None");
     stage.script("a");
-    stage.timeline.see_removal(b"/etc/x");
-    stage.timeline.see_removal(b"./y");
+    stage.timeline.see_removal(|| Some(b"/etc/x".to_vec()));
+    stage.timeline.see_removal(|| Some(b"./y".to_vec()));
     stage.script("b");
-    stage.timeline.see_removal(b"x");
+    stage.timeline.see_removal(|| Some(b"x".to_vec()));
     stage.script("c");
     assert_eq!(["etc/x", "opt/x", "etc/y", "etc/z"].map(removed), ["a", "b", "a", "c"]);
 }

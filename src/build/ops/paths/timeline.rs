@@ -91,12 +91,12 @@ impl Timeline {
         }
     }
 
-    /// Notes what is about to be removed, if a script is at work.
-    pub fn see_removal(&self, path: &[u8]) {
+    /// Notes the path that is about to be removed, if a script is at work.
+    pub fn see_removal(&self, path: impl FnOnce() -> Option<Vec<u8>>) {
         let mut notes = self.notes();
         if matches!(notes.turns.last(), Some((_, Doer::Script { .. }))) {
             let turn = notes.turns.len() - 1;
-            notes.removals.push((path.to_vec(), turn));
+            notes.removals.extend(path().map(|path| (path, turn)));
         }
     }
 
