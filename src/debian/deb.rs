@@ -4,6 +4,7 @@
 //! stream of an uncompressed tar. Nothing is unpacked here: what a path in that tar may do is the unpacker's concern.
 
 mod plain;
+mod unnamed;
 
 use std::io::{self, BufReader, Read};
 

@@ -1,8 +1,9 @@
-//! A `.deb` whose data isn't compressed, which deb(5) allows: the same package to dpkg, and sooner read. What reads it is
-//! not of interest here.
+//! A `.deb` whose data isn't compressed, which deb(5) allows, and doesn't name root: the same package to dpkg, and sooner
+//! read. What reads it is not of interest here.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
+use super::unnamed::Unnamed;
 use super::{Compression, Error, HEADER_LENGTH, open, read_error};
 
 const MEMBER: &str = "data.tar";
@@ -30,7 +31,10 @@ pub fn plain<R: Read + Seek, W: Write + Seek>(from: R, to: &mut W) -> Result<boo
     from.read_exact(&mut header).map_err(failed)?;
     to.write_all(&header).map_err(failed)?;
     from.rewind().map_err(failed)?;
-    let size = io::copy(&mut open(&mut from)?.data()?, to).map_err(failed)?;
+    let mut data = open(&mut from)?.data()?;
+    let mut unnamed = Unnamed::new(&mut *to);
+    let size = io::copy(&mut data, &mut unnamed).map_err(failed)?;
+    unnamed.finish().map_err(failed)?;
     finish(to, header, header_at, size).map_err(failed)?;
     Ok(true)
 }
