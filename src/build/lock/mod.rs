@@ -15,6 +15,7 @@ pub mod places;
 pub mod request;
 pub mod resolve;
 pub mod seen;
+mod selection;
 pub mod shelf;
 pub mod sources;
 pub mod trust;

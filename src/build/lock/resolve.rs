@@ -13,18 +13,17 @@ use super::ahead;
 use super::answer;
 use super::archive::Suite;
 use super::debs::{self, Brought};
-use super::keep::{self, Kept};
+use super::keep::Kept;
 use super::logins::Logins;
 use super::places::Places;
+use super::selection::{Chosen, select};
 use super::sources::{Archives, BuiltFrom, Recorder};
 use super::trust::{Author, NamedKeyring, Trust, host};
 use super::wish::{self, Wish};
 use super::{Lock, LockRequest, LockedBase, LockedPackage, LockedSource, PlatformLock};
 use crate::apt::index::{Candidate, Index, RepositoryId, pool_uri};
 use crate::apt::keyring::{Fingerprint, Keyring, Proofs};
-use crate::apt::order::{self, Step};
-use crate::apt::reach::Reach;
-use crate::apt::resolve::{Request, Universe, Wanted};
+use crate::apt::resolve::Universe;
 use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
 use crate::build::World;
@@ -33,7 +32,7 @@ use crate::build::cache::CacheRecord;
 use crate::build::context::Context;
 use crate::build::definition::{self, Definition, KeySource};
 use crate::build::worker::wanted;
-use crate::debian::{self, Package};
+use crate::debian;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
 use crate::redact;
@@ -43,8 +42,6 @@ use crate::registry::Location;
 const LARGEST_KEY: u64 = 4 << 20;
 /// How many .debs are fetched at a time.
 const N_PARALLEL: usize = 8;
-/// On merged-`/usr` roots, which ours are, it satisfies what `usrmerge` would otherwise be pulled in for.
-const MERGED_USR: &str = "usr-is-merged";
 
 /// What a lock is made for.
 pub struct Subject<'a> {
@@ -259,26 +256,6 @@ async fn open_archives<'a>(
     }
 }
 
-/// What was chosen from the archives.
-#[derive(Default)]
-struct Chosen {
-    /// What is to be installed, in its order.
-    install: Vec<Candidate>,
-    /// What the scripts of those run beside, in its order.
-    beside: Vec<Candidate>,
-    /// What files are taken from and isn't among those, by name.
-    taken: Vec<Candidate>,
-    /// The names of what goes.
-    remove: Vec<String>,
-}
-
-impl Chosen {
-    /// Returns all that something of the image is from.
-    fn all(&self) -> Vec<Candidate> {
-        self.install.iter().chain(&self.taken).cloned().collect()
-    }
-}
-
 async fn choose_packages(
     subject: &Subject<'_>,
     base: Option<&Facts>,
@@ -431,85 +408,6 @@ fn warn_of_unpinned(key: &definition::Key, keyring: &Keyring, world: &World) {
         key.name.value,
         fingerprints.first().map(String::as_str).unwrap_or_default()
     ));
-}
-
-/// Decides what is to be installed and what files are taken from.
-fn select(universe: &Universe, wish: Wish, installed: &[debian::Installed], kept: &Kept) -> Result<Chosen> {
-    let names = wish.taken.clone();
-    let asked: Kept =
-        wish.install.iter().filter_map(|one| Some((one.name.clone(), one.version.clone()?))).collect();
-    let mut chosen = match wish.changes_packages {
-        true => select_installs(universe, wish, installed, kept)?,
-        false => Chosen::default(),
-    };
-    let is_installed = |name: &String| chosen.install.iter().any(|one| *one.package.name == **name);
-    let left = names.iter().filter(|name| !is_installed(name));
-    let versions = |name: &String| asked.get(name).or(kept.get(name));
-    chosen.taken = left.map(|name| take_from(universe, name, versions(name))).collect::<Result<_>>()?;
-    Ok(chosen)
-}
-
-fn select_installs(
-    universe: &Universe,
-    mut wish: Wish,
-    installed: &[debian::Installed],
-    kept: &Kept,
-) -> Result<Chosen> {
-    let names: Vec<String> = wish.install.iter().map(|wanted| wanted.name.clone()).collect();
-    if wish.essential && !universe.versions(MERGED_USR).is_empty() {
-        wish.install.push(Wanted { name: MERGED_USR.into(), version: None });
-    }
-    let request = Request {
-        install: wish.install,
-        remove: wish.remove,
-        installed,
-        essential: wish.essential,
-        recommends: wish.recommends,
-        upgrade: wish.upgrade,
-        ..Request::default()
-    };
-    let selection = keep::resolve(universe, &request, kept)?;
-    let chosen: Vec<&Candidate> = selection.install.iter().map(|&id| universe.candidate(id)).collect();
-    let packages: Vec<&Package> = chosen.iter().map(|candidate| &candidate.package).collect();
-    let order = order::plan(&packages, installed)?;
-    let unpacked = order.into_iter().filter_map(|step| match step {
-        Step::Unpack(places) => Some(places),
-        Step::Configure(_) => None,
-    });
-    let install: Vec<Candidate> = unpacked.flatten().map(|place| chosen[place].clone()).collect();
-    match wish.is_without_essential {
-        true => without_essential(&install, &names, wish.recommends),
-        false => Ok(Chosen { install, remove: selection.remove, ..Chosen::default() }),
-    }
-}
-
-/// Parts what was chosen for a root from nothing: what the request itself leads to is for the image, what the Essential
-/// packages lead to is for scripts to run beside.
-fn without_essential(all: &[Candidate], names: &[String], recommends: bool) -> Result<Chosen> {
-    let packages: Vec<&Package> = all.iter().map(|candidate| &candidate.package).collect();
-    let reach = Reach::new(&packages)?;
-    let asked = names.iter().filter_map(|name| reach.named(name)).collect();
-    let in_image = reach.from(asked, recommends)?;
-    let is_essential = |place: &usize| packages[*place].essential && !in_image.is_empty();
-    let essential = (0..packages.len()).filter(is_essential).collect();
-    let beside = reach.from(essential, false)?;
-    let those = |chosen: &mut dyn Iterator<Item = &usize>| chosen.map(|&place| all[place].clone()).collect();
-    Ok(Chosen {
-        install: those(&mut in_image.iter()),
-        beside: those(&mut beside.difference(&in_image)),
-        ..Chosen::default()
-    })
-}
-
-/// Returns what the files of a package that isn't installed are taken from: a version that is asked for or kept, else
-/// the one that apt would install.
-fn take_from(universe: &Universe, name: &str, version: Option<&debian::Version>) -> Result<Candidate> {
-    let versions = universe.versions(name).iter().map(|id| universe.candidate(*id));
-    let mut same = versions.filter(|one| version.is_some_and(|version| one.package.version == *version));
-    if let Some(candidate) = same.next() {
-        return Ok(candidate.clone());
-    }
-    Ok(universe.to_take_from(name)?.clone())
 }
 
 fn pin(chosen: &Chosen, suites: &[Suite], debs: &[Brought], pinned: &mut PlatformLock) -> Result<()> {
