@@ -16,6 +16,7 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SHOWN_ON_FAILURE = 40
+PAUSE = 0.05  # seconds between two looks at memory
 
 
 @dataclass
@@ -60,7 +61,8 @@ def measure(command, log, *, env, cwd=None, daemons=(), cpus=None):
 
 
 class Sampler:
-    """Looks at the memory of process trees, often at first, and never for more than a twentieth of the time."""
+    """Looks at the memory of process trees, seldom enough for what is measured not to be held up: adding up a process's pages
+    stops it meanwhile. Of what is over sooner the kernel knows how large the largest process was."""
 
     def __init__(self, roots):
         self.roots, self.peak = roots, 0
@@ -76,11 +78,11 @@ class Sampler:
         self.thread.join()
 
     def watch(self):
-        pause = 0.004
+        pause = PAUSE
         while not self.ended.wait(pause):
             start = time.perf_counter()
             self.peak = max(self.peak, sum(memory(pid) for pid in tree(self.roots)))
-            pause = min(0.05, max(pause * 1.1, 20 * (time.perf_counter() - start)))
+            pause = max(PAUSE, 20 * (time.perf_counter() - start))
 
 
 def tree(roots):
