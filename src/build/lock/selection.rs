@@ -31,7 +31,7 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// Returns all that something of the image is from.
-    pub fn all(&self) -> Vec<Candidate> {
+    pub(super) fn all(&self) -> Vec<Candidate> {
         self.install.iter().chain(&self.taken).cloned().collect()
     }
 }
