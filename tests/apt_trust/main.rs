@@ -135,6 +135,17 @@ fn a_key_counts_while_it_is_bound_meant_for_signing_neither_expired_nor_revoked_
         ("not self-signed", key(|it| it.user_is_certified = false), Refused("no valid self-signature")),
         ("from the future", key(|it| it.born = YET_TO_COME), Refused("older than the key")),
         ("a subkey", with_subkey(|_| {}), Good),
+        ("an RSA subkey", Recipe { key_type: KeyType::Rsa(2048), ..with_subkey(|_| {}) }, Good),
+        (
+            "a revoked RSA subkey",
+            Recipe { key_type: KeyType::Rsa(2048), ..with_subkey(|it| it.is_revoked = true) },
+            Refused("the subkey is revoked"),
+        ),
+        (
+            "a revoked RSA key",
+            key(|it| (it.key_type, it.is_revoked) = (KeyType::Rsa(2048), true)),
+            Refused("the key is revoked"),
+        ),
         (
             "an expired subkey",
             with_subkey(|it| it.lifetime = Some(100_000_000)),

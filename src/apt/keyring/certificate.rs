@@ -10,6 +10,7 @@ use pgp::types::{Duration, KeyDetails, KeyVersion, PublicParams, Tag};
 use super::Fingerprint;
 use super::packets::Item;
 use super::proofs::{Proofs, bytes};
+use super::rsa::{Asked, framed, framed_user};
 use crate::apt::date;
 
 /// How far our clock may lag behind the signer's.
@@ -56,10 +57,11 @@ impl Candidate<'_> {
     pub(super) fn made(&self, signature: &Signature, data: &[u8], proofs: &Proofs) -> bool {
         match self {
             Candidate::Primary(key) => {
-                proofs.hold("document", key, signature, Some(data), || signature.verify(*key, data).is_ok())
+                let verify = || signature.verify(&Asked::about(*key, signature, data), data).is_ok();
+                proofs.hold("document", key, signature, Some(data), verify)
             }
             Candidate::Subkey(key, _) => {
-                let verify = || signature.verify(*key, data).is_ok();
+                let verify = || signature.verify(&Asked::about(*key, signature, data), data).is_ok();
                 proofs.hold("document of a subkey", key, signature, Some(data), verify)
             }
         }
@@ -195,8 +197,13 @@ impl Certificate {
 
     /// Whether the primary key made `signature` over itself.
     fn is_its_own(&self, signature: &Signature, proofs: &Proofs) -> bool {
-        let verify = || signature.verify_key(&self.primary).is_ok();
+        let verify = || signature.verify_key(&self.asked(signature, &[])).is_ok();
         proofs.hold("key", &self.primary, signature, Some(&[]), verify)
+    }
+
+    /// Asks the primary key for a signature over itself and `more`.
+    fn asked(&self, signature: &Signature, more: &[u8]) -> Asked<'_, PublicKey> {
+        Asked::about(&self.primary, signature, &[&framed(&self.primary), more].concat())
     }
 
     /// A user ID whose certification was taken back later says nothing.
@@ -214,7 +221,10 @@ impl Certificate {
 
     /// A keyring holds certifications by many others; theirs do not name this key, and cost nothing.
     fn certified(&self, id: &UserId, signature: &Signature, proofs: &Proofs) -> bool {
-        let verify = || signature.verify_certification(&self.primary, Tag::UserId, id).is_ok();
+        let verify = || {
+            let asked = self.asked(signature, &framed_user(id.id()));
+            signature.verify_certification(&asked, Tag::UserId, id).is_ok()
+        };
         names(signature, &self.primary)
             && proofs.hold("user", &self.primary, signature, Some(id.id()), verify)
     }
@@ -231,7 +241,7 @@ impl Certificate {
         check_created("the subkey", created, now)?;
         let subkey = bytes(key);
         let is_bound = |it: &&Signature| {
-            let verify = || it.verify_subkey_binding(&self.primary, key).is_ok();
+            let verify = || it.verify_subkey_binding(&self.asked(it, &framed(key)), key).is_ok();
             proofs.hold("subkey", &self.primary, it, subkey.as_deref(), verify)
         };
         let verified: Vec<&Signature> = signatures.iter().filter(is_bound).collect();
@@ -259,7 +269,10 @@ impl Certificate {
     ) -> Result<(), String> {
         let primary = bytes(&self.primary);
         let agreed = binding.embedded_signature().is_some_and(|back| {
-            let verify = || back.verify_primary_key_binding(key, &self.primary).is_ok();
+            let verify = || {
+                let data = [framed(&self.primary), framed(key)].concat();
+                back.verify_primary_key_binding(&Asked::about(key, back, &data), &self.primary).is_ok()
+            };
             check_signature(back, now).is_ok() && proofs.hold("back", key, back, primary.as_deref(), verify)
         });
         match agreed {

@@ -11,6 +11,7 @@ mod certificate;
 mod cleartext;
 mod packets;
 mod proofs;
+mod rsa;
 mod verify;
 
 use std::fmt;
