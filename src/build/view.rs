@@ -1,6 +1,7 @@
 //! What is seen of a root by reading its layers: chosen files, paths, directories and links. Nothing is unpacked.
 //!
-//! Layers are read one after another, each once, from the store; what is seen is bounded by what is asked for.
+//! Layers are read one after another, each once, from the store or on their way there; what is seen is bounded by what is
+//! asked for.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
@@ -9,11 +10,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::pieces;
-use crate::digest::HashingReader;
+use crate::digest::{Digest, HashingReader};
 use crate::inside::Found;
 use crate::layer::{self, Entry, Kind, Skeleton};
 use crate::oci::Layer;
-use crate::store::{Scratch, Store};
+use crate::store::{Growing, Scratch, Store};
 
 /// No more than this is read of a file; a dpkg status of 5,000 packages has 8 MB, rpm's database of them 150 MB.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -55,7 +56,8 @@ impl View {
     /// # Errors
     /// When a layer can't be read, or isn't what its diff ID says.
     pub fn of(layers: &[Layer], store: &Store, ask: &dyn Fn(&Entry) -> Ask) -> Result<View> {
-        Look { store, ask, has_insides: false, root: None }.at(layers).map(|(view, _)| view)
+        let coming = &Coming::default();
+        Look { store, coming, ask, has_insides: false, root: None }.at(layers).map(|(view, _)| view)
     }
 
     fn add(
@@ -100,10 +102,15 @@ impl View {
     }
 }
 
+/// Blobs that are still coming into a store, by digest.
+pub type Coming = BTreeMap<Digest, Growing>;
+
 /// How layers are looked at.
 pub struct Look<'a> {
     /// What has them.
     pub store: &'a Store,
+    /// Those of them that it will have.
+    pub coming: &'a Coming,
     /// What is asked of them.
     pub ask: &'a dyn Fn(&Entry) -> Ask,
     /// Whether every file is looked into.
@@ -129,6 +136,14 @@ impl Look<'_> {
         Ok((view, is_unpacked))
     }
 
+    fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send>> {
+        let digest = &layer.descriptor.digest;
+        Ok(match self.coming.get(digest) {
+            Some(growing) => Box::new(growing.reader(self.store, digest)),
+            None => Box::new(self.store.open_blob(digest)?),
+        })
+    }
+
     /// Decompresses a layer on one thread, looks at it on this one, and unpacks it on a third.
     fn look(
         &self,
@@ -137,8 +152,7 @@ impl Look<'_> {
         root: Option<&Path>,
         scratch: Option<&Path>,
     ) -> Result<bool> {
-        let blob = BufReader::with_capacity(1 << 18, self.store.open_blob(&layer.descriptor.digest)?);
-        let plain = layer::decompress(blob)?;
+        let plain = layer::decompress(BufReader::with_capacity(1 << 18, self.open(layer)?))?;
         let (taker, tar) = pieces::channel();
         std::thread::scope(|scope| {
             let mut takers = vec![taker];
@@ -182,7 +196,8 @@ mod tests {
             layer(&store, "c.egg-info", NOTE, &["a.egg-info"]),
             layer(&store, "b.egg-info", b"Name: bar\nVersion: 2\n", &[]),
         ];
-        let look = Look { store: &store, ask: &|_| Ask::Nothing, has_insides: true, root: None };
+        let coming = &Coming::default();
+        let look = Look { store: &store, coming, ask: &|_| Ask::Nothing, has_insides: true, root: None };
         let (view, _) = look.at(&layers).unwrap();
         let mut told: Vec<String> =
             view.found.components.iter().map(|one| format!("{} {}", one.path, one.purl)).collect();

@@ -21,7 +21,7 @@ use super::{MANIFEST_LIMIT, Pushed, Reason, Section};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};
 use crate::progress::Task;
-use crate::store::Store;
+use crate::store::{Growth, Store};
 
 /// The file that says: this is a layout.
 const MARKER: &str = "oci-layout";
@@ -104,11 +104,12 @@ impl Layout {
         blob: &Descriptor,
         store: &Store,
         task: &Task,
+        growth: Option<&Growth>,
     ) -> Result<(), Reason> {
         let path = self.blob_path(&blob.digest);
         let mut file = tokio::fs::File::from_std(open_regular(&path)?.ok_or(Reason::Missing)?);
         let mut meter = Meter::start(Some(task), blob.size);
-        let mut writer = store.blob_writer()?;
+        let mut writer = growth.map_or_else(|| store.blob_writer(), |growth| growth.writer(store))?;
         let mut piece = vec![0; PIECE];
         loop {
             let n_bytes = file.read(&mut piece).await.map_err(Reason::io("read", &path))?;

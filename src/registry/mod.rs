@@ -38,7 +38,7 @@ pub use section::{Section, whole_file};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Manifest};
 use crate::progress::Task;
-use crate::store::Store;
+use crate::store::{Growth, Store};
 pub use crate::transport::{ClientCertificate, Credentials, Retry};
 use layout::Layout;
 use remote::Remote;
@@ -156,10 +156,33 @@ impl Registry {
     ///
     /// The bytes to come are told to `task` only when they really have to come.
     pub async fn pull_blob(&self, blob: &Descriptor, store: &Store, task: &Task) -> Result<()> {
+        self.pull(blob, store, task, None).await
+    }
+
+    /// Does the same with a blob that is read meanwhile.
+    pub async fn pull_growing(
+        &self,
+        blob: &Descriptor,
+        store: &Store,
+        task: &Task,
+        growth: Growth,
+    ) -> Result<()> {
+        self.pull(blob, store, task, Some(&growth)).await?;
+        growth.is_kept();
+        Ok(())
+    }
+
+    async fn pull(
+        &self,
+        blob: &Descriptor,
+        store: &Store,
+        task: &Task,
+        growth: Option<&Growth>,
+    ) -> Result<()> {
         let pulled = match &self.place {
             _ if store.contains(&blob.digest) => Ok(()),
-            Place::Remote(remote) => remote.pull_blob(blob, store, task).await,
-            Place::Layout(layout) => layout.pull_blob(blob, store, task).await,
+            Place::Remote(remote) => remote.pull_blob(blob, store, task, growth).await,
+            Place::Layout(layout) => layout.pull_blob(blob, store, task, growth).await,
         };
         pulled.map_err(Error::of("pull", self.named(&blob.digest.to_string())))
     }

@@ -27,7 +27,7 @@ use crate::digest::Digest;
 use crate::oci::{Descriptor, Reference, media_type};
 use crate::progress::Task;
 use crate::redact;
-use crate::store::Store;
+use crate::store::{Growth, Store};
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -132,21 +132,28 @@ impl Remote {
         blob: &Descriptor,
         store: &Store,
         task: &Task,
+        growth: Option<&Growth>,
     ) -> Result<(), Reason> {
         let mut meter = Meter::start(Some(task), blob.size);
         let mut attempts = self.door.attempts();
         loop {
             meter.restart_at(0);
-            match self.download(blob, store, &mut meter).await {
+            match self.download(blob, store, &mut meter, growth).await {
                 Err(reason) if attempts.another(&reason).await => {}
                 result => return result,
             }
         }
     }
 
-    async fn download(&self, blob: &Descriptor, store: &Store, meter: &mut Meter<'_>) -> Result<(), Reason> {
+    async fn download(
+        &self,
+        blob: &Descriptor,
+        store: &Store,
+        meter: &mut Meter<'_>,
+        growth: Option<&Growth>,
+    ) -> Result<(), Reason> {
         let mut response = self.get_blob(&blob.digest).await?;
-        let mut writer = store.blob_writer()?;
+        let mut writer = growth.map_or_else(|| store.blob_writer(), |growth| growth.writer(store))?;
         while let Some(chunk) = response.chunk().await? {
             meter.moved(chunk.len() as u64);
             meter.check_not_beyond(blob.size)?;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Scratch, Store};
+use super::{Error, Growing, Scratch, Store};
 use crate::digest::{Digest, HashingWriter};
 
 /// A blob being written; dropped before it is committed, it leaves nothing.
@@ -13,6 +13,8 @@ pub struct BlobWriter {
     scratch: Scratch,
     file: HashingWriter<File>,
     n_left: u64,
+    /// Told of what is written.
+    growing: Option<Growing>,
 }
 
 impl BlobWriter {
@@ -20,7 +22,16 @@ impl BlobWriter {
         let scratch = store.scratch()?;
         let path = scratch.path().join("blob");
         let file = File::create(&path).map_err(Error::io("create", &path))?;
-        Ok(BlobWriter { store: store.clone(), scratch, file: HashingWriter::new(file), n_left: u64::MAX })
+        let (store, file) = (store.clone(), HashingWriter::new(file));
+        Ok(BlobWriter { store, scratch, file, n_left: u64::MAX, growing: None })
+    }
+
+    /// Returns also the file, to be read meanwhile.
+    pub(super) fn watched(store: &Store, growing: Growing) -> Result<(BlobWriter, File), Error> {
+        let writer = BlobWriter { growing: Some(growing), ..BlobWriter::create(store)? };
+        let path = writer.path();
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        Ok((writer, file))
     }
 
     /// Returns a directory for what is needed beside it, which goes away with it.
@@ -68,6 +79,7 @@ impl Write for BlobWriter {
         }
         let n = self.file.write(bytes)?;
         self.n_left -= n as u64;
+        self.growing.iter().for_each(|growing| growing.grow(n));
         Ok(n)
     }
 

@@ -6,6 +6,7 @@
 
 mod blob;
 mod cache;
+mod growth;
 mod prune;
 mod scratch;
 
@@ -19,6 +20,7 @@ use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 pub use blob::BlobWriter;
 pub use cache::{CachePlace, Claim};
+pub use growth::{Growing, Growth};
 pub use prune::{Bound, InvalidBound, Pruned};
 pub use scratch::Scratch;
 

@@ -13,7 +13,7 @@ use super::others::{self, Listed};
 use crate::bom::Package;
 use crate::build::blobs::Blobs;
 use crate::build::licences;
-use crate::build::view::{Ask, Look, View};
+use crate::build::view::{Ask, Coming, Look, View};
 use crate::debian::{self, status};
 use crate::inside::Found;
 use crate::layer::{Entry, Kind, Skeleton};
@@ -103,16 +103,17 @@ pub(super) struct Looked {
     pub(super) found: Found,
 }
 
-/// Reads layers of the store; with `root` they are unpacked in passing, and their root is kept there.
+/// Reads layers of the store, those that are coming there meanwhile; with `root` they are unpacked in passing, and their root is kept there.
 pub(super) async fn look_into(
     layers: &[Layer],
+    coming: Coming,
     store: &Store,
     depth: Depth,
     root: Option<&Blobs>,
 ) -> Result<Looked> {
     let (layers, store, root) = (layers.to_vec(), store.clone(), root.cloned());
     tokio::task::spawn_blocking(move || {
-        let view = view(&layers, &store, depth, root.as_ref())?;
+        let view = view(&layers, &coming, &store, depth, root.as_ref())?;
         let facts = facts_of(&view)?;
         let mut licences = licences::of_view(&view, &facts.installed()?);
         let Listed { packages: others, texts, incomplete } = others::of_view(&view)?;
@@ -124,7 +125,13 @@ pub(super) async fn look_into(
     .await?
 }
 
-fn view(layers: &[Layer], store: &Store, depth: Depth, root: Option<&Blobs>) -> Result<View> {
+fn view(
+    layers: &[Layer],
+    coming: &Coming,
+    store: &Store,
+    depth: Depth,
+    root: Option<&Blobs>,
+) -> Result<View> {
     let copyrights = licences::Bounded::default();
     let is_listed = |entry: &Entry| is_fact(entry) || others::is_list(&entry.path);
     let ask = |entry: &Entry| match is_listed(entry) || depth == Depth::Insides && copyrights.wants(entry) {
@@ -132,7 +139,7 @@ fn view(layers: &[Layer], store: &Store, depth: Depth, root: Option<&Blobs>) -> 
         false => Ask::Nothing,
     };
     let look = |root: Option<&Path>| {
-        Look { store, ask: &ask, has_insides: depth == Depth::Insides, root }.at(layers)
+        Look { store, coming, ask: &ask, has_insides: depth == Depth::Insides, root }.at(layers)
     };
     match root {
         Some(blobs) => blobs.root_in_passing(layers, look),

@@ -1,14 +1,17 @@
 //! Images in registries: which one a name means, and what it is made of.
 
-use anyhow::{Context, Result, anyhow, bail};
-use futures_util::future::try_join_all;
+use std::collections::BTreeMap;
 
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::future::{join, try_join_all};
+
+use crate::build::view::Coming;
 use crate::digest::{Digest, Sha512};
 use crate::oci::{Config, Descriptor, Image, Index, Layer, Manifest, Platform, Reference, media_type};
 use crate::progress::Progress;
 use crate::redact;
 use crate::registry::Registry;
-use crate::store::Store;
+use crate::store::{Growth, Store};
 
 /// No configuration is larger.
 pub const LARGEST_CONFIG: u64 = 8 << 20;
@@ -100,19 +103,41 @@ pub async fn describe(
     Ok(image)
 }
 
-/// Pulls an image: its layers are in the store then. Returns the SHA-512 digest of its manifest, too.
-pub async fn pull_image(
+/// Pulls an image, and lets `look` see its layers while they come: they are in the store then. Returns what it is, the
+/// SHA-512 digest of its manifest, and what was seen.
+///
+/// What was seen counts once all has come; where it couldn't be, `look` is asked once more.
+pub(super) async fn pull_image<T>(
     digest: &Digest,
     registry: &Registry,
     store: &Store,
     progress: &Progress,
-) -> Result<(Image, Sha512)> {
+    look: impl AsyncFn(&Image, Coming) -> Result<T>,
+) -> Result<(Image, Sha512, T)> {
     let (manifest, sha512) = manifest_of(digest, registry).await?;
     let task = progress.start(format!("pull {}@sha256:{}", registry.name(), digest.short()));
-    let blobs: Vec<&Descriptor> = std::iter::once(&manifest.config).chain(&manifest.layers).collect();
-    try_join_all(blobs.iter().map(|blob| registry.pull_blob(blob, store, &task))).await?;
-    task.done(&format!("{} layers", manifest.layers.len()));
-    Ok((image_of(&manifest, registry, store)?, sha512))
+    registry.pull_blob(&manifest.config, store, &task).await?;
+    let image = image_of(&manifest, registry, store)?;
+    let blobs: BTreeMap<Digest, &Descriptor> =
+        manifest.layers.iter().map(|layer| (layer.digest, layer)).collect();
+    let growths: Vec<Growth> = blobs.iter().map(|_| Growth::default()).collect();
+    let coming = blobs.keys().copied().zip(growths.iter().map(Growth::growing)).collect();
+    let n_layers = manifest.layers.len();
+    let pulled = async move {
+        let pulls = blobs.into_values().zip(growths);
+        let pulls = pulls.map(|(blob, growth)| registry.pull_growing(blob, store, &task, growth));
+        try_join_all(pulls).await?;
+        task.done(&format!("{n_layers} layers"));
+        Ok::<_, anyhow::Error>(())
+    };
+    // A download that breaks off is told rather than what that did to the looking.
+    let (pulled, seen) = join(pulled, look(&image, coming)).await;
+    pulled?;
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(_) => look(&image, Coming::default()).await?,
+    };
+    Ok((image, sha512, seen))
 }
 
 async fn manifest_of(digest: &Digest, registry: &Registry) -> Result<(Manifest, Sha512)> {

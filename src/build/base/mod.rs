@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use account::Account;
 pub use facts::Facts;
 pub use image::{
-    LARGEST_CONFIG, choose, describe, is_index, parse_config, pin, pin_digest, pin_in_layout, pull_image,
+    LARGEST_CONFIG, choose, describe, is_index, parse_config, pin, pin_digest, pin_in_layout,
 };
 pub use os_release::OsRelease;
 
@@ -220,10 +220,12 @@ impl Place<'_> {
     }
 
     async fn look(&self, depth: Depth) -> Result<Base> {
-        let (image, sha512) =
-            image::pull_image(&self.digest, self.registry, self.store, self.progress).await?;
-        let Looked { facts, skeleton, others, licences, found } =
-            facts::look_into(&image.layers, self.store, depth, self.root).await?;
+        let look = async |image: &Image, coming| {
+            facts::look_into(&image.layers, coming, self.store, depth, self.root).await
+        };
+        let (image, sha512, looked) =
+            image::pull_image(&self.digest, self.registry, self.store, self.progress, look).await?;
+        let Looked { facts, skeleton, others, licences, found } = looked;
         let (kind, digest) = (RECORD.into(), self.digest);
         let sha512 = Some(sha512);
         Ok(Base { kind, digest, sha512, image, facts, skeleton, others, licences, found, taken_over: None })
