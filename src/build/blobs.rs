@@ -73,8 +73,18 @@ impl Blobs {
         Ok(())
     }
 
+    /// Returns the blobs of the store alone.
+    pub fn of_store(store: &Store, progress: &Progress) -> Blobs {
+        let (_, waiter) = Waiter::new();
+        Blobs::new(store.clone(), progress.clone(), waiter, Vec::new())
+    }
+
     /// Returns a directory that holds the root of these layers. It is shared: nobody may write to it.
     pub fn root(&self, layers: &[Layer]) -> Result<PathBuf> {
+        if let [_] = layers {
+            let directories = self.stack(layers)?;
+            return directories.into_iter().next().context("internal error: a layer without a directory");
+        }
         if let Some(tree) = self.store.tree(&self.root_key(layers)) {
             return Ok(tree);
         }
@@ -85,24 +95,41 @@ impl Blobs {
         Ok(self.store.keep_tree(&self.root_key(layers), &root)?)
     }
 
-    /// Lets `look` read these layers. Where their root isn't there yet it is told of an empty one to unpack them into
-    /// meanwhile, and returns whether that holds all of them.
-    pub fn root_in_passing<T>(
+    /// Lets `look` read these layers, in their order. Where their directories aren't there yet it has each of them unpacked
+    /// meanwhile; it returns whether that was done with all.
+    pub fn in_passing<T>(
         &self,
         layers: &[Layer],
-        look: impl FnOnce(Option<&Path>) -> Result<(T, bool)>,
+        shape: Shape,
+        look: impl FnOnce(Option<&Unpacking<'_>>) -> Result<(T, bool)>,
     ) -> Result<T> {
-        if self.store.tree(&self.root_key(layers)).is_some() {
+        let is_root = shape == Shape::Root && layers.len() > 1;
+        let is_there = match is_root {
+            true => self.store.tree(&self.root_key(layers)).is_some(),
+            false => self.kept(layers).is_some(),
+        };
+        if is_there {
             return look(None).map(|(seen, _)| seen);
         }
         let scratch = self.store.scratch()?;
-        let root = scratch.path().join("root");
-        layer::make_root(&root)?;
-        let (seen, is_whole) = look(Some(&root))?;
+        let unpacking = Unpacking { scratch: scratch.path(), is_root, made: Mutex::default() };
+        let (seen, is_whole) = look(Some(&unpacking))?;
         if is_whole {
-            self.store.keep_tree(&self.root_key(layers), &root)?;
+            self.keep_made(layers, unpacking)?;
         }
         Ok(seen)
+    }
+
+    fn keep_made(&self, layers: &[Layer], unpacking: Unpacking<'_>) -> Result<()> {
+        if unpacking.is_root {
+            self.store.keep_tree(&self.root_key(layers), &unpacking.directory(0))?;
+            return Ok(());
+        }
+        let made = unpacking.made.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (nth, (directory, standing)) in made.into_iter().enumerate() {
+            self.keep(&layers[..nth], &layers[nth], &directory, standing)?;
+        }
+        Ok(())
     }
 
     fn root_key(&self, layers: &[Layer]) -> Digest {
@@ -265,6 +292,49 @@ impl Blobs {
     }
 }
 
+/// What layers become when they are unpacked in passing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One directory for all of them.
+    Root,
+    /// A directory for each, for overlay mounts.
+    Stack,
+}
+
+/// Layers that are unpacked while somebody reads them.
+pub struct Unpacking<'a> {
+    scratch: &'a Path,
+    /// Whether all go into one directory.
+    is_root: bool,
+    made: Mutex<Vec<(PathBuf, Standing)>>,
+}
+
+impl Unpacking<'_> {
+    /// Unpacks the next layer, uncompressed.
+    ///
+    /// # Errors
+    /// When that can't be done; what was unpacked is worth nothing then.
+    pub fn next(&self, tar: impl Read) -> Result<()> {
+        let mut made =
+            self.made.lock().map_err(|_| anyhow!("internal error: a layer's unpacking panicked"))?;
+        let directory = self.directory(made.len());
+        if !directory.exists() {
+            layer::make_root(&directory)?;
+        }
+        if self.is_root {
+            return Ok(layer::apply(tar, &directory)?);
+        }
+        let mut below = || layer::Stack::open(&made.iter().map(|(below, _)| below).collect::<Vec<_>>());
+        let standing = layer::unpack_apart(tar, &directory, &mut below)?;
+        made.push((directory, standing));
+        Ok(())
+    }
+
+    fn directory(&self, nth: usize) -> PathBuf {
+        self.scratch.join(nth.to_string())
+    }
+}
+
 /// Which layers have a directory already, while the others get theirs.
 struct Growing {
     /// Whether there is one; none where that isn't known yet.
@@ -295,7 +365,7 @@ impl Growing {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, slice};
 
     use super::*;
     use crate::layer::{Compression, Kind, LayerWriter, Options, Stack, diff};
@@ -351,6 +421,44 @@ mod tests {
             // What is there needs no bytes any more.
             fs::remove_file(place.store.blob_path(&base.descriptor.digest)).unwrap();
             assert_eq!(blobs.stack(&[base, alone]).unwrap(), one[..2]);
+        });
+    }
+
+    #[test]
+    fn layers_become_directories_while_somebody_reads_them() {
+        let place = Place::new();
+        let base = place.layer(&[Entry::directory("d", 0o755), Entry::file("d/x", 0o644, 0)]);
+        let linked = place.layer(&[another_name("z", "d/x")]);
+        let (one, both) = (slice::from_ref(&base), [base.clone(), linked]);
+        place.with(|blobs| {
+            for (layers, shape) in [(one, Shape::Root), (&both, Shape::Root), (&both, Shape::Stack)] {
+                let mut read = |unpacking: Option<&Unpacking<'_>>| {
+                    let read = |layer| blobs.read(layer, &mut |tar| unpacking.unwrap().next(tar));
+                    layers.iter().try_for_each(read).map(|()| ((), true))
+                };
+                blobs.in_passing(layers, shape, &mut read).unwrap();
+                let is_there = |unpacking: Option<&Unpacking<'_>>| Ok((unpacking.is_none(), false));
+                assert!(blobs.in_passing(layers, shape, is_there).unwrap());
+            }
+            for layer in &both {
+                fs::remove_file(place.store.blob_path(&layer.descriptor.digest)).unwrap();
+            }
+            assert!(blobs.root(one).unwrap().join("d/x").exists());
+            assert!(blobs.root(&both).unwrap().join("z").exists());
+            assert_eq!(blobs.stack(&both).unwrap().len(), 2);
+        });
+    }
+
+    #[test]
+    fn what_could_not_be_unpacked_is_kept_by_nobody() {
+        let place = Place::new();
+        let layer = place.layer(&[Entry::directory("d", 0o755)]);
+        place.with(|blobs| {
+            let read =
+                |unpacking: Option<&Unpacking<'_>>| Ok((unpacking.unwrap().next(&b"no tar"[..]), false));
+            let layers = slice::from_ref(&layer);
+            assert!(blobs.in_passing(layers, Shape::Stack, read).unwrap().is_err());
+            assert_eq!(blobs.kept(layers), None);
         });
     }
 

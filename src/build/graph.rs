@@ -368,6 +368,11 @@ impl Graph {
         self.vertices.iter().enumerate().map(|(index, vertex)| (VertexId(index), vertex))
     }
 
+    /// Whether it runs commands of somebody's.
+    pub fn runs_commands(&self) -> bool {
+        self.vertices.iter().any(|vertex| matches!(vertex.op, Op::Run(_)))
+    }
+
     /// Returns a vertex.
     pub fn vertex(&self, id: VertexId) -> &Vertex {
         &self.vertices[id.0]

@@ -324,6 +324,7 @@ impl Work<'_> {
             sandbox: OnceLock::new(),
             copies: ops::ground::Copies::default(),
             secrets: self.request.recipe.secrets(),
+            is_first_run: memory.recalls_nothing() && graph.runs_commands(),
             keeps_failed: self.request.keeps_failed,
             compression: self.request.compression,
         };

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::blobs::Unpacking;
 use super::pieces;
 use crate::digest::{Digest, HashingReader};
 use crate::inside::Found;
@@ -57,7 +58,7 @@ impl View {
     /// When a layer can't be read, or isn't what its diff ID says.
     pub fn of(layers: &[Layer], store: &Store, ask: &dyn Fn(&Entry) -> Ask) -> Result<View> {
         let coming = &Coming::default();
-        Look { store, coming, ask, has_insides: false, root: None }.at(layers).map(|(view, _)| view)
+        Look { store, coming, ask, has_insides: false, unpacking: None }.at(layers).map(|(view, _)| view)
     }
 
     fn add(
@@ -115,22 +116,22 @@ pub struct Look<'a> {
     pub ask: &'a dyn Fn(&Entry) -> Ask,
     /// Whether every file is looked into.
     pub has_insides: bool,
-    /// An empty root that they are unpacked into meanwhile.
-    pub root: Option<&'a Path>,
+    /// What unpacks them meanwhile.
+    pub unpacking: Option<&'a Unpacking<'a>>,
 }
 
 impl Look<'_> {
-    /// Reads `layers`, lowest first; returns also whether the root holds all that they have.
+    /// Reads `layers`, lowest first; returns also whether all of them were unpacked.
     ///
     /// # Errors
     /// When a layer can't be read, or isn't what its diff ID says; not when it can't be unpacked.
     pub fn at(&self, layers: &[Layer]) -> Result<(View, bool)> {
         let scratch = self.has_insides.then(|| self.store.scratch()).transpose()?;
         let scratch = scratch.as_ref().map(Scratch::path);
-        let (mut view, mut is_unpacked) = (View::default(), self.root.is_some());
+        let (mut view, mut is_unpacked) = (View::default(), self.unpacking.is_some());
         for layer in layers {
-            let root = self.root.filter(|_| is_unpacked);
-            let looked = self.look(layer, &mut view, root, scratch);
+            let unpacking = self.unpacking.filter(|_| is_unpacked);
+            let looked = self.look(layer, &mut view, unpacking, scratch);
             is_unpacked = looked.with_context(|| format!("cannot read layer {}", layer.descriptor.digest))?;
         }
         Ok((view, is_unpacked))
@@ -149,17 +150,17 @@ impl Look<'_> {
         &self,
         layer: &Layer,
         view: &mut View,
-        root: Option<&Path>,
+        unpacking: Option<&Unpacking<'_>>,
         scratch: Option<&Path>,
     ) -> Result<bool> {
         let plain = layer::decompress(BufReader::with_capacity(1 << 18, self.open(layer)?))?;
         let (taker, tar) = pieces::channel();
         std::thread::scope(|scope| {
             let mut takers = vec![taker];
-            let unpacking = root.map(|root| {
+            let unpacking = unpacking.map(|unpacking| {
                 let (taker, tar) = pieces::channel();
                 takers.push(taker);
-                scope.spawn(move || layer::apply(tar, root).is_ok())
+                scope.spawn(move || unpacking.next(tar).is_ok())
             });
             let decompressing = scope.spawn(move || pieces::hand_out(plain, takers));
             let seen = view.add(layer, tar, self.ask, scratch);
@@ -197,7 +198,7 @@ mod tests {
             layer(&store, "b.egg-info", b"Name: bar\nVersion: 2\n", &[]),
         ];
         let coming = &Coming::default();
-        let look = Look { store: &store, coming, ask: &|_| Ask::Nothing, has_insides: true, root: None };
+        let look = Look { store: &store, coming, ask: &|_| Ask::Nothing, has_insides: true, unpacking: None };
         let (view, _) = look.at(&layers).unwrap();
         let mut told: Vec<String> =
             view.found.components.iter().map(|one| format!("{} {}", one.path, one.purl)).collect();

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::base::{self, Account, Base};
-use super::blobs::Blobs;
+use super::blobs::{Blobs, Shape};
 use super::context::Context;
 use super::graph::{
     Change, Copy, Delta, Download, Install, Instruction, NewUser, Op, Pull, Repository, Run, Snapshot,
@@ -72,6 +72,8 @@ pub struct Worker {
     pub copies: Copies,
     /// What commands may be told.
     pub secrets: Secrets,
+    /// Whether commands are run, and none is known from earlier.
+    pub is_first_run: bool,
     /// Whether the root of a command that fails is kept.
     pub keeps_failed: bool,
     /// How layers are compressed.
@@ -191,7 +193,7 @@ impl Worker {
             digest: op.digest,
             registry: &known.registry,
             known: &[],
-            root: None,
+            root: self.is_first_run.then_some((&self.blobs, Shape::Stack)),
             store: &self.store,
             progress: &self.progress,
         };

@@ -1,7 +1,6 @@
 //! Small files of a root, as its layers have them. Nothing is unpacked.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -11,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::os_release::OsRelease;
 use super::others::{self, Listed};
 use crate::bom::Package;
-use crate::build::blobs::Blobs;
+use crate::build::blobs::{Blobs, Shape, Unpacking};
 use crate::build::licences;
 use crate::build::view::{Ask, Coming, Look, View};
 use crate::debian::{self, status};
@@ -103,17 +102,20 @@ pub(super) struct Looked {
     pub(super) found: Found,
 }
 
-/// Reads layers of the store, those that are coming there meanwhile; with `root` they are unpacked in passing, and their root is kept there.
+/// Reads layers of the store, also those that are still coming there; with `root` they are unpacked in passing, and kept
+/// there.
 pub(super) async fn look_into(
     layers: &[Layer],
     coming: Coming,
     store: &Store,
     depth: Depth,
-    root: Option<&Blobs>,
+    root: Option<(&Blobs, Shape)>,
 ) -> Result<Looked> {
-    let (layers, store, root) = (layers.to_vec(), store.clone(), root.cloned());
+    let (layers, store) = (layers.to_vec(), store.clone());
+    let root = root.map(|(blobs, shape)| (blobs.clone(), shape));
     tokio::task::spawn_blocking(move || {
-        let view = view(&layers, &coming, &store, depth, root.as_ref())?;
+        let root = root.as_ref().map(|(blobs, shape)| (blobs, *shape));
+        let view = view(&layers, &coming, &store, depth, root)?;
         let facts = facts_of(&view)?;
         let mut licences = licences::of_view(&view, &facts.installed()?);
         let Listed { packages: others, texts, incomplete } = others::of_view(&view)?;
@@ -130,7 +132,7 @@ fn view(
     coming: &Coming,
     store: &Store,
     depth: Depth,
-    root: Option<&Blobs>,
+    root: Option<(&Blobs, Shape)>,
 ) -> Result<View> {
     let copyrights = licences::Bounded::default();
     let is_listed = |entry: &Entry| is_fact(entry) || others::is_list(&entry.path);
@@ -138,11 +140,11 @@ fn view(
         true => Ask::Content,
         false => Ask::Nothing,
     };
-    let look = |root: Option<&Path>| {
-        Look { store, coming, ask: &ask, has_insides: depth == Depth::Insides, root }.at(layers)
+    let look = |unpacking: Option<&Unpacking<'_>>| {
+        Look { store, coming, ask: &ask, has_insides: depth == Depth::Insides, unpacking }.at(layers)
     };
     match root {
-        Some(blobs) => blobs.root_in_passing(layers, look),
+        Some((blobs, shape)) => blobs.in_passing(layers, shape, look),
         None => look(None).map(|(view, _)| view),
     }
 }

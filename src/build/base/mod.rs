@@ -19,14 +19,12 @@ use serde::{Deserialize, Serialize};
 
 pub use account::Account;
 pub use facts::Facts;
-pub use image::{
-    LARGEST_CONFIG, choose, describe, is_index, parse_config, pin, pin_digest, pin_in_layout,
-};
+pub use image::{LARGEST_CONFIG, choose, describe, is_index, parse_config, pin, pin_digest, pin_in_layout};
 pub use os_release::OsRelease;
 
 use facts::{Depth, Looked};
 
-use super::blobs::Blobs;
+use super::blobs::{Blobs, Shape};
 use super::licences;
 use super::time::parse_rfc3339;
 use crate::bom::{self, Document};
@@ -148,7 +146,7 @@ pub struct Place<'a> {
     /// What earlier builds knew of bases.
     pub known: &'a [Arc<Base>],
     /// If its root will be needed: what keeps it. Layers that are read are unpacked in passing then.
-    pub root: Option<&'a Blobs>,
+    pub root: Option<(&'a Blobs, Shape)>,
     /// What keeps it, and what is known of it.
     pub store: &'a Store,
     /// Is told what is pulled.

@@ -17,12 +17,7 @@ use crate::registry::Location;
 /// it isn't needed.
 pub(super) fn keeper_of_root(subject: &Subject<'_>, world: &World) -> Option<Blobs> {
     let is_needed = subject.is_first && wish::adds_packages(subject.definition);
-    let blobs = || {
-        // Nothing is waited for: the layers are there when they are looked at.
-        let (_, waiter) = Waiter::new();
-        Blobs::new(world.store.clone(), world.progress.clone(), waiter, Vec::new())
-    };
-    is_needed.then(blobs)
+    is_needed.then(|| Blobs::of_store(&world.store, &world.progress))
 }
 
 /// Unpacks the root that packages will be put upon, if that wasn't done when it was looked at.

@@ -28,6 +28,7 @@ use crate::apt::sources::{self, Kind, Repository, Sources};
 use crate::bom;
 use crate::build::World;
 use crate::build::base::{self, Account, Base, Facts, OsRelease};
+use crate::build::blobs::Shape;
 use crate::build::cache::CacheRecord;
 use crate::build::context::Context;
 use crate::build::definition::{self, Definition, KeySource};
@@ -203,7 +204,7 @@ pub async fn load_base(
         digest,
         registry: &registry,
         known: &subject.recalled.bases,
-        root: root.as_ref(),
+        root: root.as_ref().map(|blobs| (blobs, Shape::Root)),
         store: &world.store,
         progress: &world.progress,
     };

@@ -64,6 +64,12 @@ pub(super) struct Evaluated {
     pub(super) config: Configuration,
 }
 
+impl Evaluated {
+    pub(super) fn runs_commands(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.kind, Kind::Run(_)))
+    }
+}
+
 /// An image that stages name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ImageName {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::downloads::shown;
-use super::evaluate::ImageName;
+use super::evaluate::{Evaluated, ImageName};
 use super::{Images, KnownImage, Layout, Stages, repositories};
 use crate::build::base::{self, Account, Base};
+use crate::build::blobs::{Blobs, Shape};
 use crate::build::cache::CacheRecord;
 use crate::build::lock::{
     InvalidLock, Lock, LockRequest, LockedBase, LockedFile, LockedImage, LockedRepository, PlatformLock,
@@ -46,11 +47,14 @@ pub async fn lock(
         Some(known) => {
             let locked = given.and_then(|locked| locked.base.as_ref());
             let asked = locked.map_or(Account::Any, |locked| Account::Pinned(locked.account));
+            let is_first = recalled.vertices.is_empty();
+            let is_run_upon = is_first && evaluated.iter().any(Evaluated::runs_commands);
+            let root = is_run_upon.then(|| Blobs::of_store(&world.store, &world.progress));
             let place = base::Place {
                 digest: known.digest,
                 registry: &known.registry,
                 known: &recalled.bases,
-                root: None,
+                root: root.as_ref().map(|blobs| (blobs, Shape::Stack)),
                 store: &world.store,
                 progress: &world.progress,
             };
