@@ -432,11 +432,11 @@ mod tests {
         let (one, both) = (slice::from_ref(&base), [base.clone(), linked]);
         place.with(|blobs| {
             for (layers, shape) in [(one, Shape::Root), (&both, Shape::Root), (&both, Shape::Stack)] {
-                let mut read = |unpacking: Option<&Unpacking<'_>>| {
+                let read = |unpacking: Option<&Unpacking<'_>>| {
                     let read = |layer| blobs.read(layer, &mut |tar| unpacking.unwrap().next(tar));
                     layers.iter().try_for_each(read).map(|()| ((), true))
                 };
-                blobs.in_passing(layers, shape, &mut read).unwrap();
+                blobs.in_passing(layers, shape, read).unwrap();
                 let is_there = |unpacking: Option<&Unpacking<'_>>| Ok((unpacking.is_none(), false));
                 assert!(blobs.in_passing(layers, shape, is_there).unwrap());
             }
