@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::{self, BufWriter, Write as _};
 use std::panic::resume_unwind;
 use std::str::FromStr;
 use std::thread::{self, ScopedJoinHandle};
 
 use super::{Document, cyclonedx, spdx, spdx3};
-use crate::digest::Digest;
+use crate::digest::{Digest, HashingWriter};
 
 /// A form of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,10 +115,25 @@ impl fmt::Display for Format {
     }
 }
 
+/// Raised when an account is written otherwise than by older builders, in any form.
+const RECIPE: u32 = 1;
+
 /// Makes a form of an account that others have, which bears the account's name.
 type Maker = fn(&Document, &str) -> Vec<u8>;
 
 impl Document {
+    /// Returns a digest of all that the account says, and of how this builder writes it: of what has the same one, all forms
+    /// are the same.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = HashingWriter::new(io::sink());
+        let mut buffered = BufWriter::new(&mut hasher);
+        let said = (RECIPE, env!("CARGO_PKG_VERSION"), self);
+        serde_json::to_writer(&mut buffered, &said).expect("an account has a JSON form");
+        buffered.flush().expect("what is hashed goes nowhere");
+        drop(buffered);
+        hasher.finish().1
+    }
+
     /// Returns the account in this form: the same bytes for the same account.
     ///
     /// # Errors

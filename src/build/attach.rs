@@ -28,7 +28,8 @@ pub async fn newest(registry: &Registry, subject: &Digest, media_type: &str) -> 
     Ok(newest_of(&known, media_type).cloned())
 }
 
-fn newest_of<'l>(listed: &'l [Descriptor], media_type: &str) -> Option<&'l Descriptor> {
+/// Returns what counts among those listed of one type.
+pub(super) fn newest_of<'l>(listed: &'l [Descriptor], media_type: &str) -> Option<&'l Descriptor> {
     let of_type = listed.iter().filter(|artifact| artifact.artifact_type.as_deref() == Some(media_type));
     of_type.rev().min_by_key(|artifact| Reverse(generation(artifact)))
 }

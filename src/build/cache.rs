@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::attach;
 use super::base::Base;
 use super::cause::Parts;
+use super::documents::{Forms, Last};
 use super::graph::{Delta, Graph, Op, Vertex};
 use super::lock::Lock;
 use super::solve::{self, Executor, Inputs, Need, Outcome};
@@ -75,6 +76,9 @@ pub struct CacheRecord {
     pub answers: Option<Digest>,
     /// The lock's epoch, where it is the archives' own: then the same archives have it again.
     pub archive_epoch: Option<i64>,
+    /// The forms of its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forms: Option<Forms>,
 }
 
 impl CacheRecord {
@@ -93,10 +97,10 @@ fn json(record: &impl Serialize) -> Vec<u8> {
 ///
 /// # Errors
 /// When the registry can't be reached or lets us not in: better known before anything is built than when it is pushed.
-pub async fn recall(registry: &Registry, tags: &[String], world: &World) -> Result<CacheRecord> {
+pub async fn recall(registry: &Registry, tags: &[String], world: &World) -> Result<Option<Last>> {
     let progress = &world.progress;
     let recalled = match first_manifest(registry, tags).await {
-        Ok(None) => return Ok(CacheRecord::default()),
+        Ok(None) => return Ok(None),
         Ok(Some((subject, bytes))) => {
             let record = record_of(&subject, &bytes, registry, world);
             join(record, look_for_layers(&bytes, registry)).await.0
@@ -104,20 +108,22 @@ pub async fn recall(registry: &Registry, tags: &[String], world: &World) -> Resu
         Err(error) if error.is_of_the_registry() => return Err(error.into()),
         Err(error) => Err(error.into()),
     };
-    let mut record = recalled.unwrap_or_else(|error| {
+    let mut last = recalled.unwrap_or_else(|error| {
         progress.warn(format!("the last build's cache record is not used: {error:#}"));
-        CacheRecord::default()
+        None
     });
-    record.forget_what_is_gone(registry, progress).await?;
-    Ok(record)
+    if let Some(last) = &mut last {
+        last.record.forget_what_is_gone(registry, progress).await?;
+    }
+    Ok(last)
 }
 
 /// Reads the cache record of a further image, and opens its registry; one that can't be had is done without.
 pub async fn recall_from(location: &Location, world: &World) -> (Option<Registry>, CacheRecord) {
     let recalled = async {
         let registry = world.open(location).await?;
-        let record = recall(&registry, &[location.tag_or_digest()], world).await?;
-        Ok::<_, anyhow::Error>((registry, record))
+        let last = recall(&registry, &[location.tag_or_digest()], world).await?;
+        Ok::<_, anyhow::Error>((registry, last.map(|last| last.record).unwrap_or_default()))
     };
     let unused = |why: &str| {
         world.progress.warn(format!("cache_from {location}: {why}"));
@@ -155,20 +161,29 @@ async fn record_of(
     manifest: &[u8],
     registry: &Registry,
     world: &World,
-) -> Result<CacheRecord> {
-    let Some(newest) = attach::newest(registry, &subject.digest, MEDIA_TYPE).await? else {
-        return Ok(CacheRecord::default());
-    };
+) -> Result<Option<Last>> {
+    let Some(newest) = attach::newest(registry, &subject.digest, MEDIA_TYPE).await? else { return Ok(None) };
     if let Some(key) = &world.signing_key {
         let signed = Documents::read(registry, &subject.digest, slice::from_ref(key.public())).await?;
         if !signed.have(MEDIA_TYPE, &newest) {
             bail!("it was not signed with the key that this image is signed with");
         }
     }
-    let bytes = registry.artifact(&newest, LARGEST_RECORD).await?;
-    let record: CacheRecord = serde_json::from_slice(&bytes).context("it has another form")?;
+    let blob = registry.content_of(&newest).await?;
+    let record: CacheRecord = serde_json::from_slice(&content(&blob, registry, &world.store).await?)
+        .context("it has another form")?;
     record.check_is_of(&Manifest::parse(manifest)?)?;
-    Ok(record)
+    Ok(Some(Last { image: subject.digest, blob, record }))
+}
+
+/// Returns the bytes of a record; where the store is kept, they come but once.
+async fn content(blob: &Descriptor, registry: &Registry, store: &Store) -> Result<Vec<u8>> {
+    if store.contains(&blob.digest) {
+        return Ok(store.read_blob(&blob.digest, LARGEST_RECORD)?);
+    }
+    let bytes = registry.read_blob(blob, LARGEST_RECORD).await?;
+    store.put_verified(&blob.digest, &bytes)?;
+    Ok(bytes)
 }
 
 impl CacheRecord {
@@ -264,9 +279,7 @@ impl Memory {
 
     /// Whether what a vertex of `graph` needs is to be fetched from where packages are.
     pub fn lacks_packages(&self, graph: &Graph) -> bool {
-        let keys = graph.keys();
-        let needed = solve::needed(graph, &|id| self.knows(graph.vertex(id), &keys[id.index()]));
-        let fetches = |op: &Op| match op {
+        self.is_any_done(graph, |op| match op {
             Op::Install(_) => true,
             Op::Source(source) => source.package.is_some(),
             Op::Scratch
@@ -281,8 +294,18 @@ impl Memory {
             | Op::Workdir(_)
             | Op::Transfer(_)
             | Op::Run(_) => false,
-        };
-        graph.vertices().zip(needed).any(|((_, vertex), need)| need == Need::Done && fetches(&vertex.op))
+        })
+    }
+
+    /// Whether nothing of `graph` has to be built.
+    pub fn knows_all(&self, graph: &Graph) -> bool {
+        !self.is_any_done(graph, is_worth_remembering)
+    }
+
+    fn is_any_done(&self, graph: &Graph, is_meant: impl Fn(&Op) -> bool) -> bool {
+        let keys = graph.keys();
+        let needed = solve::needed(graph, &|id| self.knows(graph.vertex(id), &keys[id.index()]));
+        graph.vertices().zip(needed).any(|((_, vertex), need)| need == Need::Done && is_meant(&vertex.op))
     }
 
     fn knows(&self, vertex: &Vertex, key: &Digest) -> bool {

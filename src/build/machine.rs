@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::base::Facts;
 use super::lock::logins::{self, Login};
@@ -10,8 +11,25 @@ use super::lock::logins::{self, Login};
 /// No file of an apt configuration is larger.
 const LARGEST_FILE: u64 = 16 << 20;
 
-/// Reads this machine's keyrings, os-release and the apt configuration in `apt`; what can't be read counts as absent.
-pub fn facts(apt: &Path) -> Facts {
+/// This machine, which is looked at when somebody first wants to know of it: most bases say all themselves.
+pub struct Machine {
+    apt: PathBuf,
+    facts: OnceLock<Facts>,
+}
+
+impl Machine {
+    /// Returns this machine, whose apt configuration is in `apt`.
+    pub fn new(apt: PathBuf) -> Machine {
+        Machine { apt, facts: OnceLock::new() }
+    }
+
+    /// Returns its keyrings, os-release and apt configuration; what can't be read counts as absent.
+    pub fn facts(&self) -> &Facts {
+        self.facts.get_or_init(|| facts(&self.apt))
+    }
+}
+
+fn facts(apt: &Path) -> Facts {
     let mut files = BTreeMap::new();
     for name in ["sources.list", "trusted.gpg", "preferences"] {
         take(&apt.join(name), &format!("etc/apt/{name}"), &mut files);

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod cause;
 pub mod context;
 pub mod definition;
+pub mod documents;
 pub mod dot;
 pub mod export;
 pub mod graph;
@@ -44,11 +45,11 @@ pub mod worker;
 pub mod world;
 
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::{OptionFuture, join};
 
 use base::Base;
 use blobs::{BlobSource, Blobs};
@@ -57,9 +58,11 @@ use cache::{CacheRecord, Caching, Fate, Memory, VertexRecord};
 use cause::Parts;
 use context::Context;
 use definition::Policy;
+use documents::{Last, Writing};
 use graph::{Graph, Snapshot};
 use lock::keep::Kept;
 use lock::places::Places;
+use lock::resolve::Tagged;
 use lock::{Lock, PlatformLock};
 use policy::Violations;
 pub use product::{DefinitionRequest, Recipe};
@@ -138,10 +141,11 @@ pub struct Built {
 pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let product = Product::read(request, &world.progress)?;
     let registry = world.open(&request.destination.location).await?;
-    let (mut recalled, known_at) = recall(request, &registry, world).await?;
-    let vertices = std::mem::take(&mut recalled.vertices);
+    let begun = join(recall(request, &registry, world), product.tagged(request, world)).await;
+    let (Recalled { record: recalled, known_at, last }, tagged) = (begun.0?, begun.1?);
+    let vertices = recalled.vertices.clone();
     let memory = Memory::new(world.store.clone(), vertices, request.is_without_cache);
-    let (locked, graph) = pin_and_plan(&product, request, &recalled, &memory, world).await?;
+    let (locked, graph) = pin_and_plan(&product, request, &recalled, tagged.as_ref(), &memory, world).await?;
     let policies = product.policies(request);
     let pinned = locked.lock.platform(&request.platform)?;
     Violations::check(policy::before_building(&policies, pinned, &graph))?;
@@ -153,7 +157,10 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let parts = cause::parts(&graph);
     let causes = cause::causes(&parts, &recalled.parts);
     let inputs = StepInputs::of(&graph);
-    let solved = work.solve(graph, memory, causes).await;
+    let last_one = last.as_ref().filter(|_| !request.is_without_cache);
+    let lock_file = lock.artifact();
+    let look = last_one.filter(|_| memory.knows_all(&graph)).map(|last| last.look(&registry, &lock_file));
+    let (solved, _) = join(work.solve(graph, memory, causes), OptionFuture::from(look)).await;
     let mut solved = solved.map_err(|error| product.located(error))?;
     work.verify(&mut solved.snapshot.bom, &inputs);
     let subject = work.subject(product.name(request), &solved.snapshot)?;
@@ -161,11 +168,23 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let document = bom::Document { graph, ..bom::Document::new(bom, subject) };
     judge(&policies, &document, &solved.snapshot)?;
     let record = work.record(std::mem::take(&mut solved.records), &solved.snapshot.image, parts);
-    let documents = work.documents(&document, &product.bom_formats(request), &record)?;
-    let digest = documents.first().and_then(Artifact::blob).map(|account| account.descriptor().digest);
+    let formats = product.bom_formats(request);
+    let writing = Writing {
+        document: &document,
+        formats: &formats,
+        epoch: lock.epoch,
+        lock: lock_file,
+        record,
+        last: last_one,
+        registry: &registry,
+    };
+    let documents = writing.documents().await?;
+    let digest = documents.first().and_then(|account| account.layers().first().map(|blob| blob.digest));
     let (published, shipped) = work.publish(&product, &solved, documents).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     let bom = digest.context("internal error: no account")?;
+    // It has many parts, and nobody waits for their end.
+    thread::spawn(|| drop((recalled, last, solved.snapshot)));
     Ok(Built { document, published, fates: solved.fates, bom, lock, was_known })
 }
 
@@ -175,13 +194,15 @@ async fn pin_and_plan(
     product: &Product,
     request: &Request,
     recalled: &CacheRecord,
+    tagged: Option<&Tagged>,
     memory: &Memory,
     world: &World,
 ) -> Result<(Locked, Graph)> {
     let (mut is_anew, is_first) = (request.is_without_cache, memory.recalls_nothing());
     loop {
-        let past = Past { recalled, kept: Kept::new(), is_anew, is_first };
-        let locked = product.lock(request, past, world).await?;
+        let past = Past { recalled, kept: Kept::new(), is_anew, is_first, tagged };
+        let (locked, ()) = join(product.lock(request, past, world), product.read_ahead(request, world)).await;
+        let locked = locked?;
         let locked = Locked { lock: unless_the_same(locked.lock, recalled), ..locked };
         let graph = product.graph(request, &locked, world)?.compressed(request.compression);
         if !locked.is_taken_over || !memory.lacks_packages(&graph) {
@@ -201,20 +222,27 @@ fn judge(policies: &[Policy], document: &bom::Document, snapshot: &Snapshot) -> 
     Ok(Violations::check(policy::of_image(policies, &policy::Image { document, config, private_keys }))?)
 }
 
-/// Recalls what is known of the last image, and of the further ones; returns where their layers lie, too.
-async fn recall(
-    request: &Request,
-    registry: &Registry,
-    world: &World,
-) -> Result<(CacheRecord, Vec<BlobSource>)> {
-    let mut recalled = cache::recall(registry, &request.destination.tags, world).await?;
-    let mut known_at = vec![BlobSource { registry: registry.clone(), digests: recalled.layers() }];
+/// What is known of earlier images.
+struct Recalled {
+    /// What their records say.
+    record: CacheRecord,
+    /// Where their layers lie.
+    known_at: Vec<BlobSource>,
+    /// The record of the image that is to be put anew.
+    last: Option<Last>,
+}
+
+/// Recalls what is known of the last image, and of the further ones.
+async fn recall(request: &Request, registry: &Registry, world: &World) -> Result<Recalled> {
+    let last = cache::recall(registry, &request.destination.tags, world).await?;
+    let mut record = last.as_ref().map(|last| last.record.clone()).unwrap_or_default();
+    let mut known_at = vec![BlobSource { registry: registry.clone(), digests: record.layers() }];
     for location in &request.cache_from {
-        let (other, record) = cache::recall_from(location, world).await;
-        known_at.extend(other.map(|registry| BlobSource { registry, digests: record.layers() }));
-        recalled = recalled.or(record);
+        let (other, further) = cache::recall_from(location, world).await;
+        known_at.extend(other.map(|registry| BlobSource { registry, digests: further.layers() }));
+        record = record.or(further);
     }
-    Ok((recalled, known_at))
+    Ok(Recalled { record, known_at, last })
 }
 
 /// Labels that came with the base say who made that, and nothing of who made the image.
@@ -269,7 +297,9 @@ pub async fn make_graph(request: &Request, world: &World) -> Result<Graph> {
 /// Makes a lock of which nothing is built: no earlier image counts.
 async fn lock_alone(product: &Product, request: &Request, kept: Kept, world: &World) -> Result<Locked> {
     let recalled = &CacheRecord::default();
-    let past = Past { recalled, kept, is_anew: request.is_without_cache, is_first: false };
+    let tagged = product.tagged(request, world).await?;
+    let (is_anew, tagged) = (request.is_without_cache, tagged.as_ref());
+    let past = Past { recalled, kept, is_anew, is_first: false, tagged };
     product.lock(request, past, world).await
 }
 
@@ -371,6 +401,7 @@ impl Work<'_> {
             archive_epoch: has_archive_epoch.then_some(self.lock.epoch),
             lock: Some(self.lock.clone()),
             answers: self.question,
+            forms: None,
         }
     }
 
@@ -394,26 +425,6 @@ impl Work<'_> {
             lock: lock.content_digest(),
             dockerfile: self.request.recipe.account(lock),
         })
-    }
-
-    /// Returns what is attached to the image: account, lock and record, in this order.
-    fn documents(
-        &self,
-        document: &bom::Document,
-        formats: &bom::Formats,
-        record: &CacheRecord,
-    ) -> Result<Vec<Artifact>> {
-        let lock = self.lock;
-        let (views, record) = thread::scope(|scope| {
-            let record = scope.spawn(|| record.artifact());
-            (document.views(formats), record.join().unwrap_or_else(|panic| resume_unwind(panic)))
-        });
-        let views = views?
-            .into_iter()
-            .map(|(format, bytes)| (format.file_name(), Artifact::new(format.media_type(), bytes)));
-        let lock_file = Artifact::new(lock::MEDIA_TYPE, lock.to_json());
-        let others = [("estaleiro.lock", lock_file), ("cache.json", record)];
-        Ok(views.chain(others).map(|(title, artifact)| titled(artifact, title, lock.epoch)).collect())
     }
 
     /// Publishes the image with its documents and sources.

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
+use tokio::task::spawn_blocking;
 
-use super::base::Base;
+use super::base::{Account, Base};
 use super::bundle::Sources;
 use super::cache::CacheRecord;
 use super::context::Context;
-use super::definition::{self, Definition, FileOrigin, Policy, SourcePolicy, Spanned};
+use super::definition::{self, Definition, FileBlock, FileOrigin, Policy, SourcePolicy, Spanned};
 use super::graph::{CopiedRoot, Graph};
 use super::lock::keep::Kept;
 use super::lock::places::Places;
-use super::lock::resolve::{Resolved, Subject};
+use super::lock::resolve::{Resolved, Subject, Tagged};
 use super::lock::{self, Lock};
 use super::ops::roots::NotTaken;
 use super::secrets::Secrets;
@@ -147,6 +148,8 @@ pub(super) struct Past<'a> {
     pub(super) is_anew: bool,
     /// Whether an image is built right away of which nothing is known.
     pub(super) is_first: bool,
+    /// What [`Product::tagged`] found.
+    pub(super) tagged: Option<&'a Tagged>,
 }
 
 impl Product {
@@ -161,6 +164,31 @@ impl Product {
                 Product::Stage(Box::new(Stages::read(written, &request.platform, progress)?))
             }
         })
+    }
+
+    /// Asks what the name of its base stands for, unless a lock says so.
+    pub(super) async fn tagged(&self, request: &Request, world: &World) -> Result<Option<Tagged>> {
+        match (self, &request.lock) {
+            (Product::Image(defined), None) => {
+                lock::resolve::tagged(&defined.definition, &request.platform, world).await
+            }
+            (Product::Image(_) | Product::Stage(_), _) => Ok(None),
+        }
+    }
+
+    /// Reads what the graph will want to know of the context, as far as it is remembered until then.
+    pub(super) async fn read_ahead(&self, request: &Request, world: &World) {
+        let Product::Image(defined) = self else { return };
+        let context = request.context.clone().remembering(world.sums.clone());
+        let path = |file: &FileBlock| {
+            let FileOrigin::Context { path, .. } = &file.origin else { return None };
+            Some(path.value.clone())
+        };
+        let files: Vec<String> = defined.definition.image.files.iter().filter_map(path).collect();
+        if !files.is_empty() {
+            let read = spawn_blocking(move || files.iter().for_each(|path| context.source_ahead(path)));
+            let _ = read.await;
+        }
     }
 
     /// Uses the lock that is given, else makes one; either way loads what must be known of images.
@@ -256,8 +284,9 @@ impl Defined {
     async fn lock(&self, request: &Request, past: Past<'_>, world: &World) -> Result<Locked> {
         let (definition, platform) = (&self.definition, &request.platform);
         let (context, steps) = (&request.context, self.steps.asked());
-        let Past { recalled, kept, is_anew, is_first } = past;
-        let subject = Subject { definition, platform, context, recalled, kept, is_anew, is_first, steps };
+        let Past { recalled, kept, is_anew, is_first, tagged } = past;
+        let subject =
+            Subject { definition, platform, context, recalled, kept, is_anew, is_first, tagged, steps };
         let given = request.lock.as_ref().map(|lock| lock.platform(platform)).transpose()?;
         let made = match &request.lock {
             None => lock::resolve::resolve(&subject, world).await?,
@@ -320,8 +349,11 @@ async fn use_lock(
     lock::check::is_of(definition, &subject.steps, locked)?;
     lock::debs::check(&definition.image.apt, locked, &request.context, &world.store)?;
     let base = match (&definition.image.base, &locked.base) {
-        (definition::Base::Image(reference), Some(_)) => {
-            Some(lock::resolve::load_base(&reference.value, locked.base.as_ref(), subject, world).await?.1)
+        (definition::Base::Image(reference), Some(locked)) => {
+            let registry = world.open(&Location::Remote(reference.value.clone())).await?;
+            let (found, asked) =
+                (Tagged { registry, digest: locked.digest }, Account::Pinned(locked.account));
+            Some(lock::resolve::load_base(&reference.value, &found, asked, subject, world).await?.1)
         }
         (definition::Base::Scratch | definition::Base::Image(_), _) => None,
     };

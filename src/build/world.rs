@@ -6,11 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
-use super::base::Facts;
 use super::context::Sums;
 use super::lock::logins::Login;
 use super::lock::seen;
-use super::machine;
+use super::machine::Machine;
 use super::slsa::BUILD_VARIABLES;
 use crate::fetch::Fetcher;
 use crate::login::{self, Keychain};
@@ -37,7 +36,7 @@ pub struct World {
     /// How registries are reached, by host.
     pub accesses: Accesses,
     /// This machine's keyrings and apt configuration.
-    pub machine: Facts,
+    pub machine: Machine,
     /// Whether packages may come from this machine's own apt sources, when nobody names any.
     pub uses_machine_sources: bool,
     /// What the pipeline says of archives.
@@ -122,7 +121,7 @@ pub struct Settings {
 }
 
 impl World {
-    /// Opens the store and finds out about this machine.
+    /// Opens the store, and all else that a build needs.
     ///
     /// # Errors
     /// When the state directory can't be used, or `SOURCE_DATE_EPOCH` is no number.
@@ -136,7 +135,7 @@ impl World {
             store,
             progress,
             accesses: settings.accesses,
-            machine: machine::facts(&settings.apt_config),
+            machine: Machine::new(settings.apt_config),
             uses_machine_sources: settings.uses_machine_sources,
             apt: settings.apt,
             now: now(),

@@ -290,8 +290,13 @@ impl Registry {
         Ok(found)
     }
 
-    /// Reads the content of an artifact, its only layer, verified; one of more than `limit` bytes is refused.
+    /// Reads the content of an artifact, verified; one of more than `limit` bytes is refused.
     pub async fn artifact(&self, referrer: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+        self.read_blob(&self.content_of(referrer).await?, limit).await
+    }
+
+    /// Returns what the content of an artifact is, its only layer.
+    pub async fn content_of(&self, referrer: &Descriptor) -> Result<Descriptor> {
         let digest = referrer.digest.to_string();
         let error = || Error::of("read the artifact", self.named(&digest));
         let found = self.manifest(&digest).await?;
@@ -301,7 +306,7 @@ impl Registry {
             let n_layers = manifest.layers.len();
             return Err(error()(Reason::Unexpected(format!("expected one layer, got {n_layers}"))));
         };
-        self.read_blob(layer, limit).await
+        Ok(layer.clone())
     }
 
     /// Returns all tags, in the registry's order.

@@ -76,6 +76,13 @@ impl Artifact {
         Artifact { media_type, content, annotations: Annotations::new(), replace: false }
     }
 
+    /// Returns an artifact of one blob that is in the repository already, without remarks.
+    pub fn of_known(blob: &Descriptor) -> Artifact {
+        let content = Content::Blobs(vec![blob.clone()]);
+        let media_type = blob.media_type.clone();
+        Artifact { media_type, content, annotations: Annotations::new(), replace: false }
+    }
+
     /// Returns the blob that it holds, where that isn't in the repository already.
     pub fn blob(&self) -> Option<&Blob> {
         match &self.content {

@@ -84,6 +84,7 @@ impl Remote {
                 let is_asked_for =
                     |found: &Descriptor| name.parse().is_ok_and(|digest: Digest| found.digest == digest);
                 if let Some(found) = described.filter(|found| is_asked_for(found) || is_tag(name)) {
+                    self.seen.manifest(name, &found);
                     return Ok(Some(found));
                 }
             }

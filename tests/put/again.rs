@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use estaleiro::digest::Digest;
 use serde_json::{Value, json};
 
-use crate::pier::{self, APP, BOM, CACHE, Yard};
+use crate::pier::{self, APP, BOM, CACHE, CYCLONEDX, LOCK, SPDX, Yard};
 use crate::support::concourse::Outcome;
 use crate::support::registry::{Mount, Options};
 use crate::support::{DockerRegistry, TestImage, TestRegistry, tree};
@@ -346,12 +346,15 @@ fn an_account_or_a_lock_that_got_lost_is_attached_again() {
 
 #[test]
 fn an_account_whose_content_got_lost_is_attached_again() {
-    let harbour = Harbour::new();
-    let content = Digest::of(&harbour.first_bom);
-    pier::delete(&harbour.registry.host(), "app", &format!("blobs/{content}"));
-    let again = harbour.put();
-    assert!(harbour.registry.has_blob("app", &content));
-    harbour.assert_all_is_well(&again);
+    for kind in [BOM, CYCLONEDX, SPDX, LOCK] {
+        let harbour = Harbour::new();
+        let host = harbour.registry.host();
+        let content = Digest::of(pier::content(&host, "app", &pier::only(&harbour.referrers(), kind)));
+        pier::delete(&host, "app", &format!("blobs/{content}"));
+        let again = harbour.put();
+        assert!(harbour.registry.has_blob("app", &content), "{kind}");
+        harbour.assert_all_is_well(&again);
+    }
 }
 
 #[test]
@@ -405,8 +408,12 @@ fn of_several_accounts_of_an_image_the_last_one_is_got() {
     assert_ne!(boms[0], boms[1]);
     assert_eq!(boms[0], boms[2]);
     let lists = harbour.referrers();
-    assert_eq!(lists.iter().filter(|(kind, _)| kind == BOM).count(), 4);
-    assert_eq!(lists.iter().filter(|(kind, _)| kind == CACHE).count(), 1);
+    let n_listed = |wanted: &str| lists.iter().filter(|(kind, _)| kind == wanted).count();
+    assert_eq!(
+        [BOM, CACHE, LOCK].map(n_listed),
+        [4, 4, 1],
+        "a record tells which forms belong to its account"
+    );
 }
 
 #[test]
@@ -417,6 +424,18 @@ fn a_tag_that_somebody_else_moved_comes_back() {
     assert_eq!(again.version, harbour.first.version);
     assert_eq!(harbour.registry.resolve("app", "latest").unwrap(), pier::digest(&harbour.first));
     assert_eq!(pier::uploads(&harbour.registry), [], "the registry has it all");
+}
+
+#[test]
+fn a_record_that_is_on_this_machine_is_not_fetched_again() {
+    let (harbour, state) = (Harbour::new(), tempfile::tempdir().unwrap());
+    let concourse = pier::concourse(state.path());
+    for n_downloads in [1, 0] {
+        harbour.registry.log().clear();
+        let again = concourse.resource(harbour.source()).put(&pier::step(&harbour.yard)).unwrap().0;
+        assert!(again.stderr.contains(UNCHANGED), "{}", again.stderr);
+        assert_eq!(pier::downloads(&harbour.registry).len(), n_downloads);
+    }
 }
 
 #[test]

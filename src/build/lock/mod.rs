@@ -29,6 +29,7 @@ use super::definition::{Deb, DebOrigin};
 use crate::bom;
 use crate::digest::Digest;
 use crate::oci::{Platform, canonical_json};
+use crate::registry::Artifact;
 
 /// The media type, and artifact type, of a lock.
 pub const MEDIA_TYPE: &str = "application/vnd.estaleiro.lock.v1+json";
@@ -301,6 +302,11 @@ impl Lock {
         let mut text = serde_json::to_vec_pretty(self).expect("a lock has a JSON form");
         text.push(b'\n');
         text
+    }
+
+    /// Returns the lock as it is attached to an image.
+    pub fn artifact(&self) -> Artifact {
+        Artifact::new(MEDIA_TYPE, self.to_json())
     }
 
     /// Returns the digest of all that decides the image: the lock without builder, suites and mirrors.

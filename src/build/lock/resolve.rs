@@ -37,7 +37,7 @@ use crate::debian;
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
 use crate::redact;
-use crate::registry::Location;
+use crate::registry::{Location, Registry};
 
 /// No key file is larger.
 const LARGEST_KEY: u64 = 4 << 20;
@@ -60,8 +60,29 @@ pub struct Subject<'a> {
     pub is_anew: bool,
     /// Whether an image is built right away of which nothing is known.
     pub is_first: bool,
+    /// What the base's name stands for, unless that is locked.
+    pub tagged: Option<&'a Tagged>,
     /// The steps that files are taken from, as a lock repeats them.
     pub steps: Vec<String>,
+}
+
+/// An image that was found by its name.
+pub struct Tagged {
+    /// Where it is.
+    pub registry: Registry,
+    /// The digest of its manifest.
+    pub digest: Digest,
+}
+
+/// Asks what the name of a definition's base stands for, if it has one.
+///
+/// # Errors
+/// When there is no such image for the platform, or it can't be asked for.
+pub async fn tagged(definition: &Definition, platform: &Platform, world: &World) -> Result<Option<Tagged>> {
+    let definition::Base::Image(reference) = &definition.image.base else { return Ok(None) };
+    let registry = world.open(&Location::Remote(reference.value.clone())).await?;
+    let digest = base::pin("base image", &registry, &reference.value, platform).await?;
+    Ok(Some(Tagged { registry, digest }))
 }
 
 /// A lock that was made.
@@ -81,7 +102,10 @@ pub async fn resolve(subject: &Subject<'_>, world: &World) -> Result<Resolved> {
     let task = world.progress.start("lock");
     let base = match &subject.definition.image.base {
         definition::Base::Scratch => None,
-        definition::Base::Image(reference) => Some(load_base(&reference.value, None, subject, world).await?),
+        definition::Base::Image(reference) => {
+            let tagged = subject.tagged.context("internal error: nobody asked for the base")?;
+            Some(load_base(&reference.value, tagged, Account::Any, subject, world).await?)
+        }
     };
     let loaded = base.as_ref().map(|(_, base)| &**base);
     let apt = &subject.definition.image.apt;
@@ -186,23 +210,21 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Loads the base that a definition names, at the digest that a lock holds or the one that its tag stands for now.
+/// Loads the base that a definition names.
+///
+/// # Errors
+/// When it can't be pulled or read, or the account that is asked for isn't believed.
 pub async fn load_base(
     reference: &Reference,
-    locked: Option<&LockedBase>,
+    found: &Tagged,
+    asked: Account,
     subject: &Subject<'_>,
     world: &World,
 ) -> Result<(LockedBase, Arc<Base>)> {
-    let registry = world.open(&Location::Remote(reference.clone())).await?;
-    let digest = match locked {
-        Some(locked) => locked.digest,
-        None => base::pin("base image", &registry, reference, subject.platform).await?,
-    };
-    let asked = locked.map_or(Account::Any, |locked| Account::Pinned(locked.account));
     let root = ahead::keeper_of_root(subject, world);
     let place = base::Place {
-        digest,
-        registry: &registry,
+        digest: found.digest,
+        registry: &found.registry,
         known: &subject.recalled.bases,
         root: root.as_ref().map(|blobs| (blobs, Shape::Root)),
         store: &world.store,
@@ -210,7 +232,7 @@ pub async fn load_base(
     };
     let base = place.load(asked).await?;
     let name = Reference { digest: None, ..reference.clone() }.to_string();
-    Ok((LockedBase { name, digest, account: base.account(), sources: Vec::new() }, base))
+    Ok((LockedBase { name, digest: found.digest, account: base.account(), sources: Vec::new() }, base))
 }
 
 /// Finds where the files of the repositories that packages come from may be had.
@@ -248,7 +270,7 @@ async fn open_archives<'a>(
     let opened = repositories.iter().map(|repository| desk.open(repository, author));
     let mut suites = try_join_all(opened).await?;
     if author == Author::Machine {
-        let release = base.unwrap_or(&world.machine).os_release();
+        let release = base.unwrap_or_else(|| world.machine.facts()).os_release();
         suites.retain(|suite| is_of(suite, &release));
     }
     match suites.is_empty() && !wish::needs_no_repository(subject.definition) {
@@ -312,9 +334,9 @@ fn repositories(
             return Ok((Author::Base, repositories));
         }
     }
-    let release = base.unwrap_or(&world.machine).os_release();
+    let release = base.unwrap_or_else(|| world.machine.facts()).os_release();
     let repositories = match world.uses_machine_sources {
-        true => configured(&world.machine)?
+        true => configured(world.machine.facts())?
             .into_iter()
             .filter(|repository| may_be_of(repository, &release))
             .collect(),

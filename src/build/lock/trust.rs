@@ -11,6 +11,7 @@ use crate::apt::keyring::{Fingerprint, Keyring, Signer};
 use crate::apt::sources::{Repository, SignedBy};
 use crate::bom;
 use crate::build::base::Facts;
+use crate::build::machine::Machine;
 use crate::redact;
 
 /// The keyrings of distributions, which this machine may vouch with.
@@ -45,7 +46,7 @@ pub struct Trust<'a> {
     /// The base image's files.
     pub base: Option<&'a Facts>,
     /// This machine's files.
-    pub machine: &'a Facts,
+    pub machine: &'a Machine,
 }
 
 /// Keys that may vouch for a repository, and where each was found.
@@ -123,7 +124,7 @@ impl Trust<'_> {
             Author::Base => (self.base, None),
             Author::Machine => (None, Some(self.machine)),
         };
-        let found = base.and_then(|base| base.file(name)).or_else(|| machine?.file(name));
+        let found = base.and_then(|base| base.file(name)).or_else(|| machine?.facts().file(name));
         let Some(bytes) = found else {
             bail!(
                 "its signed-by names {name}, which is neither a key block nor a keyring of the base image or of this machine"
@@ -141,8 +142,8 @@ impl Trust<'_> {
         }
         parts.extend(match (author, self.base) {
             (Author::Pipeline | Author::Base, Some(base)) => trusted_parts(base)?,
-            (Author::Pipeline | Author::Base, None) => archive_keyrings(self.machine)?,
-            (Author::Machine, _) => trusted_parts(self.machine)?,
+            (Author::Pipeline | Author::Base, None) => archive_keyrings(self.machine.facts())?,
+            (Author::Machine, _) => trusted_parts(self.machine.facts())?,
         });
         Ok(Trusted::new(parts))
     }
