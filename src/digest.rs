@@ -148,6 +148,11 @@ impl<W> HashingWriter<W> {
         HashingWriter { inner, hasher: Hasher::new() }
     }
 
+    /// Returns the inner writer; what is written to it without this one isn't hashed.
+    pub fn inner_mut(&mut self) -> &mut W {
+        &mut self.inner
+    }
+
     /// Returns the inner writer, the digest of what was written and its length in bytes.
     pub fn finish(self) -> (W, Digest, u64) {
         let (digest, n_bytes) = self.hasher.finish();

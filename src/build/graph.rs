@@ -25,7 +25,7 @@ use super::definition::Owner;
 use super::lock::{LockedPackage, LockedSource};
 
 /// Raised when the bytes or the account that a vertex yields may change: what older builders kept is not used then.
-pub const RECIPE: u32 = 8;
+pub const RECIPE: u32 = 9;
 
 /// The place of a vertex in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::gzip::GzipWriter;
+use super::gzip::{GzipWriter, Ready};
 use crate::oci::media_type;
 
 /// The levels of gzip, which are libdeflate's, and the one that is taken without any: smaller than what `gzip -6` makes.
@@ -107,6 +109,15 @@ pub(super) enum Compressor<W: Write> {
 }
 
 impl<W: Write> Compressor<W> {
+    /// Returns what compresses large files before their turn, where each is compressed by itself; what that makes waits in
+    /// `directory`.
+    pub(super) fn ready(&mut self, directory: &Path) -> io::Result<Option<Arc<Ready>>> {
+        match self {
+            Compressor::Gzip(gzip) => gzip.ready(directory).map(Some),
+            Compressor::Zstd(_) => Ok(None),
+        }
+    }
+
     /// Ends the compressed bytes and returns where they went.
     pub(super) fn finish(self) -> io::Result<W> {
         match self {

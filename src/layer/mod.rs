@@ -42,6 +42,7 @@ pub use compress::compress;
 pub use compression::{Compression, InvalidCompression};
 pub use decompress::{decompress, is_plain};
 pub use entry::{Entry, Kind, Metadata};
+pub use gzip::Ready;
 pub use inspect::look_in_passing;
 pub use moments::{Moment, Moments};
 pub use pack::pack;

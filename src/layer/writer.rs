@@ -5,9 +5,11 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::compression::{Compression, Compressor};
 use super::entry::Whiteout;
+use super::gzip::Ready;
 use super::header::encode;
 use super::inspect::{self, Inspection};
 use super::private_key::PrivateKeySearch;
@@ -82,6 +84,12 @@ impl LayerWriter {
             found: Found::default(),
             directory,
         })
+    }
+
+    /// Returns what compresses large files before they are written, if the layer's compression allows it. Its bytes don't
+    /// depend on whether, or how much, that is used.
+    pub fn ready(&mut self) -> Result<Option<Arc<Ready>>, Error> {
+        self.tar.inner_mut().ready(&self.directory).map_err(Error::Write)
     }
 
     /// Writes an entry, whose content is exactly as long as it says. Entries come strictly sorted by the bytes of

@@ -1,4 +1,4 @@
-//! Layers compressed by zstd, when a put asks for it.
+//! Layers compressed by gzip, as others read them, and by zstd, when a put asks for it.
 
 use serde_json::{Value, json};
 
@@ -41,6 +41,26 @@ fn layers_of_zstd_hold_the_same_and_others_read_them() {
     let (from, to) = (format!("docker://{from}"), format!("dir:{}", to.display()));
     run("skopeo", &["copy", "--src-tls-verify=false", "--dest-decompress", &from, &to]);
     for diff_id in with_gzip.as_array().unwrap() {
+        let name = diff_id.as_str().unwrap().trim_start_matches("sha256:");
+        assert!(directory.path().join("plain").join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn others_read_layers_of_large_files_and_small_ones() {
+    let (registry, yard) = (TestRegistry::start(), Yard::new(APP));
+    let numbers: String = (0..700_000).map(|n: u64| format!("{}\n", n * n)).collect();
+    yard.write("app.sh", &numbers);
+    put(&registry, &yard, "gzip");
+    let directory = tempfile::tempdir().unwrap();
+    let (layout, root) = (directory.path().join("layout"), directory.path().join("root"));
+    let (from, to) = (format!("docker://{}", registry.name("app", "latest")), layout.display().to_string());
+    run("skopeo", &["copy", "--src-tls-verify=false", &from, &format!("oci:{to}:app")]);
+    run("umoci", &["raw", "unpack", "--image", &format!("{to}:app"), root.to_str().unwrap()]);
+    assert!(std::fs::read_to_string(root.join("opt/app")).unwrap() == numbers);
+    let plain = format!("dir:{}", directory.path().join("plain").display());
+    run("skopeo", &["copy", "--dest-decompress", &format!("oci:{to}:app"), &plain]);
+    for diff_id in diff_ids(&registry).as_array().unwrap() {
         let name = diff_id.as_str().unwrap().trim_start_matches("sha256:");
         assert!(directory.path().join("plain").join(name).exists(), "{name}");
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -15,6 +16,7 @@ use crate::build::lock::LockedPackage;
 use crate::debian::deb::Deb;
 use crate::debian::status::{State, Want};
 use crate::debian::{self, Installed, Package, deb822};
+use crate::layer::Ready;
 use crate::sandbox::Sandbox;
 use crate::store::{Scratch, Store};
 
@@ -78,9 +80,14 @@ pub(super) fn open_deb(locked: &LockedPackage, store: &Store) -> Result<(Deb<Buf
     Ok((deb, package))
 }
 
-/// Puts archives by their names where dpkg is to see them, and starts to decompress them, in this order. What could be
-/// written is no other name of the store's own.
-pub(super) fn lay_out(archives: &[&Archive], scratch: &Scratch, sandbox: Sandbox) -> Result<Ahead> {
+/// Puts archives by their names where dpkg is to see them, and starts to decompress them, in this order, and to make what
+/// is in them `ready` for a layer. What could be written is no other name of the store's own.
+pub(super) fn lay_out(
+    archives: &[&Archive],
+    scratch: &Scratch,
+    sandbox: Sandbox,
+    ready: Option<Arc<Ready>>,
+) -> Result<Ahead> {
     let directory = scratch.path().join("archives");
     fs::create_dir(&directory)?;
     for archive in archives {
@@ -93,7 +100,7 @@ pub(super) fn lay_out(archives: &[&Archive], scratch: &Scratch, sandbox: Sandbox
     }
     let compressed =
         archives.iter().map(|archive| Compressed { path: archive.path.clone(), name: archive.file_name() });
-    Ok(Ahead::start(compressed.collect(), &directory, &scratch.path().join("ahead"))?)
+    Ok(Ahead::start(compressed.collect(), &directory, &scratch.path().join("ahead"), ready)?)
 }
 
 /// Returns the archives of a root from nothing in the order in which they are unpacked.

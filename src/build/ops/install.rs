@@ -66,7 +66,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
         Some(_) => in_order(&archives, &all(&archives), site.installed)?,
         None => from_nothing(&archives)?,
     };
-    let ahead = lay_out(&order, &scratch, site.sandbox)?;
+    let ahead = lay_out(&order, &scratch, site.sandbox, writer.ready()?)?;
     let preseed = Preseed::new(op, archives.iter(), site);
     let timeline = Timeline::new(scratch.path())?;
     let dpkg = Dpkg { site, scratch: &scratch, task: &task, preseed: &preseed, timeline: &timeline };
@@ -109,6 +109,7 @@ pub fn install(op: &Install, base: Option<&Path>, site: &Site<'_>, mut writer: L
     let lowers: Vec<PathBuf> = base.into_iter().map(Path::to_owned).collect();
     let scene = Scene { lowers: &lowers, upper: &changed, timeline: Some(&timeline), moments: &moments };
     let paths = explain(&changes, &scene, None)?;
+    drop(ahead);
     layer::pack(&changes, &changed, &mut writer)?;
     let packed = writer.finish()?;
     scratch.leave();
@@ -132,7 +133,7 @@ pub(super) fn install_beside(
 ) -> Result<(PathBuf, Vec<Withheld>, Paths)> {
     let installed = all_installed(essential.iter());
     let later = in_order(others, &all(others), &installed)?;
-    let ahead = lay_out(&[from_nothing(essential)?, later].concat(), scratch, site.sandbox)?;
+    let ahead = lay_out(&[from_nothing(essential)?, later].concat(), scratch, site.sandbox, None)?;
     let task = site.progress.start("install");
     let preseed = Preseed::new(op, essential.iter().chain(others), site);
     let timeline = Timeline::new(scratch.path())?;

@@ -6,6 +6,7 @@ mod comparing;
 mod lesser;
 mod looking;
 mod lying;
+mod ready;
 mod since;
 mod skeletons;
 mod stacks;
