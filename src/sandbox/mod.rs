@@ -151,10 +151,7 @@ impl Sandbox {
         cancel: &Cancel,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Exit, Error> {
-        match self {
-            Sandbox::Namespaces => namespaces::run(root, run, None, cancel, output),
-            Sandbox::Chroot => chroot::run(root, run, None, cancel, output),
-        }
+        self.execute(root, run, None, cancel, output)
     }
 
     /// As [`Sandbox::run`]; `watch` is told of each program before it starts.
@@ -166,9 +163,22 @@ impl Sandbox {
         cancel: &Cancel,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Exit, Error> {
+        self.execute(root, run, Some(watch), cancel, output)
+    }
+
+    /// What this process doesn't need goes back first: the command takes memory, too, and begins as a copy of the process.
+    fn execute(
+        self,
+        root: &Root,
+        run: &Run,
+        watch: Option<Watch<'_>>,
+        cancel: &Cancel,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Exit, Error> {
+        give_back_memory();
         match self {
-            Sandbox::Namespaces => namespaces::run(root, run, Some(watch), cancel, output),
-            Sandbox::Chroot => chroot::run(root, run, Some(watch), cancel, output),
+            Sandbox::Namespaces => namespaces::run(root, run, watch, cancel, output),
+            Sandbox::Chroot => chroot::run(root, run, watch, cancel, output),
         }
     }
 }
