@@ -8,8 +8,6 @@ mod record;
 use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 
 use super::stream::Text;
 use crate::debian::Version;
@@ -23,12 +21,6 @@ use record::{Record, Writer};
 pub(super) const LARGEST: u64 = 1 << 40;
 /// Longer than any index; Debian's main has 50 MB.
 const LONGEST: u64 = 1 << 30;
-
-/// Packages that were read and not yet written, with their paragraphs in short.
-type Batch = Vec<(Package, String)>;
-/// How many packages are handed over at once, and how often that is done ahead.
-const BATCH: usize = 128;
-const N_WAITING: usize = 4;
 
 /// Which repository of a build a candidate comes from: its place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,20 +102,22 @@ impl Index {
     }
 
     /// Reads a `Packages` file as [`Index::parse`] does, a paragraph at a time, and writes to `output` a record of it, which
-    /// is quick to load. One thread reads, this one writes.
-    pub fn record<W: Write>(reader: impl BufRead + Send, architecture: &str, output: W) -> Result<W, Error> {
+    /// is quick to load.
+    pub fn record<W: Write>(mut reader: impl BufRead, architecture: &str, output: W) -> Result<W, Error> {
         let mut writer = Writer::new(output).map_err(|error| Error::unkept(&error))?;
-        let (sender, batches) = sync_channel(N_WAITING);
-        thread::scope(|scope| {
-            let reading = scope.spawn(move || read(reader, architecture, &sender));
-            for (package, short) in batches.into_iter().flatten() {
-                writer.add(&package, &short, architecture)?;
+        let (mut text, mut n_bytes) = (Text::default(), 0);
+        while text.read(&mut reader)? {
+            n_bytes += text.bytes().len() as u64;
+            if n_bytes > LONGEST {
+                return Err(Error::TooLong);
             }
-            reading
-                .join()
-                .map_err(|_| Error::Unreadable("internal error: the reading panicked".into()))??;
-            writer.finish().map_err(|error| Error::unkept(&error))
-        })
+            let paragraph = text.paragraph()??;
+            let package = read_candidate(&paragraph, RepositoryId(0))?.package;
+            if *package.architecture == *architecture || &*package.architecture == "all" {
+                writer.add(&package, &paragraph, architecture)?;
+            }
+        }
+        writer.finish().map_err(|error| Error::unkept(&error))
     }
 
     /// Loads a record that [`Index::record`] wrote; none if it is damaged or of another version. It is read from where it is
@@ -216,29 +210,6 @@ impl Index {
     pub fn n_mentions(&self) -> u32 {
         self.record.n_mentions()
     }
-}
-
-/// Hands packages over with their paragraphs in short, for as long as somebody takes them.
-fn read(mut reader: impl BufRead, architecture: &str, taker: &SyncSender<Batch>) -> Result<(), Error> {
-    let (mut text, mut batch, mut n_bytes) = (Text::default(), Batch::new(), 0);
-    while text.read(&mut reader)? {
-        n_bytes += text.bytes().len() as u64;
-        if n_bytes > LONGEST {
-            return Err(Error::TooLong);
-        }
-        let paragraph = text.paragraph()??;
-        let package = read_candidate(&paragraph, RepositoryId(0))?.package;
-        if *package.architecture == *architecture || &*package.architecture == "all" {
-            let short = record::shortened(&package, &paragraph);
-            batch.push((package, short));
-        }
-        if batch.len() == BATCH && taker.send(std::mem::take(&mut batch)).is_err() {
-            return Ok(());
-        }
-    }
-    // Who takes no more has an error of its own.
-    let _ = taker.send(batch);
-    Ok(())
 }
 
 impl Error {

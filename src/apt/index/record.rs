@@ -292,8 +292,13 @@ impl<W: Write> Writer<W> {
         })
     }
 
-    /// Adds a package and its paragraph [in short](shortened).
-    pub(super) fn add(&mut self, package: &Package, short: &str, architecture: &str) -> Result<(), Error> {
+    /// Adds a package and its paragraph, which were read before.
+    pub(super) fn add(
+        &mut self,
+        package: &Package,
+        paragraph: &Paragraph<'_>,
+        architecture: &str,
+    ) -> Result<(), Error> {
         let entry = at(self.entries.len());
         let [name_start, name_length] = self.mention(&package.name);
         mentions::for_each(package, architecture, |name| {
@@ -308,7 +313,8 @@ impl<W: Write> Writer<W> {
             self.essential.push([entry]);
         }
         let [version_start, version_length] = self.push(package.version.as_str());
-        let [page, start, length] = self.push_paragraph(short).map_err(|error| Error::unkept(&error))?;
+        let [page, start, length] =
+            self.push_paragraph(package, paragraph).map_err(|error| Error::unkept(&error))?;
         self.entries.push([page, start, length, name_start, name_length, version_start, version_length]);
         Ok(())
     }
@@ -370,13 +376,18 @@ impl<W: Write> Writer<W> {
         self.output.write_all(bytes)
     }
 
-    fn push_paragraph(&mut self, short: &str) -> io::Result<[u32; 3]> {
+    /// Name and version come first.
+    fn push_paragraph(&mut self, package: &Package, paragraph: &Paragraph<'_>) -> io::Result<[u32; 3]> {
         if self.page.len() >= PAGE {
             self.end_page()?;
         }
         let start = self.page.len();
-        self.page.push_str(short);
-        Ok([at(self.pages.len()), at(start), at(short.len())])
+        self.page.extend(["Package: ", &package.name, "\nVersion: ", package.version.as_str(), "\n"]);
+        let is_kept = |name: &str| !LEFT_OUT.iter().any(|known| known.eq_ignore_ascii_case(name));
+        for field in paragraph.fields().iter().filter(|field| is_kept(field.name)) {
+            self.page.extend([field.name, ": ", &field.value, "\n"]);
+        }
+        Ok([at(self.pages.len()), at(start), at(self.page.len() - start)])
     }
 
     fn end_page(&mut self) -> io::Result<()> {
@@ -413,17 +424,6 @@ impl<W: Write> Writer<W> {
     fn place_of(&mut self, name: &str) -> [u32; 2] {
         self.mentioned(name).unwrap_or_else(|| self.push(name))
     }
-}
-
-/// Returns a paragraph without what decides nothing, name and version first.
-pub(super) fn shortened(package: &Package, paragraph: &Paragraph<'_>) -> String {
-    let mut short = String::with_capacity(512);
-    short.extend(["Package: ", &package.name, "\nVersion: ", package.version.as_str(), "\n"]);
-    let is_kept = |name: &str| !LEFT_OUT.iter().any(|known| known.eq_ignore_ascii_case(name));
-    for field in paragraph.fields().iter().filter(|field| is_kept(field.name)) {
-        short.extend([field.name, ": ", &field.value, "\n"]);
-    }
-    short
 }
 
 fn text_of<'n>(names: &'n str, [start, length, _]: &[u32; 3]) -> &'n str {
