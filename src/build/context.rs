@@ -132,13 +132,6 @@ impl Context {
         }
     }
 
-    /// Hashes a file of which a graph will want to know, if that will be remembered until then. What fails is told by then.
-    pub fn source_ahead(&self, path: &str) {
-        if let Ok(file) = self.open(path) {
-            let _ = self.sums.ahead(file);
-        }
-    }
-
     /// Hashes a file: what a graph knows of it; and whether somebody may execute it.
     pub fn source(&self, path: &str) -> Result<(SourceFile, bool)> {
         let file = self.open(path)?;

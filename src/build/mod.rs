@@ -46,7 +46,6 @@ pub mod world;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::{OptionFuture, join};
@@ -183,8 +182,6 @@ pub async fn build(request: &Request, world: &World) -> Result<Built> {
     let (published, shipped) = work.publish(&product, &solved, documents).await?;
     let was_known = base_is_known && shipped.n_sent == 0 && is_known(&solved.fates, &published);
     let bom = digest.context("internal error: no account")?;
-    // It has many parts, and nobody waits for their end.
-    thread::spawn(|| drop((recalled, last, solved.snapshot)));
     Ok(Built { document, published, fates: solved.fates, bom, lock, was_known })
 }
 
@@ -201,8 +198,7 @@ async fn pin_and_plan(
     let (mut is_anew, is_first) = (request.is_without_cache, memory.recalls_nothing());
     loop {
         let past = Past { recalled, kept: Kept::new(), is_anew, is_first, tagged };
-        let (locked, ()) = join(product.lock(request, past, world), product.read_ahead(request, world)).await;
-        let locked = locked?;
+        let locked = product.lock(request, past, world).await?;
         let locked = Locked { lock: unless_the_same(locked.lock, recalled), ..locked };
         let graph = product.graph(request, &locked, world)?.compressed(request.compression);
         if !locked.is_taken_over || !memory.lacks_packages(&graph) {

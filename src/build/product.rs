@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use tokio::task::spawn_blocking;
 
 use super::base::{Account, Base};
 use super::bundle::Sources;
 use super::cache::CacheRecord;
 use super::context::Context;
-use super::definition::{self, Definition, FileBlock, FileOrigin, Policy, SourcePolicy, Spanned};
+use super::definition::{self, Definition, FileOrigin, Policy, SourcePolicy, Spanned};
 use super::graph::{CopiedRoot, Graph};
 use super::lock::keep::Kept;
 use super::lock::places::Places;
@@ -173,21 +172,6 @@ impl Product {
                 lock::resolve::tagged(&defined.definition, &request.platform, world).await
             }
             (Product::Image(_) | Product::Stage(_), _) => Ok(None),
-        }
-    }
-
-    /// Reads what the graph will want to know of the context, as far as it is remembered until then.
-    pub(super) async fn read_ahead(&self, request: &Request, world: &World) {
-        let Product::Image(defined) = self else { return };
-        let context = request.context.clone().remembering(world.sums.clone());
-        let path = |file: &FileBlock| {
-            let FileOrigin::Context { path, .. } = &file.origin else { return None };
-            Some(path.value.clone())
-        };
-        let files: Vec<String> = defined.definition.image.files.iter().filter_map(path).collect();
-        if !files.is_empty() {
-            let read = spawn_blocking(move || files.iter().for_each(|path| context.source_ahead(path)));
-            let _ = read.await;
         }
     }
 

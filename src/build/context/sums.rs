@@ -31,14 +31,6 @@ impl Sums {
         Sums { store: Some(store.clone()) }
     }
 
-    /// Reads a file that was just opened and whose digest will be wanted, if it will be remembered until then.
-    pub(super) fn ahead(&self, file: File) -> io::Result<()> {
-        match is_settled(&file.metadata()?, SystemTime::now()) && self.store.is_some() {
-            true => self.of_file(file).map(drop),
-            false => Ok(()),
-        }
-    }
-
     /// Returns digest and size of a file that was just opened, and is read unless they are known.
     pub(super) fn of_file(&self, mut file: File) -> io::Result<(Digest, u64)> {
         let began = SystemTime::now();
@@ -161,13 +153,6 @@ mod tests {
         assert!(is_settled(&found, later) && !is_settled(&found, SystemTime::now()));
         let wrong = desk.remember_wrongly();
         assert_eq!(desk.digest(), wrong, "it is not read");
-    }
-
-    #[test]
-    fn what_would_not_be_remembered_is_not_read_ahead() {
-        let desk = Desk::new();
-        desk.sums.ahead(File::open(desk.file()).unwrap()).unwrap();
-        assert_eq!(desk.n_remembered(), 0);
     }
 
     #[test]
