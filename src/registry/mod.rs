@@ -168,7 +168,7 @@ impl Registry {
         growth: Growth,
     ) -> Result<()> {
         self.pull(blob, store, task, Some(&growth)).await?;
-        growth.is_kept();
+        growth.finish();
         Ok(())
     }
 

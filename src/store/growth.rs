@@ -62,7 +62,7 @@ impl Growth {
     }
 
     /// Says that the store has all of it.
-    pub fn is_kept(&self) {
+    pub fn finish(self) {
         self.0.0.end(End::Kept);
     }
 
@@ -160,11 +160,11 @@ mod tests {
             reading.join().unwrap()
         }
 
-        fn keep(&self, growth: &Growth, pieces: &[&[u8]]) {
+        fn keep(&self, growth: Growth, pieces: &[&[u8]]) {
             let mut writer = growth.writer(&self.store).unwrap();
             pieces.iter().for_each(|piece| writer.write_all(piece).unwrap());
             writer.commit().unwrap();
-            growth.is_kept();
+            growth.finish();
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(&first, b"first ");
         writer.write_all(b"second").unwrap();
         writer.commit().unwrap();
-        growth.is_kept();
+        growth.finish();
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "second");
@@ -193,7 +193,7 @@ mod tests {
             let mut broken = growth.writer(&place.store).unwrap();
             broken.write_all(b"first s").unwrap();
             drop(broken);
-            place.keep(&growth, &[b"first ", b"second"]);
+            place.keep(growth, &[b"first ", b"second"]);
         });
         assert_eq!(read.unwrap(), b"first second");
     }
@@ -211,6 +211,6 @@ mod tests {
     fn one_that_was_there_already_is_read_from_its_place() {
         let place = Place::new();
         place.store.put_blob(b"there").unwrap();
-        assert_eq!(place.read_while(b"there", |growth| growth.is_kept()).unwrap(), b"there");
+        assert_eq!(place.read_while(b"there", Growth::finish).unwrap(), b"there");
     }
 }

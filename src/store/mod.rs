@@ -147,16 +147,10 @@ impl Store {
     /// Puts a small blob.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
-        self.put_verified(&digest, bytes)?;
-        Ok(digest)
-    }
-
-    /// Puts a small blob that was found to have this digest.
-    pub fn put_verified(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
-        match self.contains(digest) {
-            true => Ok(()),
-            false => self.write_whole(&self.blob_path(digest), bytes),
+        if !self.contains(&digest) {
+            self.write_whole(&self.blob_path(&digest), bytes)?;
         }
+        Ok(digest)
     }
 
     /// Returns the record of `kind` under `key`.

@@ -114,8 +114,7 @@ pub(super) async fn look_into(
     let (layers, store) = (layers.to_vec(), store.clone());
     let root = root.map(|(blobs, shape)| (blobs.clone(), shape));
     tokio::task::spawn_blocking(move || {
-        let root = root.as_ref().map(|(blobs, shape)| (blobs, *shape));
-        let view = view(&layers, &coming, &store, depth, root)?;
+        let view = view(&layers, &coming, &store, depth, root.as_ref())?;
         let facts = facts_of(&view)?;
         let mut licences = licences::of_view(&view, &facts.installed()?);
         let Listed { packages: others, texts, incomplete } = others::of_view(&view)?;
@@ -132,7 +131,7 @@ fn view(
     coming: &Coming,
     store: &Store,
     depth: Depth,
-    root: Option<(&Blobs, Shape)>,
+    root: Option<&(Blobs, Shape)>,
 ) -> Result<View> {
     let copyrights = licences::Bounded::default();
     let is_listed = |entry: &Entry| is_fact(entry) || others::is_list(&entry.path);
@@ -144,7 +143,7 @@ fn view(
         Look { store, coming, ask: &ask, has_insides: depth == Depth::Insides, unpacking }.at(layers)
     };
     match root {
-        Some((blobs, shape)) => blobs.in_passing(layers, shape, look),
+        Some((blobs, shape)) => blobs.in_passing(layers, *shape, look),
         None => look(None).map(|(view, _)| view),
     }
 }
