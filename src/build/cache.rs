@@ -17,13 +17,12 @@ use serde::{Deserialize, Serialize};
 use super::attach;
 use super::base::Base;
 use super::cause::Parts;
-use super::documents::{Forms, Last};
 use super::graph::{Delta, Graph, Op, Vertex};
 use super::lock::Lock;
 use super::solve::{self, Executor, Inputs, Need, Outcome};
 use super::verify::Documents;
 use super::world::World;
-use crate::bom::BomDelta;
+use crate::bom::{BomDelta, Format, Formats};
 use crate::digest::Digest;
 use crate::layer::SkeletonDelta;
 use crate::oci::{Descriptor, History, Image, Layer, Manifest};
@@ -79,6 +78,35 @@ pub struct CacheRecord {
     /// The forms of its account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forms: Option<Forms>,
+}
+
+/// The forms of an account, as a build attached them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forms {
+    /// The account's digest, as [`crate::bom::Document::digest`] has it.
+    pub account: Digest,
+    /// What holds each form: its media type is the form's.
+    pub blobs: Vec<Descriptor>,
+}
+
+impl Forms {
+    /// Returns what holds the account with this digest in these formats, in their order, where all of it is known.
+    pub fn find(&self, account: &Digest, formats: &Formats) -> Option<Vec<Descriptor>> {
+        let blob = |format: Format| self.blobs.iter().find(|blob| blob.media_type == format.media_type());
+        let found = || formats.iter().map(|format| blob(format).cloned()).collect();
+        (self.account == *account).then(found).flatten()
+    }
+}
+
+/// The cache record of the image that the tags stand for.
+#[derive(Clone, Debug)]
+pub struct Last {
+    /// The digest of the image's manifest.
+    pub image: Digest,
+    /// What holds the record.
+    pub blob: Descriptor,
+    /// What it says.
+    pub record: CacheRecord,
 }
 
 impl CacheRecord {

@@ -4,9 +4,8 @@
 use anyhow::Result;
 use futures_util::future::{join, try_join_all};
 use futures_util::{StreamExt, stream};
-use serde::{Deserialize, Serialize};
 
-use super::cache::{self, CacheRecord};
+use super::cache::{self, CacheRecord, Forms, Last};
 use super::lock;
 use super::{attach, titled};
 use crate::bom::{self, Format};
@@ -19,52 +18,21 @@ const N_PARALLEL: usize = 8;
 /// No account has more forms that are looked for beforehand.
 const MOST_FORMS: usize = 16;
 
-/// The forms of an account, as a build attached them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Forms {
-    /// The account's digest, as [`bom::Document::digest`] has it.
-    account: Digest,
-    /// What holds each form: its media type is the form's.
-    blobs: Vec<Descriptor>,
-}
-
-impl Forms {
-    /// Returns what holds the account with this digest in these formats, in their order, where all of it is known.
-    fn find(&self, account: &Digest, formats: &bom::Formats) -> Option<Vec<Descriptor>> {
-        let blob = |format: Format| self.blobs.iter().find(|blob| blob.media_type == format.media_type());
-        let found = || formats.iter().map(|format| blob(format).cloned()).collect();
-        (self.account == *account).then(found).flatten()
-    }
-}
-
-/// The cache record of the image that the tags stand for.
-#[derive(Clone, Debug)]
-pub struct Last {
-    /// The digest of the image's manifest.
-    pub image: Digest,
-    /// What holds the record.
-    pub blob: Descriptor,
-    /// What it says.
-    pub record: CacheRecord,
-}
-
-impl Last {
-    /// Looks whether the documents that were attached are there, and the content of `lock`, for those who will want to know;
-    /// they are told what went wrong, too.
-    pub async fn look(&self, registry: &Registry, lock: &Artifact) {
-        let Ok(listed) = registry.referrers(&self.image, None).await else { return };
-        let Some(forms) = &self.record.forms else { return };
-        let forms = forms.blobs.iter().take(MOST_FORMS);
-        let kinds =
-            forms.clone().map(|blob| blob.media_type.as_str()).chain([lock::MEDIA_TYPE, cache::MEDIA_TYPE]);
-        let newest = kinds.filter_map(|kind| attach::newest_of(&listed, kind));
-        let manifests: Vec<_> = newest.map(|artifact| registry.has_manifest(&artifact.digest)).collect();
-        let blobs = forms.chain([&self.blob]).chain(lock.blob().map(Blob::descriptor));
-        let blobs: Vec<_> = blobs.map(|blob| registry.has_blob(&blob.digest)).collect();
-        let manifests = stream::iter(manifests).buffer_unordered(N_PARALLEL).for_each(async |_| ());
-        let blobs = stream::iter(blobs).buffer_unordered(N_PARALLEL).for_each(async |_| ());
-        join(manifests, blobs).await;
-    }
+/// Looks whether the documents that were attached to the last image are there, and the content of `lock`, for those who will
+/// want to know; they are told what went wrong, too.
+pub async fn look_for(last: &Last, lock: &Artifact, registry: &Registry) {
+    let Ok(listed) = registry.referrers(&last.image, None).await else { return };
+    let Some(forms) = &last.record.forms else { return };
+    let forms = forms.blobs.iter().take(MOST_FORMS);
+    let kinds =
+        forms.clone().map(|blob| blob.media_type.as_str()).chain([lock::MEDIA_TYPE, cache::MEDIA_TYPE]);
+    let newest = kinds.filter_map(|kind| attach::newest_of(&listed, kind));
+    let manifests: Vec<_> = newest.map(|artifact| registry.has_manifest(&artifact.digest)).collect();
+    let blobs = forms.chain([&last.blob]).chain(lock.blob().map(Blob::descriptor));
+    let blobs: Vec<_> = blobs.map(|blob| registry.has_blob(&blob.digest)).collect();
+    let manifests = stream::iter(manifests).buffer_unordered(N_PARALLEL).for_each(async |_| ());
+    let blobs = stream::iter(blobs).buffer_unordered(N_PARALLEL).for_each(async |_| ());
+    join(manifests, blobs).await;
 }
 
 /// Writes the documents of an image, in the order: account, lock, record.
