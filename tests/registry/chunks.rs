@@ -124,8 +124,13 @@ async fn a_registry_that_forgets_an_upload_gets_it_from_the_beginning() {
 
 #[tokio::test]
 async fn a_registry_that_takes_neither_is_told_so_with_what_it_said() {
-    let registry =
-        TestRegistry::with(Options { largest_body: 1 << 20, takes_chunks: false, ..Options::default() });
+    // One that hangs up instead might not be heard.
+    let registry = TestRegistry::with(Options {
+        largest_body: 1 << 20,
+        takes_chunks: false,
+        hears_refused_out: true,
+        ..Options::default()
+    });
     let desk = Desk::new();
     let error = push(&registry, &desk, &large(&desk)).await.unwrap_err();
     assert!(

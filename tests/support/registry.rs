@@ -51,6 +51,8 @@ pub struct Options {
     pub relative_locations: bool,
     /// How many bytes of a blob it takes in one request.
     pub largest_body: u64,
+    /// Whether all of a body comes to be read that it refuses, rather than that it hangs up.
+    pub hears_refused_out: bool,
     /// Whether it takes blobs in chunks.
     pub takes_chunks: bool,
     /// Whether it repeats what it is told, credentials too, in the headers of all answers and the bodies of errors.
@@ -66,6 +68,7 @@ impl Default for Options {
             page_size: 1000,
             relative_locations: true,
             largest_body: u64::MAX,
+            hears_refused_out: false,
             takes_chunks: true,
             echoes: false,
         }

@@ -81,11 +81,11 @@ async fn proceed_at(
     is_last: bool,
 ) -> Response {
     let Some((file, length)) = state.contents().open_upload(repository, id) else { return unknown() };
-    if !is_last && !state.options().takes_chunks {
-        return Reply::error(405, "UNSUPPORTED", "no chunks here").done();
-    }
-    if length_of(&request) > state.options().largest_body {
-        return Reply::error(413, "SIZE_INVALID", "too much at once").done();
+    if let Some(refusal) = refusal(state, &request, is_last) {
+        if state.options().hears_refused_out {
+            request.into_body().into_data_stream().for_each(async |_| ()).await;
+        }
+        return refusal;
     }
     if begins_at(&request).is_some_and(|first| first != length) {
         return Reply::error(416, "RANGE_INVALID", &format!("the next byte is {length}")).done();
@@ -102,6 +102,14 @@ async fn proceed_at(
         },
         (true, _) => Reply::error(400, "DIGEST_INVALID", "no digest").done(),
     }
+}
+
+fn refusal(state: &State, request: &Request, is_last: bool) -> Option<Response> {
+    if !is_last && !state.options().takes_chunks {
+        return Some(Reply::error(405, "UNSUPPORTED", "no chunks here").done());
+    }
+    let is_too_much = length_of(request) > state.options().largest_body;
+    is_too_much.then(|| Reply::error(413, "SIZE_INVALID", "too much at once").done())
 }
 
 fn length_of(request: &Request) -> u64 {
